@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The contract between the broker and the payload inside a target. The broker maps the payload's flat image
+ * (code, read-only + execute), puts struct nt_state right behind it (read-write, private), and behind that
+ * struct nt_local (read-write, private, wiped on fork). All addresses in here are addresses of the target.
+ * Increase NT_PAYLOAD_VERSION with every change of this file: a broker touches only targets of its own version.
+ */
+#pragma once
+
+#include "abi/map.h"
+#include "abi/types.h"
+
+#define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
+#define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
+#define NT_PAYLOAD_VERSION 1u
+#define NT_HELPER_MAX 256u
+
+/* First bytes of the payload image. Offsets are from the start of the image; 0 = there is none. */
+struct nt_payload_hdr {
+	u64 magic;
+	u32 version;
+	u32 image_size; /* bytes of the image, a multiple of the page size: struct nt_state follows */
+	u32 fn_ret_slow;    /* struct nt_ret_entry *(*)(void): refill the caller's free list; NULL = no memory */
+	u32 fn_row_slow;    /* struct nt_row *(*)(void): find or make the row of this thread; NULL = table full */
+	u32 fn_dl_find_object; /* replaces libc's _dl_find_object; answers for our code, else calls the original */
+	u32 fn_r_brk;	    /* void (*)(void): called by an internal probe when the dynamic linker changed its map */
+	u32 helper[NT_HELPER_MAX]; /* by BPF helper id */
+};
+
+/* One thread's row in the table, found by thread pointer (%fs base). Rows are never removed; a new thread with the
+ * same thread pointer takes the row over. */
+struct nt_row {
+	u64 fs;	  /* thread pointer, 0 = free */
+	u64 free; /* first free nt_ret_entry of this thread */
+	u64 hits; /* entry hits counted by this thread */
+	u32 depth;
+	u32 nfree;
+	u64 seed; /* get_prandom_u32 */
+	u64 missed; /* return instances or program runs that were skipped */
+	u64 pad[2];
+};
+_Static_assert(sizeof(struct nt_row) == 64, "a row is a cache line");
+#define NT_ROW_HASH_MUL 0x9e3779b97f4a7c15ull /* row index = (fs * MUL) >> (64 - row_bits), then linear probing */
+
+/* What a call that will be reported at its return remembers; %rbx points here while the body runs. The unwinder's
+ * rules name the first two fields (return address = *[rbx], rbx = *[rbx + 8]). */
+struct nt_ret_entry {
+	u64 ra;	    /* real return address */
+	u64 rbx;    /* caller's rbx */
+	u64 next;   /* free list */
+	u64 slot;   /* address of the site's struct nt_slot_meta */
+	u64 sp;	    /* address of the stack word that holds the return address */
+	u64 thunk;  /* value put there: the address behind the thunk's call */
+	u64 in_use; /* 1 from entry to return */
+	u64 pad;
+};
+_Static_assert(sizeof(struct nt_ret_entry) == 64, "an entry is a cache line");
+
+/* Behind ctx (struct pt_regs) programs and helpers find what belongs to this run: ctx - sizeof(struct nt_run). */
+struct nt_run {
+	u64 cookie;
+	u64 func_ip;
+	u64 is_return;
+	u64 reserved;
+};
+#define NT_CTX_COOKIE (-32) /* offsets from ctx, used by the JIT */
+#define NT_CTX_FUNC_IP (-24)
+#define NT_CTX_IS_RETURN (-16)
+#define NT_PT_REGS_SIZE 168u
+
+/* In front of every slot's code. */
+struct nt_slot_meta {
+	u64 func_ip; /* address of the probed instruction */
+	u64 body;    /* address of the displaced instructions' relocated copy */
+	u64 ncookies;
+	u64 cookie[]; /* one per consumer, in the order of the consumer list */
+};
+
+/* A mapped code region: ledger for a broker that did not write it (fork child, broker restarted). */
+struct nt_region {
+	u64 base;
+	u32 size;
+	u32 nsites;
+	u32 ledger_off; /* struct nt_ledger_site[nsites] from base */
+	u32 state;	/* NT_REGION_* */
+	u64 frames_lo, frames_hi; /* addresses [lo, hi) that eh_frame_hdr below describes */
+	u64 eh_frame_hdr;
+};
+#define NT_REGION_FREE 0u
+#define NT_REGION_LIVE 1u
+
+struct nt_ledger_site {
+	u64 addr;     /* patched address, 0 = not patched (any more) */
+	u32 slot_off; /* its slot from the region's base */
+	u8 len;	      /* bytes written at addr */
+	u8 orig[8];   /* what stood there */
+	u8 pad[3];
+};
+_Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
+
+#define NT_MAX_REGIONS 1024u
+#define NT_COMM_LEN 16u
+
+#define NT_STATE_NO_SYSCALL 1u /* seccomp filter present: helpers must not enter the kernel */
+#define NT_STATE_FS0 2u	       /* *(fs:0) is the thread pointer (true for every ABI-conforming libc) */
+
+struct nt_state {
+	u64 magic; /* NT_STATE_MAGIC */
+	u32 version;
+	u32 flags;	 /* NT_STATE_* */
+	u64 token;	 /* random, the same in forked children until a broker adopts them */
+	s32 tid_off;	 /* fs-relative offset of the libc's tid field; 0 = unknown, use gettid() */
+	u32 row_bits;	 /* log2 of the number of rows */
+	u64 rows;	 /* struct nt_row[1 << row_bits] */
+	u64 pool;	 /* struct nt_ret_entry[pool_n] */
+	u32 pool_n;
+	u32 pool_next;	 /* entries of the pool handed out so far (atomic) */
+	u64 pool_free;	 /* global free list: {u32 tag, u32 index + 1} */
+	u64 clock_gettime; /* vdso's __vdso_clock_gettime or 0 */
+	u64 orig_dl_find_object;
+	u64 bell;	 /* struct nt_bell, shared with the broker */
+	u64 gates;	 /* u32[], shared, read-only here */
+	struct nt_map_view trace; /* ring buffer for bpf_trace_printk; base 0 = none */
+	u64 uid_gid_unused;
+	u32 nregions;
+	u32 rbrk_seq;	 /* calls of fn_r_brk, so the broker sees that there is news */
+	struct nt_region region[NT_MAX_REGIONS];
+};
+
+/* Wiped in forked children (MADV_WIPEONFORK): what is zero must be found out again. */
+struct nt_local {
+	u32 tgid; /* 0 = unknown */
+	u32 pad;
+	u32 gate[1022]; /* per-process gates of links with a pid filter: 1 = open */
+};
+_Static_assert(sizeof(struct nt_local) <= NT_PAGE, "one page");
+
+/* One page shared by the broker and all its targets. */
+struct nt_bell {
+	u32 rung;    /* futex word: producers add 1 */
+	u32 waiting; /* the broker sleeps on it: a FUTEX_WAKE is needed */
+	u32 rbrk;    /* calls that wait for the broker to look at a process' new mappings: add 1 */
+	u32 rbrk_done; /* futex word: the broker stores what it has seen of rbrk */
+};
+
+/* One record in the trace ring. */
+struct nt_trace_rec {
+	u64 ts; /* CLOCK_MONOTONIC ns */
+	u32 tgid, tid, cpu, len;
+	char comm[NT_COMM_LEN];
+	char text[]; /* len bytes, no NUL */
+};

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages between a front end (shim, cli) and the broker, one SOCK_SEQPACKET packet each. A front end forwards
+ * the system call as it is; the broker reads and writes the caller's memory like the kernel does, so there is no
+ * marshalling per command. The sender is identified by SO_PEERCRED plus the pid/tid it states (checked).
+ */
+#pragma once
+
+#include "abi/types.h"
+
+#define NT_WIRE_VERSION 1u
+
+enum nt_op {
+	NT_OP_HELLO = 1,   /* arg[0] = NT_WIRE_VERSION, arg[1] = role: NT_ROLE_*; answer ret = broker's version or -EPROTO */
+	NT_OP_BPF,	   /* bpf(cmd = arg[0], attr = arg[1], size = arg[2]) */
+	NT_OP_PERF_OPEN,   /* perf_event_open(attr = arg[0], pid = arg[1], cpu = arg[2], group_fd = arg[3], flags = arg[4]) */
+	NT_OP_IOCTL,	   /* ioctl(fd = arg[0], request = arg[1], argument = arg[2]) on a perf event of ours */
+	NT_OP_POLLABLE,	   /* fd = arg[0] is a map: answer with a pollable eventfd that stands for it */
+	NT_OP_SYNC,	   /* answer after every close that happened before has taken effect */
+	NT_OP_QUERY,	   /* cli: arg[0] = NT_QUERY_*; the answer is a memfd with JSON text */
+	NT_OP_TRACE,	   /* cli: answer with one end of a stream socket that gets bpf_trace_printk lines */
+	NT_OP_STOP,	   /* cli: leave when nothing is attached any more (arg[0] = 1: detach all and leave) */
+};
+
+enum nt_role { NT_ROLE_SHIM = 1, NT_ROLE_CLI = 2 };
+enum nt_query { NT_QUERY_PS = 1 };
+
+struct nt_request {
+	u32 op;
+	u32 seq; /* echoed */
+	u32 pid; /* caller's thread group and thread, in its own pid namespace */
+	u32 tid;
+	u64 arg[6];
+};
+
+#define NT_REPLY_FD 1u	   /* one descriptor comes along: the call's value is its number */
+#define NT_REPLY_NATIVE 2u /* not ours: make the system call itself */
+#define NT_REPLY_LAST 4u /* the connection ends after this reply */
+
+struct nt_reply {
+	s64 ret; /* >= 0 or -errno */
+	u32 seq;
+	u32 flags;
+	u32 text_len; /* a notice for the user follows, shown by `notrap run -v` (e.g. sites refused by name) */
+	u32 pad;
+	char text[2024];
+};
+_Static_assert(sizeof(struct nt_reply) == 2048, "one packet");

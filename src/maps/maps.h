@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Maps over shared memory: one file per type behind this one interface. Built twice: hosted (broker, tests) and
+ * freestanding (payload). No function allocates, blocks for ever, or trusts a number found in shared memory.
+ * SIGKILL of any caller at any instruction leaves the map usable for all others.
+ *
+ * Semantics and errnos: kernel/bpf/{arraymap,hashtab,ringbuf}.c, measured in the kernel-parity tests.
+ */
+#pragma once
+
+#include "abi/map.h"
+
+/*
+ * Fills the derived fields and size of v from type, key_size, value_size, max_entries, flags, ncpus. The checks of
+ * BPF_MAP_CREATE that depend on the type are made here: -EINVAL, -E2BIG, -ENOTSUPP (524) as the kernel's.
+ * -EOPNOTSUPP: a type this version does not have.
+ */
+int map_geometry(struct nt_map_view *v);
+
+/* Prepares a file of v->size zero bytes mapped at v->base. Called once, by the creator. */
+int map_init(const struct nt_map_view *v);
+
+/* Programs' side. The pointer stays valid memory for ever (type-stable elements), as in a preallocated kernel map.
+ * Per-CPU types return the value of c->cpu. NULL: no such element. */
+void *map_lookup(const struct nt_map_view *v, const struct nt_caller *c, const void *key);
+/* Programs' side: 0 or -errno. Per-CPU types write c->cpu's value only (a new element is zero elsewhere). */
+int map_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value, u64 flags);
+int map_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key);
+
+/* System call's side: value is value_size bytes, for per-CPU types value_stride * ncpus bytes (map_syscall_size()).
+ * 0 or -errno of the bpf(2) command. */
+u32 map_syscall_size(const struct nt_map_view *v);
+int map_sys_lookup(const struct nt_map_view *v, const struct nt_caller *c, const void *key, void *value);
+int map_sys_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value,
+		   u64 flags);
+int map_sys_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key);
+int map_sys_lookup_and_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key, void *value);
+/* key NULL: the first key. -ENOENT at the end; an unknown key starts from the beginning. */
+int map_next_key(const struct nt_map_view *v, const void *key, void *next);
+
+/* Ring buffer. ring_reserve returns the record's data (size bytes) or NULL. ring_submit gives it to the consumer;
+ * both finishers return true when the consumer has to be woken (kernel rule and flags of bpf_ringbuf_submit). */
+void *ring_reserve(const struct nt_map_view *v, const struct nt_caller *c, u64 size);
+bool ring_submit(const struct nt_map_view *v, void *record, u64 flags, bool discard);
+int ring_output(const struct nt_map_view *v, const struct nt_caller *c, const void *data, u64 size, u64 flags,
+		bool *ret_wake);
+u64 ring_query(const struct nt_map_view *v, u64 flags);
+/* Broker: gives up what a dead owner holds (lock, unfinished records) - is_dead decides. Returns records discarded. */
+u32 ring_reap(const struct nt_map_view *v, bool (*is_dead)(u32 tid, void *arg), void *arg);

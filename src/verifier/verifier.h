@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves that a program cannot harm the process that runs it: abstract interpretation along every path, as the
+ * kernel's verifier. What cannot be proven is refused. Pure: memory comes from malloc, no I/O, no globals.
+ */
+#pragma once
+
+#include "abi/types.h"
+#include "ebpf/insn.h"
+
+/* What the verifier must know of a map; index = the number that LD_IMM64 src 1/2 carries in imm of its first half. */
+struct verifier_map {
+	u32 type, key_size, value_size, max_entries, map_flags;
+	const u8 *frozen; /* value of a frozen one-entry array (.rodata): its loads are constants; else NULL */
+};
+
+enum verifier_mem { /* what a load, store or atomic touches: proven on every path */
+	VMEM_NONE, VMEM_STACK, VMEM_CTX, VMEM_MAP, VMEM_PERCPU_MAP, VMEM_RINGBUF, VMEM_MIXED
+};
+
+struct verifier_insn { /* one per instruction: facts that hold on every path; the JIT relies on them */
+	u8 mem;		/* enum verifier_mem */
+	bool seen;	/* some path reaches it; else it is dead code */
+	bool map_known;	/* helper call whose map argument (R1) is always map_index */
+	bool key_known;	/* map_lookup on an array with the same constant u32 key on every path */
+	u32 map_index;
+	u32 key;
+	s32 stack_depth; /* at a function's first instruction: bytes of stack this function uses (0..512) */
+};
+
+struct verifier_prog {
+	const struct bpf_insn *insns; /* LD_IMM64 map references already carry map indexes in imm */
+	u32 n;
+	u32 prog_type;	     /* BPF_PROG_TYPE_*; only KPROBE may read ctx (struct pt_regs) */
+	u32 expected_attach;
+	bool sleepable;
+	const struct verifier_map *maps;
+	u32 nmaps;
+};
+
+struct verifier_log {
+	u32 level;   /* BPF log_level bits; 0 = no text */
+	char *buf;   /* NUL-terminated text so far; owned by the caller of verifier_check, free() it */
+	size_t len, cap;
+};
+
+struct verifier_result {
+	struct verifier_insn *insn; /* [n], verifier_result_deinit() frees */
+	u64 ctx_read; /* bit i: u64 number i of pt_regs may be read (enum nt_pt_reg); all ones if a helper may read ctx */
+	u32 helpers[8]; /* bitmap of helper ids called */
+	u32 stack_total; /* worst sum of stack over a call chain, bytes */
+	bool uses_ringbuf;
+};
+
+/* 0, or -errno of BPF_PROG_LOAD (-EINVAL, -EACCES, -E2BIG, -ENOMEM) with the kernel's phrases in log. */
+int verifier_check(const struct verifier_prog *prog, struct verifier_log *log, struct verifier_result *ret);
+void verifier_result_deinit(struct verifier_result *r);
