@@ -72,7 +72,7 @@ struct nt_run {
 struct nt_slot_meta {
 	u64 func_ip; /* address of the probed instruction */
 	u64 body;    /* address of the displaced instructions' relocated copy */
-	u64 ncookies;
+	u64 thunk;   /* return probes: the address behind the call of body, else 0 */
 	u64 cookie[]; /* one per consumer, in the order of the consumer list */
 };
 
@@ -83,8 +83,9 @@ struct nt_region {
 	u32 nsites;
 	u32 ledger_off; /* struct nt_ledger_site[nsites] from base */
 	u32 state;	/* NT_REGION_* */
-	u64 frames_lo, frames_hi; /* addresses [lo, hi) that eh_frame_hdr below describes */
+	u64 frames_lo, frames_hi; /* addresses [lo, hi) that eh_frame_hdr below describes; lo == hi: none */
 	u64 eh_frame_hdr;
+	u64 seq; /* the broker's change counter when it was built */
 };
 #define NT_REGION_FREE 0u
 #define NT_REGION_LIVE 1u
