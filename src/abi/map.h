@@ -29,7 +29,7 @@ struct nt_map_view {
 	u32 elem_size;	/* hash: bytes of one element */
 	u32 nbuckets;	/* hash: a power of two */
 };
-_Static_assert(sizeof(struct nt_map_view) == 88, "the broker writes this struct into targets");
+_Static_assert(sizeof(struct nt_map_view) == 80, "the broker writes this struct into targets");
 
 /* Who is calling into a map: taken once per helper call. */
 struct nt_caller {

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Builds a code region: everything that the patched sites of one batch need, as bytes for a given address in the
+ * target. Pure: the broker finds room, writes the bytes, then writes the jumps.
+ *
+ *     [words: gates, program entries, payload functions]
+ *     [dispatchers, exits]    one pair per distinct consumer list ("shape")
+ *     [thunks]                return probes: call body; jmp exit      <- the unwinder knows these
+ *     [eh_frame_hdr, eh_frame]
+ *     [ledger]                struct nt_ledger_site per site
+ *     [slots]                 meta; call dispatcher; displaced instructions; jmp back
+ *
+ * A slot is never changed after it was published: another consumer list means another slot in another region, and
+ * the site's jump is turned to it. A thread inside an old slot finishes there.
+ */
+#pragma once
+
+#include "abi/payload.h"
+#include "patch/plan.h"
+
+struct region_consumer { /* one program on a list; addresses are the target's */
+	u64 gate;	 /* shared u32: 0 = the link is off */
+	u64 local_gate;	 /* per-process u32 of a link with a pid filter, or 0 */
+	u64 entry;	 /* the compiled program */
+	u64 ctx_read;	 /* bit per enum nt_pt_reg */
+	u32 clobbers;	 /* bit per enum x86_reg: caller-saved registers the program may change */
+	bool needs_ctx;	 /* the first argument matters (reads pt_regs, or a helper is called with it) */
+	bool uses_cookie, uses_func_ip;
+	bool at_return;  /* runs at return, else at entry */
+};
+
+struct region_shape { /* a consumer list in the order of running */
+	const struct region_consumer *consumer;
+	u32 n;
+};
+
+struct region_site {
+	const struct patch_plan *plan;
+	u64 addr;	   /* run-time address of the site */
+	u32 shape;
+	const u64 *cookie; /* one per consumer of the shape */
+	int error;	   /* out: 0, or -ERANGE: its displaced instructions do not reach from here; no slot */
+	u32 slot_off;	   /* out: slot's code from the region's base */
+	u32 body_off;	   /* out: relocated instructions from the region's base */
+	u8 new_off[8];	   /* out: displaced instruction i is at body_off + new_off[i] */
+};
+
+struct region_env { /* the process */
+	u64 fn_ret_slow, fn_row_slow; /* run-time addresses in the payload */
+	u64 rows;
+	u32 row_bits;
+	bool fs0; /* *(fs:0) is the thread pointer; else RDFSBASE is used */
+};
+
+struct region_layout {
+	u32 size;      /* bytes used */
+	u32 ledger_off;
+	u64 frames_lo, frames_hi; /* run-time; equal: no return probe in here */
+	u64 eh_frame_hdr;
+};
+
+/* Upper bound of the region's size in bytes. */
+u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct region_site *site, u32 nsites);
+
+/* 0, -ENOSPC (cap below region_bound()), -ERANGE (region_bound over 1 GiB or words out of reach). */
+int region_build(const struct region_env *env, const struct region_shape *shape, u32 nshapes,
+		 struct region_site *site, u32 nsites, u64 base, u8 *out, u32 cap, struct region_layout *ret);
+
+/* The bytes that go to the site: a jump to its slot (plan->patch_len of them; the rest of the window stays). For an
+ * island the bytes at the site jump to plan->island, and *ret_island gets the five bytes for that place. */
+int region_site_bytes(const struct region_site *site, u64 base, u64 island_addr, u8 ret_bytes[5], u8 ret_island[5]);

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shared part of a hit, one dispatcher and one exit per consumer list.
+ *
+ * Entry. The slot calls the dispatcher, so the processor's return stack stays balanced:
+ *
+ *     [rsp + 8]  return address of the probed function (function entries)
+ *     [rsp]      return address into the slot: the slot's meta lies a fixed distance before it
+ *
+ * The dispatcher makes a frame of struct nt_run and struct pt_regs below that, saves in place what the programs can
+ * change (a register saved is a register of ctx filled), runs the programs whose gates are open, restores, returns.
+ * Nothing else is touched: no vector register (programs and helpers have none), no flag (lahf/seto; popfq would cost
+ * more than all the rest), nothing above the frame.
+ *
+ * Entry of a function that is also reported at its return: after the programs, a struct nt_ret_entry is taken from
+ * the thread's free list; it keeps the real return address and the caller's rbx, and rbx points to it while the body
+ * runs. The slot's return address moves up into the place of the real one and `ret` pops it: the stack is now as
+ * before the call of the function, and the thunk `call`s the body. So every ret has its call: return-stack prediction
+ * and shadow stacks hold. When there is no entry to be had the dispatcher returns to the body instead and this call is
+ * not reported.
+ *
+ * Exit. The body has returned into the thunk, which jumps here: rbx is the entry. Push the real return address, run
+ * the programs, free the entry (the caller's rbx is read before the entry is published), `ret`.
+ *
+ * A signal may arrive at any instruction and its handler may hit probes itself, also on this thread's free list: pops
+ * and pushes nest, so the list is as it was when the handler returns.
+ */
+#include "patch/x86_64/dispatch.h"
+
+#include "abi/bpf.h"
+
+#define FRAME ((s32)(sizeof(struct nt_run) + NT_PT_REGS_SIZE))
+#define CTX ((s32)sizeof(struct nt_run))
+#define REG(i) (CTX + 8 * (s32)(i))
+#define FLAGS_AT ((s32)offsetof(struct nt_run, reserved)) /* ax with the saved flags */
+#define SLOT_CALL_LEN 5 /* call rel32: the return address is this far behind the slot's start ... */
+#define RED_ZONE 128
+#define RED_ZONE_SKIP_LEN 5 /* ... plus lea rsp, [rsp - 128] in front of it in the middle of a function */
+
+static const struct {
+	u8 hw, pt;
+} regs[] = {
+	{ X86_RAX, NT_RAX }, { X86_RCX, NT_RCX }, { X86_RDX, NT_RDX }, { X86_RSI, NT_RSI },
+	{ X86_RDI, NT_RDI }, { X86_R8, NT_R8 },	  { X86_R9, NT_R9 },   { X86_R10, NT_R10 },
+	{ X86_R11, NT_R11 }, { X86_RBX, NT_RBX }, { X86_RBP, NT_RBP }, { X86_R12, NT_R12 },
+	{ X86_R13, NT_R13 }, { X86_R14, NT_R14 }, { X86_R15, NT_R15 },
+};
+#define NREGS (sizeof(regs) / sizeof(regs[0]))
+#define CALLER_SAVED                                                                                 \
+	(1u << X86_RAX | 1u << X86_RCX | 1u << X86_RDX | 1u << X86_RSI | 1u << X86_RDI | 1u << X86_R8 | \
+	 1u << X86_R9 | 1u << X86_R10 | 1u << X86_R11)
+
+bool dispatch_shape_returns(const struct region_shape *s)
+{
+	for (u32 i = 0; i < s->n; i++)
+		if (s->consumer[i].at_return)
+			return true;
+	return false;
+}
+
+/* What one side (entry or return) of a list needs. */
+struct need {
+	u64 ctx;	/* pt_regs words that are read */
+	u32 clobbers;	/* registers to restore */
+};
+
+static struct need need_of(const struct region_shape *s, bool at_return)
+{
+	struct need n = { .clobbers = 1u << X86_RAX };
+
+	for (u32 i = 0; i < s->n; i++) {
+		const struct region_consumer *c = &s->consumer[i];
+
+		if (c->at_return != at_return)
+			continue;
+		n.ctx |= c->ctx_read;
+		n.clobbers |= c->clobbers & CALLER_SAVED;
+		if (c->needs_ctx)
+			n.clobbers |= 1u << X86_RDI;
+	}
+	return n;
+}
+
+static void save_regs(struct x86_writer *w, struct need n, u64 skip)
+{
+	for (u32 i = 0; i < NREGS; i++)
+		if (!(skip & 1ull << regs[i].hw) && (n.clobbers & 1u << regs[i].hw || n.ctx & 1ull << regs[i].pt))
+			x86_store(w, 8, X86_RSP, REG(regs[i].pt), regs[i].hw);
+}
+
+static void restore_regs(struct x86_writer *w, u32 mask)
+{
+	for (u32 i = 0; i < NREGS; i++)
+		if (mask & 1u << regs[i].hw)
+			x86_load(w, 8, regs[i].hw, X86_RSP, REG(regs[i].pt));
+}
+
+/* Saves registers and flags; afterwards rax is free. skip: registers that the caller of this stores itself. */
+static void open_frame(struct x86_writer *w, struct need n, u64 skip)
+{
+	x86_lea(w, X86_RSP, X86_RSP, -FRAME);
+	if (n.ctx & 1ull << NT_EFLAGS) {
+		x86_pushfq(w);
+		x86_pop_mem(w, X86_RSP, REG(NT_EFLAGS)); /* pop computes its address with rsp already raised */
+	}
+	save_regs(w, n, skip);
+	x86_flags_to_ax(w);
+	x86_store(w, 2, X86_RSP, FLAGS_AT, X86_RAX);
+	if (n.ctx & 1ull << NT_ORIG_RAX)
+		x86_store_imm(w, 8, X86_RSP, REG(NT_ORIG_RAX), -1);
+	if (n.ctx & 1ull << NT_CS)
+		x86_store_imm(w, 8, X86_RSP, REG(NT_CS), 0x33);
+	if (n.ctx & 1ull << NT_SS)
+		x86_store_imm(w, 8, X86_RSP, REG(NT_SS), 0x2b);
+}
+
+static void close_flags(struct x86_writer *w)
+{
+	x86_load(w, 2, X86_RAX, X86_RSP, FLAGS_AT);
+	x86_flags_from_ax(w);
+}
+
+static void store_word(struct x86_writer *w, s32 at, enum x86_reg src)
+{
+	x86_store(w, 8, X86_RSP, at, src);
+}
+
+/* Where a consumer's cookie and the probed address come from: [base + off] after loading base into rax. */
+struct meta_ref {
+	s32 load_at; /* rax = [rsp + load_at] */
+	bool via_entry; /* ... or rax = [rbx + offsetof(slot)] */
+	s32 func_ip, cookie;
+};
+
+static void load_meta(struct x86_writer *w, const struct meta_ref *m)
+{
+	if (m->via_entry)
+		x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, slot));
+	else
+		x86_load(w, 8, X86_RAX, X86_RSP, m->load_at);
+}
+
+static void run_consumers(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
+			  const struct meta_ref *m, bool at_return)
+{
+	for (u32 i = 0; i < s->n; i++) {
+		const struct region_consumer *c = &s->consumer[i];
+		u32 off, off_local = 0;
+
+		if (c->at_return != at_return)
+			continue;
+		x86_load_rip(w, X86_RAX, words->gate + 24 * i);
+		x86_alu_mem_imm(w, X86_CMP, 4, false, X86_RAX, 0, 0);
+		off = x86_jcc_fwd(w, X86_CC_E);
+		if (c->local_gate) {
+			x86_load_rip(w, X86_RAX, words->local_gate + 24 * i);
+			x86_alu_mem_imm(w, X86_CMP, 4, false, X86_RAX, 0, 0);
+			off_local = x86_jcc_fwd(w, X86_CC_E);
+		}
+		if (c->uses_cookie || c->uses_func_ip)
+			load_meta(w, m);
+		if (c->uses_func_ip) {
+			x86_push_mem(w, X86_RAX, m->func_ip);
+			x86_pop_mem(w, X86_RSP, (s32)offsetof(struct nt_run, func_ip));
+		}
+		if (c->uses_cookie) {
+			x86_load(w, 8, X86_RAX, X86_RAX, m->cookie + 8 * (s32)i);
+			store_word(w, (s32)offsetof(struct nt_run, cookie), X86_RAX);
+		}
+		if (c->needs_ctx)
+			x86_lea(w, X86_RDI, X86_RSP, CTX);
+		x86_call_rip(w, words->entry + 24 * i);
+		x86_patch_here(w, off);
+		if (c->local_gate)
+			x86_patch_here(w, off_local);
+	}
+}
+
+/* rdx = this thread's row, else falls to the slow path; clobbers rax, rcx, rdx. Returns the mark of the mismatch. */
+static u32 find_row(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words)
+{
+	if (env->fs0)
+		x86_load_fs(w, X86_RCX, 0);
+	else
+		x86_rdfsbase(w, X86_RCX);
+	x86_mov_imm(w, X86_RDX, NT_ROW_HASH_MUL);
+	x86_imul(w, true, X86_RDX, X86_RCX);
+	x86_shift_imm(w, X86_SHR, true, X86_RDX, (u8)(64 - env->row_bits));
+	x86_shift_imm(w, X86_SHL, true, X86_RDX, 6);
+	x86_load_rip(w, X86_RAX, words->rows);
+	x86_alu(w, X86_ADD, true, X86_RDX, X86_RAX);
+	x86_alu_mem(w, X86_CMP, 8, false, X86_RDX, (s32)offsetof(struct nt_row, fs), X86_RCX);
+	return x86_jcc_fwd(w, X86_CC_NE);
+}
+
+/* Calls a payload function from inside the frame; every caller-saved register not yet in the frame is kept too. */
+static void call_slow(struct x86_writer *w, u64 word, u32 saved)
+{
+	struct need rest = { .clobbers = CALLER_SAVED & ~saved };
+
+	save_regs(w, rest, 0);
+	x86_call_rip(w, word);
+	restore_regs(w, rest.clobbers & ~(1u << X86_RAX));
+}
+
+/* Takes a struct nt_ret_entry for this call; on success the way out goes to the thunk, else to the body. */
+static void open_return(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
+			u32 saved, u32 restore, s32 meta_back)
+{
+	u64 retry;
+	u32 no_row, no_free, fail, no_memory;
+	u64 from_slow;
+
+	retry = x86_here(w);
+	no_row = find_row(w, env, words);
+	from_slow = x86_here(w); /* rdx = row */
+	x86_load(w, 8, X86_RAX, X86_RDX, (s32)offsetof(struct nt_row, free));
+	x86_test(w, true, X86_RAX, X86_RAX);
+	no_free = x86_jcc_fwd(w, X86_CC_E);
+	x86_load(w, 8, X86_RCX, X86_RAX, (s32)offsetof(struct nt_ret_entry, next));
+	x86_store(w, 8, X86_RDX, (s32)offsetof(struct nt_row, free), X86_RCX);
+	x86_load(w, 8, X86_RCX, X86_RSP, FRAME + 8);
+	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, ra), X86_RCX);
+	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, rbx), X86_RBX);
+	x86_lea(w, X86_RCX, X86_RSP, FRAME + 8);
+	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, sp), X86_RCX);
+	x86_load(w, 8, X86_RCX, X86_RSP, FRAME);
+	x86_lea(w, X86_RDX, X86_RCX, -meta_back);
+	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, slot), X86_RDX);
+	x86_load(w, 8, X86_RDX, X86_RDX, (s32)offsetof(struct nt_slot_meta, thunk));
+	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, thunk), X86_RDX);
+	x86_store_imm(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, in_use), 1);
+	x86_store(w, 8, X86_RSP, FRAME + 8, X86_RCX);
+	x86_mov(w, true, X86_RBX, X86_RAX);
+	close_flags(w);
+	restore_regs(w, restore);
+	x86_lea(w, X86_RSP, X86_RSP, FRAME + 8);
+	x86_ret(w);
+
+	/* Another thread's row stands where ours hashes to, or there is none yet. */
+	x86_patch_here(w, no_row);
+	call_slow(w, words->fn_row_slow, saved);
+	x86_test(w, true, X86_RAX, X86_RAX);
+	fail = x86_jcc_fwd(w, X86_CC_E);
+	x86_mov(w, true, X86_RDX, X86_RAX);
+	x86_jmp(w, from_slow);
+
+	/* The free list is empty: the payload refills it (rax != 0), or there is no memory left for this call. */
+	x86_patch_here(w, no_free);
+	call_slow(w, words->fn_ret_slow, saved);
+	x86_test(w, true, X86_RAX, X86_RAX);
+	no_memory = x86_jcc_fwd(w, X86_CC_E);
+	x86_jmp(w, retry);
+	x86_patch_here(w, no_memory);
+	x86_patch_here(w, fail);
+	x86_load(w, 8, X86_RAX, X86_RSP, FRAME);
+	x86_load(w, 8, X86_RAX, X86_RAX, (s32)offsetof(struct nt_slot_meta, body) - meta_back);
+	x86_store(w, 8, X86_RSP, FRAME, X86_RAX);
+	close_flags(w);
+	restore_regs(w, restore);
+	x86_lea(w, X86_RSP, X86_RSP, FRAME);
+	x86_ret(w);
+}
+
+void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
+			 const struct dispatch_words *words, bool entry)
+{
+	bool returns = entry && dispatch_shape_returns(s);
+	s32 back = (s32)dispatch_meta_size(s->n) + SLOT_CALL_LEN + (entry ? 0 : RED_ZONE_SKIP_LEN);
+	struct meta_ref m = { .load_at = FRAME, .func_ip = -back,
+			      .cookie = (s32)offsetof(struct nt_slot_meta, cookie) - back };
+	struct need n = need_of(s, false);
+
+	if (returns)
+		n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
+	open_frame(w, n, 0);
+	if (n.ctx & 1ull << NT_RIP) {
+		load_meta(w, &m);
+		x86_load(w, 8, X86_RAX, X86_RAX, m.func_ip);
+		store_word(w, REG(NT_RIP), X86_RAX);
+	}
+	if (n.ctx & 1ull << NT_RSP) {
+		x86_lea(w, X86_RAX, X86_RSP, FRAME + 8 + (entry ? 0 : RED_ZONE));
+		store_word(w, REG(NT_RSP), X86_RAX);
+	}
+	run_consumers(w, s, words, &m, false);
+	if (returns) {
+		open_return(w, env, words, n.clobbers, n.clobbers, back);
+		return;
+	}
+	close_flags(w);
+	restore_regs(w, n.clobbers);
+	x86_lea(w, X86_RSP, X86_RSP, FRAME);
+	x86_ret(w);
+}
+
+void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
+			const struct dispatch_words *words)
+{
+	struct meta_ref m = { .via_entry = true, .func_ip = 0, .cookie = (s32)offsetof(struct nt_slot_meta, cookie) };
+	struct need n = need_of(s, true);
+	u32 no_row, lost;
+	u64 have_row;
+
+	n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
+	x86_push_mem(w, X86_RBX, (s32)offsetof(struct nt_ret_entry, ra));
+	open_frame(w, n, 1u << X86_RBX);
+	if (n.ctx & 1ull << NT_RIP) {
+		x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, ra));
+		store_word(w, REG(NT_RIP), X86_RAX);
+	}
+	if (n.ctx & 1ull << NT_RSP) {
+		x86_lea(w, X86_RAX, X86_RSP, FRAME + 8);
+		store_word(w, REG(NT_RSP), X86_RAX);
+	}
+	if (n.ctx & 1ull << NT_RBX) {
+		x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, rbx));
+		store_word(w, REG(NT_RBX), X86_RAX);
+	}
+	x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, is_return), 1);
+	run_consumers(w, s, words, &m, true);
+
+	no_row = find_row(w, env, words);
+	have_row = x86_here(w);
+	x86_store_imm(w, 8, X86_RBX, (s32)offsetof(struct nt_ret_entry, in_use), 0);
+	x86_load(w, 8, X86_RAX, X86_RDX, (s32)offsetof(struct nt_row, free));
+	x86_store(w, 8, X86_RBX, (s32)offsetof(struct nt_ret_entry, next), X86_RAX);
+	x86_mov(w, true, X86_RCX, X86_RBX);
+	x86_load(w, 8, X86_RBX, X86_RBX, (s32)offsetof(struct nt_ret_entry, rbx));
+	x86_store(w, 8, X86_RDX, (s32)offsetof(struct nt_row, free), X86_RCX);
+	close_flags(w);
+	restore_regs(w, n.clobbers);
+	x86_lea(w, X86_RSP, X86_RSP, FRAME);
+	x86_ret(w);
+
+	x86_patch_here(w, no_row);
+	call_slow(w, words->fn_row_slow, n.clobbers);
+	x86_mov(w, true, X86_RDX, X86_RAX);
+	x86_test(w, true, X86_RAX, X86_RAX);
+	lost = x86_jcc_fwd(w, X86_CC_E);
+	x86_jmp(w, have_row);
+	/* A thread without a row cannot take the entry back: it stays out of the list (found by the reaper). */
+	x86_patch_here(w, lost);
+	x86_store_imm(w, 8, X86_RBX, (s32)offsetof(struct nt_ret_entry, thunk), 0);
+	x86_load(w, 8, X86_RBX, X86_RBX, (s32)offsetof(struct nt_ret_entry, rbx));
+	close_flags(w);
+	restore_regs(w, n.clobbers);
+	x86_lea(w, X86_RSP, X86_RSP, FRAME);
+	x86_ret(w);
+}

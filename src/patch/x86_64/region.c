@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+#include "patch/region.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "patch/x86_64/dispatch.h"
+#include "patch/x86_64/frames.h"
+
+#define THUNK_SIZE 16u
+#define SLOT_ALIGN 16u
+#define DISPATCH_BOUND(n) (1536u + 128u * (n)) /* one dispatcher or exit with n consumers */
+#define SLOT_FIXED (5u + 5u + 5u + 8u) /* red zone skip, call, jump to thunk or red zone restore */
+#define REGION_MAX (1u << 30)
+#define FIXED_WORDS 3u
+
+struct shape_code { /* run-time addresses */
+	u64 entry, middle, exit;
+};
+
+struct build {
+	const struct region_env *env;
+	const struct region_shape *shape;
+	u32 nshapes;
+	struct region_site *site;
+	u32 nsites;
+	u64 base;
+	u8 *out;
+	u32 cap;
+	struct shape_code *code;
+	u32 nreturns;
+	u32 words, text, thunks, frames, ledger, slots; /* offsets of the sections */
+};
+
+static u32 words_count(const struct region_shape *shape, u32 n)
+{
+	u32 words = FIXED_WORDS;
+
+	for (u32 i = 0; i < n; i++)
+		words += DISPATCH_WORDS_PER_CONSUMER * shape[i].n;
+	return words;
+}
+
+static bool site_returns(const struct region_shape *shape, const struct region_site *s)
+{
+	return s->plan->entry && dispatch_shape_returns(&shape[s->shape]);
+}
+
+static u32 slot_bound(const struct region_shape *shape, const struct region_site *s)
+{
+	return dispatch_meta_size(shape[s->shape].n) + SLOT_FIXED + patch_relocated_size(s->plan) + SLOT_ALIGN;
+}
+
+u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct region_site *site, u32 nsites)
+{
+	u64 size = 8ull * words_count(shape, nshapes) + 64;
+
+	for (u32 i = 0; i < nshapes; i++)
+		size += 3 * DISPATCH_BOUND(shape[i].n) + 64;
+	size += FRAMES_SIZE + 64;
+	for (u32 i = 0; i < nsites; i++)
+		size += slot_bound(shape, &site[i]) + THUNK_SIZE + sizeof(struct nt_ledger_site);
+	return size > REGION_MAX ? REGION_MAX : (u32)bits_round_up(size, NT_PAGE);
+}
+
+static void put_word(struct build *b, u32 index, u64 value)
+{
+	memcpy(b->out + b->words + 8 * index, &value, 8);
+}
+
+static void write_words(struct build *b)
+{
+	u32 at = FIXED_WORDS;
+
+	put_word(b, 0, b->env->fn_ret_slow);
+	put_word(b, 1, b->env->fn_row_slow);
+	put_word(b, 2, b->env->rows);
+	for (u32 i = 0; i < b->nshapes; i++)
+		for (u32 j = 0; j < b->shape[i].n; j++) {
+			put_word(b, at++, b->shape[i].consumer[j].gate);
+			put_word(b, at++, b->shape[i].consumer[j].local_gate);
+			put_word(b, at++, b->shape[i].consumer[j].entry);
+		}
+}
+
+static int write_dispatchers(struct build *b, u32 *ret_end)
+{
+	struct x86_writer w;
+	u32 at = FIXED_WORDS;
+
+	x86_init(&w, b->out + b->text, b->cap - b->text, b->base + b->text);
+	for (u32 i = 0; i < b->nshapes; i++) {
+		const struct region_shape *s = &b->shape[i];
+		u64 first = b->base + b->words + 8 * at;
+		struct dispatch_words words = { .gate = first, .local_gate = first + 8, .entry = first + 16,
+						.fn_ret_slow = b->base + b->words,
+						.fn_row_slow = b->base + b->words + 8,
+						.rows = b->base + b->words + 16 };
+
+		at += DISPATCH_WORDS_PER_CONSUMER * s->n;
+		x86_align(&w, 64, 0xcc);
+		b->code[i].entry = x86_here(&w);
+		dispatch_emit_entry(&w, b->env, s, &words, true);
+		x86_align(&w, 16, 0xcc);
+		b->code[i].middle = x86_here(&w);
+		dispatch_emit_entry(&w, b->env, s, &words, false);
+		if (!dispatch_shape_returns(s))
+			continue;
+		x86_align(&w, 64, 0xcc);
+		b->code[i].exit = x86_here(&w);
+		dispatch_emit_exit(&w, b->env, s, &words);
+	}
+	*ret_end = b->text + w.len;
+	return w.error;
+}
+
+/* One slot; thunk is the offset of its thunk or 0. Advances *at. */
+static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk)
+{
+	const struct region_shape *shape = &b->shape[s->shape];
+	const struct shape_code *code = &b->code[s->shape];
+	struct nt_slot_meta meta = { .func_ip = s->addr };
+	u32 meta_at = *at, meta_size = dispatch_meta_size(shape->n);
+	struct x86_writer w;
+	u32 body;
+	int n;
+
+	s->slot_off = bits_round_up(meta_at + meta_size, SLOT_ALIGN);
+	meta_at = s->slot_off - meta_size;
+	x86_init(&w, b->out + s->slot_off, b->cap - s->slot_off, b->base + s->slot_off);
+	if (s->plan->entry) {
+		x86_call(&w, code->entry);
+		if (thunk)
+			x86_jmp(&w, b->base + thunk);
+	} else {
+		x86_lea(&w, X86_RSP, X86_RSP, -128);
+		x86_call(&w, code->middle);
+		x86_lea(&w, X86_RSP, X86_RSP, 128);
+	}
+	if (w.error)
+		return w.error;
+	body = s->slot_off + w.len;
+	n = patch_relocate(s->plan, s->addr, b->base + body, b->out + body, b->cap - body, s->new_off);
+	if (n < 0)
+		return n;
+	s->body_off = body;
+	meta.body = b->base + body;
+	if (thunk) {
+		meta.thunk = b->base + thunk + 5;
+		x86_init(&w, b->out + thunk, THUNK_SIZE, b->base + thunk);
+		x86_call(&w, meta.body);
+		x86_jmp(&w, code->exit);
+		if (w.error)
+			return w.error;
+	}
+	memcpy(b->out + meta_at, &meta, sizeof(meta));
+	memcpy(b->out + meta_at + sizeof(meta), s->cookie, 8ull * shape->n);
+	*at = body + (u32)n;
+	return 0;
+}
+
+static int write_sites(struct build *b, u32 *ret_end)
+{
+	u32 at = b->slots, thunk = b->thunks;
+
+	for (u32 i = 0; i < b->nsites; i++) {
+		struct region_site *s = &b->site[i];
+		struct nt_ledger_site l = { .addr = 0 };
+		u32 this_thunk = site_returns(b->shape, s) ? thunk : 0;
+
+		if (this_thunk)
+			thunk += THUNK_SIZE;
+		s->error = write_slot(b, s, &at, this_thunk);
+		if (s->error && s->error != -ERANGE)
+			return s->error;
+		if (!s->error) {
+			l.addr = s->addr;
+			l.slot_off = s->slot_off;
+			l.len = s->plan->patch_len;
+			memcpy(l.orig, s->plan->orig, sizeof(l.orig));
+		}
+		memcpy(b->out + b->ledger + i * sizeof(l), &l, sizeof(l));
+	}
+	*ret_end = at;
+	return 0;
+}
+
+static int build_all(struct build *b, struct region_layout *ret)
+{
+	struct region_layout l = { 0 };
+	u32 end;
+	int r;
+
+	b->text = bits_round_up(8 * words_count(b->shape, b->nshapes), 64u);
+	write_words(b);
+	r = write_dispatchers(b, &end);
+	if (r)
+		return r;
+	b->thunks = bits_round_up(end, 64u);
+	b->frames = b->thunks + THUNK_SIZE * b->nreturns;
+	b->ledger = bits_round_up(b->frames + (b->nreturns ? FRAMES_SIZE : 0), 16u);
+	b->slots = bits_round_up(b->ledger + b->nsites * (u32)sizeof(struct nt_ledger_site), 64u);
+	if (b->nreturns) {
+		l.frames_lo = b->base + b->thunks;
+		l.frames_hi = b->base + b->frames;
+		l.eh_frame_hdr = b->base + b->frames;
+		r = frames_write(l.frames_lo, l.frames_hi, l.eh_frame_hdr, b->out + b->frames);
+		if (r)
+			return r;
+	}
+	r = write_sites(b, &end);
+	if (r)
+		return r;
+	l.ledger_off = b->ledger;
+	l.size = end;
+	*ret = l;
+	return 0;
+}
+
+int region_build(const struct region_env *env, const struct region_shape *shape, u32 nshapes,
+		 struct region_site *site, u32 nsites, u64 base, u8 *out, u32 cap, struct region_layout *ret)
+{
+	struct build b = { .env = env, .shape = shape, .nshapes = nshapes, .site = site, .nsites = nsites,
+			   .base = base, .out = out, .cap = cap };
+	int r;
+
+	if (cap < region_bound(shape, nshapes, site, nsites))
+		return -ENOSPC;
+	b.code = calloc(nshapes ? nshapes : 1, sizeof(*b.code));
+	if (!b.code)
+		return -ENOMEM;
+	memset(out, 0xcc, cap);
+	for (u32 i = 0; i < nsites; i++)
+		b.nreturns += site_returns(shape, &site[i]);
+	r = build_all(&b, ret);
+	free(b.code);
+	return r;
+}
+
+static int jump(u64 from, u64 to, u8 bytes[5])
+{
+	s64 d = (s64)(to - (from + 5));
+
+	if (d != (s32)d)
+		return -ERANGE;
+	bytes[0] = 0xe9;
+	memcpy(bytes + 1, &(s32){ (s32)d }, 4);
+	return 0;
+}
+
+int region_site_bytes(const struct region_site *s, u64 base, u64 island_addr, u8 ret_bytes[5], u8 ret_island[5])
+{
+	s64 d;
+
+	if (s->plan->form != PATCH_ISLAND)
+		return jump(s->addr, base + s->slot_off, ret_bytes);
+	d = (s64)(island_addr - (s->addr + 2));
+	if (d != (s8)d)
+		return -ERANGE;
+	ret_bytes[0] = 0xeb;
+	ret_bytes[1] = (u8)d;
+	return jump(island_addr, base + s->slot_off, ret_island);
+}
