@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The broker plays the kernel for loaders: it owns every object and all policy. One process per user, one thread,
+ * one event loop. This is the struct that everything hangs on; each part below keeps its own state behind a pointer.
+ */
+#pragma once
+
+#include "abi/types.h"
+#include "broker/object/object.h"
+#include "util/loop.h"
+
+struct client;
+struct engine; /* links, sites, processes: broker/link/link.h */
+struct server; /* the socket: broker/server.h */
+struct trace;  /* bpf_trace_printk: broker/trace.h */
+
+struct broker {
+	struct loop *loop;
+	char dir[512]; /* runtime directory: socket, lock, log */
+	struct object_table objects;
+	struct server *server;
+	struct client *clients; /* utlist DL, member prev/next */
+	struct engine *engine;
+	struct trace *trace;
+	u32 ncpus;	/* possible CPUs: per-CPU maps have one value for each */
+	s32 uprobe_type; /* type of the uprobe PMU for perf_event_open, -1: the kernel has none */
+	struct loop_source *reap_timer; /* maps nobody has open any more */
+	struct loop_source *idle_timer;
+	bool leaving; /* quit as soon as no link is left */
+};
+
+/* Everything but the engine, which main() adds (tests use a double). dir is an existing runtime directory. */
+int broker_init(struct broker *b, const char *dir);
+void broker_deinit(struct broker *b);

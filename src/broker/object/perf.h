@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* A uprobe perf event (perf_event_open of the uprobe PMU): a place that a program can be attached to. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "broker/object/object.h"
+
+struct link;
+
+struct object_perf {
+	struct object obj;
+	char *raw_path; /* as the loader wrote it: what link info shows */
+	int path_fd;	/* O_PATH descriptor of the file, from the loader's point of view */
+	dev_t dev;	/* as stat(2) shows it */
+	ino_t ino;
+	u64 offset;	/* in the file */
+	u32 ref_ctr;	/* file offset of the semaphore, 0 = none */
+	bool retprobe;
+	pid_t pid;	   /* only this process, in the broker's pid namespace; -1 = all */
+	struct link *link; /* of ioctl(PERF_EVENT_IOC_SET_BPF), NULL before; not visible as a bpf link */
+};
+
+static inline struct object_perf *object_to_perf(struct object *o)
+{
+	return (struct object_perf *)o; /* obj is the first member */
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* A program: verified and compiled once, at BPF_PROG_LOAD. It keeps its maps alive. */
+#pragma once
+
+#include "broker/object/object.h"
+#include "ebpf/insn.h"
+#include "jit/jit.h"
+#include "verifier/verifier.h"
+
+struct object_map;
+
+#define PROG_NAME_LEN 16
+#define PROG_TAG_LEN 8
+
+struct object_prog {
+	struct object obj;
+	u32 type;	     /* BPF_PROG_TYPE_* */
+	u32 expected_attach; /* BPF_TRACE_UPROBE_MULTI ... */
+	bool sleepable;
+	bool gpl;
+	char name[PROG_NAME_LEN];
+	u8 tag[PROG_TAG_LEN];
+	u32 created_by_uid;
+	u64 load_time_ns; /* since boot */
+	struct bpf_insn *insns; /* map references carry map indexes */
+	u32 n;
+	struct verifier_result facts;
+	bool compiled; /* only BPF_PROG_TYPE_KPROBE programs are; image is valid then */
+	struct jit_image image;
+	struct object_map **maps; /* [nmaps], index = the one in insns and in image.got; owned references */
+	u32 nmaps;
+	struct object_map **bound; /* BPF_PROG_BIND_MAP: kept alive, not used; owned references */
+	u32 nbound;
+	struct object *btf; /* owned reference or NULL */
+};
+
+/* Takes over everything in *from (insns, facts, image, maps, btf); one reference, the caller's. -ENOMEM: from is untouched. */
+int object_prog_new(struct broker *b, const struct object_prog *from, struct object_prog **ret);
+
+static inline struct object_prog *object_to_prog(struct object *o)
+{
+	return (struct object_prog *)o; /* obj is the first member */
+}
