@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+# A thin front: meson builds, the scripts in tools/ do the rest. Every goal installs what is missing first.
+.PHONY: all setup test demo bench soak asan clean
+B := build
+
+all: $(B)/build.ninja
+	@ninja -C $(B)
+
+setup:
+	@tools/setup.sh
+
+$(B)/build.ninja: | setup
+	@meson setup $(B)
+
+test: all
+	@tools/run-tests.sh $(B)
+
+demo: all
+	@tools/demo.sh $(B)
+
+# make bench BENCH=hit/entry runs the cases that begin with it
+bench: all
+	@$(B)/bench/run -o $(B)/bench.json $(BENCH)
+
+soak: all
+	@tools/run-tests.sh --soak $(B)
+
+asan: setup
+	@tools/run-tests.sh --asan-only
+
+clean:
+	rm -rf $(B) build-asan
