@@ -9,18 +9,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/attach.h"
 #include "common/target.h"
+#include "common/tool.h"
 #include "funccount.skel.h"
 
 #define TOOL "funccount"
@@ -55,35 +52,15 @@ static const struct argp_option option_table[] = {
 	{}
 };
 
-static double parse_seconds(const char *arg, struct argp_state *state)
-{
-	char *end;
-	double s = strtod(arg, &end);
-
-	if (*end || end == arg || !(s > 0) || s > 1e9)
-		argp_error(state, "'%s' is not a number of seconds", arg);
-	return s;
-}
-
-static int parse_positive(const char *arg, const char *what, struct argp_state *state)
-{
-	char *end;
-	long n = strtol(arg, &end, 10);
-
-	if (*end || end == arg || n <= 0 || n > 1 << 30)
-		argp_error(state, "'%s' is not a %s", arg, what);
-	return n;
-}
-
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
 
 	switch (key) {
-	case 'p': o->pid = parse_positive(arg, "process id", state); break;
-	case 'i': o->interval = parse_seconds(arg, state); break;
-	case 'd': o->duration = parse_seconds(arg, state); break;
-	case 't': o->top = parse_positive(arg, "number of functions", state); break;
+	case 'p': o->pid = tool_parse_positive(arg, "process id", state); break;
+	case 'i': o->interval = tool_parse_seconds(arg, state); break;
+	case 'd': o->duration = tool_parse_seconds(arg, state); break;
+	case 't': o->top = tool_parse_positive(arg, "number of functions", state); break;
 	case 'r': o->regex = true; break;
 	case 'c': o->cost = true; break;
 	case 'j': o->json = true; break;
@@ -110,26 +87,6 @@ struct counter {
 	double attached_ms, seconds;
 	double cost_ns;	     /* of one hit, < 0 = not measured */
 };
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-	stopped = 1;
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec * 1e-9;
-}
-
-static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
-{
-	return vfprintf(stderr, format, args);
-}
 
 /* -- Load and attach ---------------------------------------------------------------------------------------- */
 
@@ -160,7 +117,7 @@ static int counter_load(struct counter *c)
 static int counter_attach(struct counter *c)
 {
 	const struct functions *fs = &c->target.functions;
-	double start = now();
+	double start = tool_now();
 	int err;
 
 	err = attach_functions(c->skel->progs.count_call, &c->target, false, &c->link);
@@ -168,7 +125,7 @@ static int counter_attach(struct counter *c)
 		attach_explain(TOOL, "cannot attach", err);
 		return err;
 	}
-	c->attached_ms = (now() - start) * 1e3;
+	c->attached_ms = (tool_now() - start) * 1e3;
 	if (c->opt.json)
 		return 0;
 	printf("Counting calls of %zu functions of %s, attached in %.1f ms.%s\n", fs->n, c->target.path,
@@ -200,10 +157,10 @@ static double time_calls(void)
 	int i, round;
 
 	for (round = 0; round < 20; round++) {
-		start = now();
+		start = tool_now();
 		for (i = 0; i < COST_CALLS; i++)
 			funccount_cost_probe();
-		took = now() - start;
+		took = tool_now() - start;
 		if (took < best)
 			best = took;
 	}
@@ -350,41 +307,23 @@ static void show_json(struct counter *c)
 
 /* -- The run ------------------------------------------------------------------------------------------------ */
 
-/* Sleeps until the time is up, a signal comes (false) or the process is gone (false). */
-static bool wait_until(double until, int pidfd)
-{
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-	double left;
-	int n;
-
-	while (!stopped && (left = until - now()) > 0) {
-		struct timespec ts = { left < 1e6 ? (time_t)left : 1000000, 0 };
-
-		ts.tv_nsec = (left - (time_t)left) * 1e9;
-		n = ppoll(&p, 1, &ts, NULL);
-		if (n > 0)
-			return false;
-	}
-	return !stopped;
-}
-
 static void counter_run(struct counter *c)
 {
-	double start = now(), last = start, end = c->opt.duration ? start + c->opt.duration : 1e18, next;
-	int pidfd = c->opt.pid > 0 ? (int)syscall(SYS_pidfd_open, c->opt.pid, 0) : -1;
+	double start = tool_now(), last = start, end = c->opt.duration ? start + c->opt.duration : 1e18, next;
+	int watched = tool_watch(c->opt.pid);
 
-	while (now() < end) {
+	while (tool_now() < end) {
 		next = c->opt.interval && last + c->opt.interval < end ? last + c->opt.interval : end;
-		if (!wait_until(next, pidfd))
+		if (!tool_wait(next, watched))
 			break;
 		if (!c->opt.interval)
 			continue;
 		show_interval(c, last, next);
 		last = next;
 	}
-	c->seconds = now() - start;
-	if (pidfd >= 0)
-		close(pidfd);
+	c->seconds = tool_now() - start;
+	if (watched >= 0)
+		close(watched);
 }
 
 static void counter_deinit(struct counter *c)
@@ -430,15 +369,12 @@ static int counter_work(struct counter *c)
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { option_table, parse_option, "FILE:PATTERN", doc };
-	struct sigaction sa = { .sa_handler = on_signal };
 	struct counter c = { .opt = { .pid = -1 }, .cost_ns = -1 };
 	int err;
 
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, &c.opt);
-	libbpf_set_print(c.opt.verbose ? print_libbpf : NULL);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
+	tool_init(c.opt.verbose);
 	err = counter_work(&c);
 	counter_deinit(&c);
 	return err ? 1 : 0;
