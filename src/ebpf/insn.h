@@ -18,3 +18,68 @@
 #define EBPF_MAX_STACK 512
 #define EBPF_MAX_INSNS 1000000
 #define EBPF_MAX_FRAMES 8
+
+/* First half of the only two-slot instruction (imm64, map, map value ...). */
+static inline bool ebpf_insn_is_ld64(const struct bpf_insn *in)
+{
+	return in->code == (BPF_LD | BPF_IMM | BPF_DW);
+}
+
+static inline bool ebpf_insn_is_jump_class(const struct bpf_insn *in)
+{
+	return BPF_CLASS(in->code) == BPF_JMP || BPF_CLASS(in->code) == BPF_JMP32;
+}
+
+/* bpf-to-bpf call: the callee starts at i + imm + 1. */
+static inline bool ebpf_insn_is_subprog_call(const struct bpf_insn *in)
+{
+	return in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_CALL;
+}
+
+static inline bool ebpf_insn_is_helper_call(const struct bpf_insn *in)
+{
+	return in->code == (BPF_JMP | BPF_CALL) && in->src_reg == 0;
+}
+
+static inline bool ebpf_insn_is_exit(const struct bpf_insn *in)
+{
+	return in->code == (BPF_JMP | BPF_EXIT);
+}
+
+/* JA with a 16-bit offset or gotol with a 32-bit one. */
+static inline bool ebpf_insn_is_goto(const struct bpf_insn *in)
+{
+	return ebpf_insn_is_jump_class(in) && BPF_OP(in->code) == BPF_JA;
+}
+
+/* A jump with two successors. */
+static inline bool ebpf_insn_is_cond(const struct bpf_insn *in)
+{
+	u8 op = BPF_OP(in->code);
+
+	return ebpf_insn_is_jump_class(in) && op != BPF_JA && op != BPF_CALL && op != BPF_EXIT;
+}
+
+/* Where the jump or bpf-to-bpf call at i goes. No bounds check. */
+static inline s64 ebpf_insn_target(const struct bpf_insn *in, u32 i)
+{
+	bool wide = ebpf_insn_is_subprog_call(in) || in->code == (BPF_JMP32 | BPF_JA);
+
+	return (s64)i + 1 + (wide ? in->imm : in->off);
+}
+
+static inline bool ebpf_insn_is_atomic(const struct bpf_insn *in)
+{
+	return BPF_CLASS(in->code) == BPF_STX && BPF_MODE(in->code) == BPF_ATOMIC;
+}
+
+/* Bytes that a load, store or atomic touches. */
+static inline u32 ebpf_insn_size(const struct bpf_insn *in)
+{
+	switch (BPF_SIZE(in->code)) {
+	case BPF_B: return 1;
+	case BPF_H: return 2;
+	case BPF_W: return 4;
+	default: return 8;
+	}
+}
