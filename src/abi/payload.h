@@ -20,7 +20,7 @@ struct nt_payload_hdr {
 	u64 magic;
 	u32 version;
 	u32 image_size; /* bytes of the image, a multiple of the page size: struct nt_state follows */
-	u32 fn_ret_slow;    /* struct nt_ret_entry *(*)(void): refill the caller's free list; NULL = no memory */
+	u32 fn_ret_slow;    /* void *(*)(void): refill the free list of the caller's row; NULL = no memory, else take one */
 	u32 fn_row_slow;    /* struct nt_row *(*)(void): find or make the row of this thread; NULL = table full */
 	u32 fn_dl_find_object; /* replaces libc's _dl_find_object; answers for our code, else calls the original */
 	u32 fn_r_brk;	    /* void (*)(void): called by an internal probe when the dynamic linker changed its map */
@@ -51,7 +51,7 @@ struct nt_ret_entry {
 	u64 slot;   /* address of the site's struct nt_slot_meta */
 	u64 sp;	    /* address of the stack word that holds the return address */
 	u64 thunk;  /* value put there: the address behind the thunk's call */
-	u64 in_use; /* 1 from entry to return */
+	u64 in_use; /* 0 = free; 1 from entry to return; else a reaper looks at it (payload/ret.c): still in use */
 	u64 pad;
 };
 _Static_assert(sizeof(struct nt_ret_entry) == 64, "an entry is a cache line");
@@ -100,10 +100,12 @@ struct nt_ledger_site {
 _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 
 #define NT_MAX_REGIONS 1024u
+#define NT_MAX_RINGS 64u
 #define NT_COMM_LEN 16u
 
 #define NT_STATE_NO_SYSCALL 1u /* seccomp filter present: helpers must not enter the kernel */
 #define NT_STATE_FS0 2u	       /* *(fs:0) is the thread pointer (true for every ABI-conforming libc) */
+#define NT_STATE_RDPID 4u      /* the processor has RDPID; without it the CPU number costs some 15 ns more */
 
 struct nt_state {
 	u64 magic; /* NT_STATE_MAGIC */
@@ -126,12 +128,16 @@ struct nt_state {
 	u32 nregions;
 	u32 rbrk_seq;	 /* calls of fn_r_brk, so the broker sees that there is news */
 	struct nt_region region[NT_MAX_REGIONS];
+	u32 nrings;
+	u32 rings_pad;
+	u64 rings[NT_MAX_RINGS]; /* struct nt_map_view of every ring buffer mapped here, 0 = unused: submit and discard
+				  * get only a record and look for its ring */
 };
 
 /* Wiped in forked children (MADV_WIPEONFORK): what is zero must be found out again. */
 struct nt_local {
 	u32 tgid; /* 0 = unknown */
-	u32 pad;
+	u32 rbrk_gave_up; /* bell->rbrk_done + 1 when the broker last did not answer in time; 0 = never */
 	u32 gate[1022]; /* per-process gates of links with a pid filter: 1 = open */
 };
 _Static_assert(sizeof(struct nt_local) <= NT_PAGE, "one page");
