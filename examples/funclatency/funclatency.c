@@ -31,7 +31,7 @@ static const char doc[] =
 	"FILE is a path, or a name like libc.so.6 (or libc, or c); it may be left out with -p.\n"
 	"PATTERN is a shell pattern (with -r an extended regular expression).\n\n"
 	"  funclatency -p 1234 libc.so.6:read       one function, in one process\n"
-	"  funclatency -u -d 5 'c:f*'               in microseconds, all processes, for 5 seconds";
+	"  funclatency -u -d 5 'c:f*'               all processes, in microseconds";
 
 struct options {
 	int pid;

@@ -1,0 +1,111 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# run-tests.sh [--soak | --asan-only] [BUILD_FOLDER]
+#
+# Runs everything that can fail, and ends in one line: "N passed, N failed". What is counted is the single check (a TAP line), not the
+# test program. Checks that could not run here are listed with their reason before that line.
+#
+#   1. the layer check (src/LAYERS);
+#   2. every suite of the build, the quick ones side by side, those that stop and time processes one at a time;
+#   3. the hosted parts again under AddressSanitizer and UndefinedBehaviorSanitizer, fuzz corpora included, in build-asan.
+#
+# --soak       only the torture tests, with NT_SOAK=1 in their environment: the long tier
+# --asan-only  only step 3
+set -u
+cd "$(dirname "$0")/.." || exit 99
+
+mode=all
+case ${1:-} in
+--soak) mode=soak; shift ;;
+--asan-only) mode=asan; shift ;;
+esac
+build=${1:-build}
+results=$(mktemp) || exit 99
+trap 'rm -f "$results"' EXIT
+
+say() { printf '\n== %s\n' "$*"; }
+
+# Does the build folder $1 have tests in suite $2?
+has_suite() {
+	meson test -C "$1" --list --suite "notrap:$2" 2>/dev/null | grep -q "^notrap:$2 / "
+}
+
+# Runs suite $2 of build folder $1 and keeps what it said under the heading $3; the rest are options for meson test.
+run_suite() {
+	folder=$1 suite=$2 heading=$3
+	shift 3
+	has_suite "$folder" "$suite" || return 0
+	say "$heading"
+	rm -f "$folder/meson-logs/testlog.json"
+	meson test -C "$folder" --suite "notrap:$suite" "$@" </dev/null |
+		grep -v -e '^ninja: ' -e '^\[[0-9]*/[0-9]*\] ' -e '^Full log ' -e '^$' -e '^Summary of Failures' \
+			-e '^[A-Z][A-Za-z ]*: *[0-9]* *$'
+	if [ -s "$folder/meson-logs/testlog.json" ]; then
+		tools/count-tests.py "$heading" <"$folder/meson-logs/testlog.json" 2>&1 >>"$results"
+	else
+		echo "fail	$heading: did not build or run" >>"$results"
+	fi
+}
+
+check_layers() {
+	say layers
+	out=$(tools/check-layers.sh)
+	echo "$out"
+	echo "$out" | sed -n 's/^ok.*/pass	&/p; s/^not ok/fail	layers/p' >>"$results"
+}
+
+run_build() {
+	run_suite "$build" unit 'unit tests'
+	run_suite "$build" golden 'golden tests'
+	run_suite "$build" fuzz 'fuzz corpora'
+	run_suite "$build" examples 'examples' --num-processes 1
+	run_suite "$build" stress 'torture, short' --num-processes 1
+	run_suite "$build" system 'whole system' --num-processes 1
+}
+
+run_asan() {
+	[ -f build-asan/build.ninja ] ||
+		meson setup -Db_sanitize=address,undefined -Db_lundef=false build-asan >build-asan.log 2>&1 || {
+		cat build-asan.log
+		echo "fail	sanitizers: cannot configure" >>"$results"
+		return
+	}
+	rm -f build-asan.log
+	export ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+	run_suite build-asan unit 'unit tests, sanitized' --timeout-multiplier 4
+	run_suite build-asan golden 'golden tests, sanitized' --timeout-multiplier 4
+	run_suite build-asan fuzz 'fuzz corpora, sanitized' --timeout-multiplier 4
+	unset ASAN_OPTIONS UBSAN_OPTIONS
+}
+
+case $mode in
+all)
+	check_layers
+	run_build
+	run_asan
+	;;
+soak)
+	export NT_SOAK=1
+	run_suite "$build" stress 'torture, long' --num-processes 1 --timeout-multiplier 100
+	;;
+asan) run_asan ;;
+esac
+
+awk -F '\t' '
+	$1 == "pass" { passed += $3 ? $3 : 1 }
+	$1 == "skip" { skipped++; reasons[$2]++ }
+	$1 == "fail" { failed++; failures[failed] = $2 }
+	END {
+		if (skipped) {
+			printf "\n== skipped\n"
+			for (r in reasons) printf "%5d  %s\n", reasons[r], r | "sort -k 2"
+			close("sort -k 2")
+		}
+		if (failed) {
+			printf "\n== failed\n"
+			for (i = 1; i <= failed; i++) print "  " failures[i]
+		}
+		printf "\n%d passed, %d failed\n", passed, failed
+		exit failed || !passed
+	}' "$results"
