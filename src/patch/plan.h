@@ -30,6 +30,10 @@ enum patch_reason { /* why a site is refused; patch_reason_name() gives the word
 	PATCH_R_NO_RETURN_PROBE, /* entry is possible, a return probe is not (returns twice, looks at its return address ...) */
 	PATCH_R_BAD_INSN,      /* the kernel refuses it too: int3, hlt, lock prefix ... */
 	PATCH_R_DATA_INSIDE,
+	PATCH_R_MID_INSN,      /* the site is not the first byte of an instruction */
+	PATCH_R_GO,	       /* Go: goroutine stacks have no room for a program */
+	PATCH_R_NOT_ENTRY,     /* return probe only: not the first instruction of a function, or a loop jumps back to it */
+	PATCH_R_RBX,	       /* return probe only: the function uses rbx without saving it */
 	PATCH_NREASONS
 };
 
@@ -41,13 +45,19 @@ struct patch_segment { /* executable PT_LOAD */
 	u64 vaddr, off, size;
 	const u8 *bytes; /* the segment's file bytes */
 };
-struct patch_func { u64 vaddr, size; const char *name; bool ifunc; }; /* sorted by vaddr; size 0 = unknown */
+struct patch_func { /* sorted by vaddr; aliases are entries of their own */
+	u64 vaddr, size;  /* size 0 = unknown */
+	const char *name; /* NULL = known from unwind tables only */
+	bool ifunc;
+	bool fragment;	  /* a piece of a function that is jumped to (.cold): at its start there is no return address */
+};
 struct patch_binary_desc {
 	const struct patch_segment *seg; u32 nseg;   /* executable */
 	const struct patch_segment *data; u32 ndata; /* readable, not executable: jump tables */
 	const struct patch_func *func; u32 nfunc;    /* from .symtab, .dynsym and .eh_frame */
 	const u64 *code_ptr; u32 ncode_ptr;	     /* addresses found in relocations that point into code */
 	bool is_go;
+	bool fixed; /* not position independent: constants in instructions may be code addresses */
 };
 
 struct patch_binary; /* analysis of one binary: all branch targets, functions, padding. Immutable after creation. */
@@ -75,6 +85,12 @@ struct patch_plan {
 /* Plans one site; other_sites (sorted vaddrs, may be NULL) are probed too, so no window may cover them. Always
  * succeeds: a refusal is a plan. */
 void patch_plan_site(const struct patch_binary *b, u64 vaddr, const u64 *other_sites, u32 nother, struct patch_plan *ret);
+
+/* The same for a caller who has patched before: no island is chosen that overlaps one of islands[] (sorted addresses, 5
+ * bytes each). Two plans that know nothing of each other may choose the same island; a batch passes the islands it
+ * has chosen so far. A window in padding never overlaps an island. */
+void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64 *other_sites, u32 nother,
+			      const u64 *islands, u32 nislands, struct patch_plan *ret);
 
 /* Upper bound of what patch_relocate() writes for this plan. */
 u32 patch_relocated_size(const struct patch_plan *p);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the planner knows of a binary: three bits per byte of code, and a few flags per function.
+ *
+ *     start   an instruction begins here (linear sweep, in step again at every known function)
+ *     target  something may jump here: a branch, a jump table, a relocation, an address that is taken, a function
+ *     dead    padding that is never executed and belongs to nobody
+ *
+ * Internal to src/patch/x86_64.
+ */
+#pragma once
+
+#include "patch/plan.h"
+
+struct text {
+	u64 lo, hi; /* addresses */
+	const u8 *bytes;
+	u64 *target, *start, *dead;
+};
+
+#define FUNC_LOOPS 1u	  /* a branch inside the function goes back to its first instruction */
+#define FUNC_RBX_SAVED 2u /* rbx: what the first instruction that names it does */
+#define FUNC_RBX_USED 4u
+
+struct func_info {
+	u64 end;
+	u8 flags;
+};
+
+struct patch_binary {
+	struct patch_binary_desc desc;
+	struct text *text; /* one per desc.seg */
+	struct func_info *info; /* parallel to desc.func; aliases: only the first entry of an address is filled */
+};
+
+static inline bool bit_test(const u64 *map, u64 i)
+{
+	return map[i / 64] >> (i % 64) & 1;
+}
+
+static inline void bit_set(u64 *map, u64 i)
+{
+	map[i / 64] |= 1ull << (i % 64);
+}
+
+/* n <= 57 bits from bit i on, in the low bits of the result. Maps are one word longer than needed. */
+static inline u64 bit_range(const u64 *map, u64 i, u32 n)
+{
+	u64 v = map[i / 64] >> (i % 64);
+
+	if (i % 64)
+		v |= map[i / 64 + 1] << (64 - i % 64);
+	return v & ((1ull << n) - 1);
+}
+
+/* The text that holds addr, or NULL. */
+static inline struct text *binary_text(const struct patch_binary *b, u64 addr)
+{
+	for (u32 i = 0; i < b->desc.nseg; i++)
+		if (addr - b->text[i].lo < b->text[i].hi - b->text[i].lo)
+			return &b->text[i];
+	return NULL;
+}
+
+/* Marks addr as a possible target of a jump; addresses outside of all texts are ignored. */
+static inline void binary_mark_target(struct patch_binary *b, u64 addr)
+{
+	struct text *t = binary_text(b, addr);
+
+	if (t)
+		bit_set(t->target, addr - t->lo);
+}
+
+/* Index of the first of the functions with the greatest start <= addr, or -1. */
+s64 binary_func_at(const struct patch_binary *b, u64 addr);
+
+/* The passes of patch_binary_new(), in this order; 0, -ENOMEM, -E2BIG (not a sane binary). */
+struct addr_list { /* addresses of data that code refers to: perhaps jump tables */
+	u64 *addr;
+	size_t n, cap;
+};
+struct run_list { /* padding that is dead unless a target lies in it */
+	struct patch_range *run;
+	size_t n, cap;
+};
+int sweep_code(struct patch_binary *b, struct addr_list *ret_tables, struct run_list *ret_runs);
+int jump_tables_read(struct patch_binary *b, const struct addr_list *tables);
+void dead_mark(struct patch_binary *b, const struct run_list *runs);
+
+/* Why a return probe is not possible at function index f (an entry that can be patched), or PATCH_OK. */
+enum patch_reason return_refused(const struct patch_binary *b, s64 f);
