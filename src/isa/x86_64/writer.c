@@ -369,3 +369,139 @@ void x86_imul(struct x86_writer *w, bool w64, enum x86_reg dst, enum x86_reg src
 {
 	x86_op_reg(w, w64, OP(0x0f, 0xaf), dst, src);
 }
+
+void x86_imul_imm(struct x86_writer *w, bool w64, enum x86_reg dst, enum x86_reg src, s32 imm)
+{
+	bool small = imm >= -128 && imm <= 127;
+
+	x86_op_reg(w, w64, OP((u8)(small ? 0x6b : 0x69)), dst, src);
+	imm_of(w, small ? 1 : 4, imm);
+}
+
+void x86_unary(struct x86_writer *w, enum x86_unary op, bool w64, enum x86_reg r)
+{
+	x86_op_reg(w, w64, OP(0xf7), op, r);
+}
+
+void x86_cqo(struct x86_writer *w, bool w64)
+{
+	rex(w, w64, 0, 0, false);
+	x86_byte(w, 0x99);
+}
+
+void x86_test_imm(struct x86_writer *w, bool w64, enum x86_reg r, s32 imm)
+{
+	x86_op_reg(w, w64, OP(0xf7), 0, r);
+	x86_u32(w, (u32)imm);
+}
+
+void x86_bswap(struct x86_writer *w, bool w64, enum x86_reg r)
+{
+	rex(w, w64, 0, r, false);
+	x86_bytes(w, OP(0x0f, (u8)(0xc8 | (r & 7))));
+}
+
+void x86_bswap16(struct x86_writer *w, enum x86_reg r)
+{
+	x86_byte(w, 0x66);
+	x86_shift_imm(w, X86_ROL, false, r, 8);
+}
+
+void x86_movzx(struct x86_writer *w, u32 size, enum x86_reg dst, enum x86_reg src)
+{
+	rex(w, false, dst, src, size == 1 && src >= 4);
+	x86_bytes(w, OP(0x0f, (u8)(size == 1 ? 0xb6 : 0xb7)));
+	x86_byte(w, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
+}
+
+void x86_movsx(struct x86_writer *w, bool w64, u32 size, enum x86_reg dst, enum x86_reg src)
+{
+	rex(w, w64, dst, src, size == 1 && src >= 4);
+	if (size == 4)
+		x86_byte(w, 0x63);
+	else
+		x86_bytes(w, OP(0x0f, (u8)(size == 1 ? 0xbe : 0xbf)));
+	x86_byte(w, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
+}
+
+void x86_alu_rip(struct x86_writer *w, enum x86_alu op, enum x86_reg dst, u64 target)
+{
+	op_rip(w, true, (u8)(op << 3 | 3), dst, target);
+}
+
+void x86_leave(struct x86_writer *w)
+{
+	x86_byte(w, 0xc9);
+}
+
+void x86_xadd(struct x86_writer *w, u32 size, enum x86_reg base, s32 disp, enum x86_reg src)
+{
+	mem_prefix(w, size, true, src, true, base);
+	x86_bytes(w, OP(0x0f, (u8)(size == 1 ? 0xc0 : 0xc1)));
+	modrm_mem(w, src, base, disp);
+}
+
+void x86_cmpxchg(struct x86_writer *w, u32 size, enum x86_reg base, s32 disp, enum x86_reg src)
+{
+	mem_prefix(w, size, true, src, true, base);
+	x86_bytes(w, OP(0x0f, (u8)(size == 1 ? 0xb0 : 0xb1)));
+	modrm_mem(w, src, base, disp);
+}
+
+void x86_xchg(struct x86_writer *w, u32 size, enum x86_reg base, s32 disp, enum x86_reg src)
+{
+	mem_prefix(w, size, false, src, true, base); /* xchg with memory locks by itself */
+	x86_byte(w, size == 1 ? 0x86 : 0x87);
+	modrm_mem(w, src, base, disp);
+}
+
+void x86_rdpid(struct x86_writer *w, enum x86_reg dst)
+{
+	x86_byte(w, 0xf3);
+	x86_op_reg(w, false, OP(0x0f, 0xc7), 7, dst);
+}
+
+static void rel8(struct x86_writer *w, u64 target)
+{
+	s64 d = (s64)(target - (x86_here(w) + 1));
+
+	if (d != (s8)d && w->buf)
+		w->error = -ERANGE;
+	x86_byte(w, (u8)d);
+}
+
+void x86_jmp8(struct x86_writer *w, u64 target)
+{
+	x86_byte(w, 0xeb);
+	rel8(w, target);
+}
+
+void x86_jcc8(struct x86_writer *w, enum x86_cc cc, u64 target)
+{
+	x86_byte(w, (u8)(0x70 | cc));
+	rel8(w, target);
+}
+
+u32 x86_jmp8_fwd(struct x86_writer *w)
+{
+	x86_bytes(w, OP(0xeb, 0));
+	return w->len;
+}
+
+u32 x86_jcc8_fwd(struct x86_writer *w, enum x86_cc cc)
+{
+	x86_bytes(w, OP((u8)(0x70 | cc), 0));
+	return w->len;
+}
+
+void x86_patch8_here(struct x86_writer *w, u32 mark)
+{
+	u32 d = w->len - mark;
+
+	if (!w->buf || w->error)
+		return;
+	if (d > 127)
+		w->error = -ERANGE;
+	else
+		w->buf[mark - 1] = (u8)d;
+}

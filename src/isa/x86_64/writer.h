@@ -92,6 +92,38 @@ void x86_load_fs(struct x86_writer *w, enum x86_reg dst, s32 disp);
 void x86_rdfsbase(struct x86_writer *w, enum x86_reg dst);
 void x86_imul(struct x86_writer *w, bool w64, enum x86_reg dst, enum x86_reg src);
 
+void x86_imul_imm(struct x86_writer *w, bool w64, enum x86_reg dst, enum x86_reg src, s32 imm);
+
+/* One-operand group: X86_DIV/X86_IDIV divide rdx:rax, quotient to rax, remainder to rdx. */
+enum x86_unary { X86_NOT = 2, X86_NEG = 3, X86_MUL = 4, X86_DIV = 6, X86_IDIV = 7 };
+void x86_unary(struct x86_writer *w, enum x86_unary op, bool w64, enum x86_reg r);
+/* Sign bit of rax (eax) to all of rdx (edx). */
+void x86_cqo(struct x86_writer *w, bool w64);
+void x86_test_imm(struct x86_writer *w, bool w64, enum x86_reg r, s32 imm);
+void x86_bswap(struct x86_writer *w, bool w64, enum x86_reg r);
+/* Swaps the two low bytes; the rest stays. */
+void x86_bswap16(struct x86_writer *w, enum x86_reg r);
+/* Register forms of the extending loads; size is the source's: 1, 2 (and 4 for movsx with w64). */
+void x86_movzx(struct x86_writer *w, u32 size, enum x86_reg dst, enum x86_reg src);
+void x86_movsx(struct x86_writer *w, bool w64, u32 size, enum x86_reg dst, enum x86_reg src);
+/* op dst, [rip + x] (8 bytes); target is an absolute address. */
+void x86_alu_rip(struct x86_writer *w, enum x86_alu op, enum x86_reg dst, u64 target);
+void x86_leave(struct x86_writer *w);
+
+/* Memory <-> register, atomic: lock xadd, lock cmpxchg (compares with rax), xchg. size 1, 2, 4, 8. */
+void x86_xadd(struct x86_writer *w, u32 size, enum x86_reg base, s32 disp, enum x86_reg src);
+void x86_cmpxchg(struct x86_writer *w, u32 size, enum x86_reg base, s32 disp, enum x86_reg src);
+void x86_xchg(struct x86_writer *w, u32 size, enum x86_reg base, s32 disp, enum x86_reg src);
+/* dst = IA32_TSC_AUX, on Linux node << 12 | cpu. */
+void x86_rdpid(struct x86_writer *w, enum x86_reg dst);
+
+/* 2-byte branches: to an absolute address (-ERANGE when out of reach) and forward, by mark as above. */
+void x86_jmp8(struct x86_writer *w, u64 target);
+void x86_jcc8(struct x86_writer *w, enum x86_cc cc, u64 target);
+u32 x86_jmp8_fwd(struct x86_writer *w);
+u32 x86_jcc8_fwd(struct x86_writer *w, enum x86_cc cc);
+void x86_patch8_here(struct x86_writer *w, u32 mark);
+
 /* General escape for instructions with a ModRM memory operand: [lock] [66] REX opcode(s) ModRM SIB disp. */
 void x86_op_mem(struct x86_writer *w, bool w64, const u8 *opcode, u32 nopcode, u32 reg, enum x86_reg base, s32 disp);
 void x86_op_reg(struct x86_writer *w, bool w64, const u8 *opcode, u32 nopcode, u32 reg, u32 rm);
