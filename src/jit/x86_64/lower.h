@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * BPF instruction -> x86-64.
+ *
+ *     R0 rax  R1 rdi  R2 rsi  R3 rdx  R4 rcx  R5 r8        as a C function call wants them: helpers need no moves
+ *     R6 rbx  R7 r13  R8 r14  R9 r15  R10 rbp              callee-saved
+ *     r9 r10 r11 scratch, r12 unused
+ *
+ * The frame, as much of it as a function needs:
+ *
+ *     [return address][saved rbp] <- rbp = R10 [BPF stack, depth bytes][saved rbx, r13, r14, r15] <- rsp
+ *
+ * A function that calls nothing keeps up to 128 bytes of BPF stack in the red zone below rsp and R10 is rsp itself;
+ * lowering never pushes in the middle of a function.
+ *
+ * The code is produced several times: first to learn sizes, assuming long branches; then again while branches
+ * shrink; at last into the buffer. Sizes only ever get smaller, so a branch that fits once fits for ever.
+ */
+#pragma once
+
+#include "isa/x86_64/writer.h"
+#include "jit/prog.h"
+
+enum { LOWER_LONG, LOWER_SHORT, LOWER_NONE }; /* width of a branch; NONE: a jump to where we are anyway */
+
+enum lower_cc_always { LOWER_ALWAYS = 16 }; /* next to enum x86_cc */
+
+enum {
+	LOWER_CALLER_SAVED = 1u << X86_RAX | 1u << X86_RCX | 1u << X86_RDX | 1u << X86_RSI | 1u << X86_RDI |
+			     1u << X86_R8 | 1u << X86_R9 | 1u << X86_R10 | 1u << X86_R11,
+	LOWER_RED_ZONE = 128
+};
+
+struct lower {
+	struct jit_prog *p;
+	struct x86_writer w;
+	struct jit_func *fn; /* being lowered */
+	u32 i;		     /* instruction being lowered */
+	u32 code_off;	     /* where code starts in the image */
+	u32 *addr;	     /* [n + 1] where an instruction's code starts, from code_off */
+	u32 *jump_end;	     /* [n] where its branch ends */
+	u8 *width;	     /* [n] LOWER_LONG ... */
+	struct jit_got *got;
+	u32 ngot, got_cap;
+	bool uses_cookie, uses_func_ip, calls_helper;
+	int error;
+};
+
+int lower_prog(struct jit_prog *p, struct jit_image *ret);
+
+void lower_alu(struct lower *l, const struct bpf_insn *insn);
+/* dst = dst (/, %) src, by the value of off signed or not. */
+void lower_div(struct lower *l, const struct bpf_insn *insn);
+void lower_mem(struct lower *l, const struct bpf_insn *insn);
+void lower_atomic(struct lower *l, const struct bpf_insn *insn);
+void lower_rmw(struct lower *l);
+void lower_jump(struct lower *l, const struct bpf_insn *insn);
+void lower_call(struct lower *l, const struct bpf_insn *insn);
+void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn);
+void lower_prologue(struct lower *l);
+void lower_epilogue(struct lower *l);
+
+/* The machine register of a BPF register, and the same for a register that is about to be written. */
+enum x86_reg lower_reg(const struct lower *l, u32 bpf_reg);
+enum x86_reg lower_def(struct lower *l, u32 bpf_reg);
+/* A machine register is written. */
+enum x86_reg lower_touch(struct lower *l, enum x86_reg r);
+/* Is this BPF register read after the current instruction? */
+bool lower_live(const struct lower *l, u32 bpf_reg);
+/* Branch of the current instruction; at most one per instruction. cc may be LOWER_ALWAYS. */
+void lower_branch(struct lower *l, u32 cc, u32 target);
+/* Image offset of the table entry. */
+u64 lower_got(struct lower *l, enum jit_got_kind kind, u32 index);

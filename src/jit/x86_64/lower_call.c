@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* Branches, calls, and the helpers that need no call. */
+#include "jit/x86_64/lower.h"
+
+#include <errno.h>
+
+#include "abi/payload.h"
+#include "base/bits.h"
+
+static u32 cc_of(u8 op)
+{
+	switch (op) {
+	case BPF_JEQ: return X86_CC_E;
+	case BPF_JNE:
+	case BPF_JSET: return X86_CC_NE;
+	case BPF_JGT: return X86_CC_A;
+	case BPF_JGE: return X86_CC_AE;
+	case BPF_JLT: return X86_CC_B;
+	case BPF_JLE: return X86_CC_BE;
+	case BPF_JSGT: return X86_CC_G;
+	case BPF_JSGE: return X86_CC_GE;
+	case BPF_JSLT: return X86_CC_L;
+	default: return X86_CC_LE;
+	}
+}
+
+void lower_jump(struct lower *l, const struct bpf_insn *insn)
+{
+	bool w64 = BPF_CLASS(insn->code) == BPF_JMP, reg = BPF_SRC(insn->code) == BPF_X;
+	enum x86_reg dst = lower_reg(l, insn->dst_reg), src = lower_reg(l, insn->src_reg);
+	u8 op = BPF_OP(insn->code);
+
+	if (op == BPF_JA) {
+		lower_branch(l, LOWER_ALWAYS, jit_target(insn, l->i));
+		return;
+	}
+	if (op == BPF_JSET && reg)
+		x86_test(&l->w, w64, dst, src);
+	else if (op == BPF_JSET)
+		x86_test_imm(&l->w, w64 && insn->imm < 0, dst, insn->imm);
+	else if (reg)
+		x86_alu(&l->w, X86_CMP, w64, dst, src);
+	else if (insn->imm == 0)
+		x86_test(&l->w, w64, dst, dst);
+	else
+		x86_alu_imm(&l->w, X86_CMP, w64, dst, insn->imm);
+	lower_branch(l, cc_of(op), jit_target(insn, l->i));
+}
+
+void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn)
+{
+	enum x86_reg dst = lower_def(l, insn->dst_reg);
+	s32 off = insn[1].imm;
+
+	switch (insn->src_reg) {
+	case BPF_PSEUDO_MAP_FD: x86_load_rip(&l->w, dst, lower_got(l, JIT_GOT_MAP_VIEW, (u32)insn->imm)); break;
+	case BPF_PSEUDO_MAP_VALUE:
+		x86_load_rip(&l->w, dst, lower_got(l, JIT_GOT_MAP_DATA, (u32)insn->imm));
+		if (off)
+			x86_alu_imm(&l->w, X86_ADD, true, dst, off);
+		break;
+	default: x86_mov_imm(&l->w, dst, (u32)insn->imm | (u64)(u32)insn[1].imm << 32);
+	}
+}
+
+static void scale(struct lower *l, enum x86_reg r, u64 by)
+{
+	if (by == 1)
+		return;
+	if (bits_is_pow2(by))
+		x86_shift_imm(&l->w, X86_SHL, true, r, (u8)__builtin_ctzll(by));
+	else
+		x86_imul_imm(&l->w, true, r, r, (s32)by);
+}
+
+/*
+ * r = CPU number, below ncpus whatever RDPID says. The number is as good as in the kernel only for a moment: the
+ * thread may be migrated at once. What that means for per-CPU values is explained in jit/fuse.c.
+ */
+static void emit_cpu(struct lower *l, enum x86_reg r, u32 ncpus)
+{
+	u32 ok;
+
+	x86_rdpid(&l->w, lower_touch(l, r));
+	if (bits_is_pow2(ncpus)) {
+		x86_alu_imm(&l->w, X86_AND, false, r, (s32)bits_min(ncpus - 1, 0xfffu));
+		return;
+	}
+	x86_alu_imm(&l->w, X86_AND, false, r, 0xfff);
+	x86_alu_imm(&l->w, X86_CMP, false, r, (s32)ncpus);
+	ok = x86_jcc8_fwd(&l->w, X86_CC_B);
+	x86_alu(&l->w, X86_XOR, false, r, r);
+	x86_patch8_here(&l->w, ok);
+}
+
+/* rax = address of the element whose index is in rax (or constant), in bounds. */
+static void emit_element(struct lower *l, const struct nt_map_view *m, u32 index, bool constant, u64 key)
+{
+	bool percpu = m->type == BPF_MAP_TYPE_PERCPU_ARRAY;
+	u64 data = lower_got(l, JIT_GOT_MAP_DATA, index);
+
+	if (percpu && constant) {
+		emit_cpu(l, X86_RAX, m->ncpus);
+		scale(l, X86_RAX, m->cpu_stride);
+		x86_alu_rip(&l->w, X86_ADD, X86_RAX, data);
+	} else if (percpu) {
+		scale(l, X86_RAX, m->value_stride);
+		emit_cpu(l, X86_R11, m->ncpus);
+		scale(l, X86_R11, m->cpu_stride);
+		x86_alu(&l->w, X86_ADD, true, X86_RAX, X86_R11);
+		x86_alu_rip(&l->w, X86_ADD, X86_RAX, data);
+	} else if (constant) {
+		x86_load_rip(&l->w, X86_RAX, data);
+	} else {
+		scale(l, X86_RAX, m->value_stride);
+		x86_alu_rip(&l->w, X86_ADD, X86_RAX, data);
+	}
+	if (constant && key)
+		x86_alu_imm(&l->w, X86_ADD, true, X86_RAX, (s32)(key * m->value_stride));
+}
+
+/*
+ * cmp key, max; then, without a NULL check in the program:
+ *         jae miss; rax = element; jmp done; miss: xor eax, eax; done:
+ * with it, fused (the branch goes where the check wanted to go; R0 = 0 only if somebody looks):
+ *     if r0 == 0 goto t:   jae t; rax = element             or  jb hit; xor eax, eax; jmp t; hit: rax = element
+ *     if r0 != 0 goto t:   jae miss; rax = element; jmp t; miss: xor eax, eax
+ */
+static void emit_bounds(struct lower *l, const struct nt_map_view *m, u32 index)
+{
+	u32 check = l->p->note[l->i].last;
+	const struct bpf_insn *jump = &l->p->insns[check];
+	u32 target = check ? jit_target(jump, check) : 0, miss, done;
+
+	x86_alu_imm(&l->w, X86_CMP, false, X86_RAX, (s32)m->max_entries);
+	if (check && BPF_OP(jump->code) == BPF_JEQ) {
+		if (l->p->live[target].regs & 1) {
+			u32 hit = x86_jcc8_fwd(&l->w, X86_CC_B);
+
+			x86_alu(&l->w, X86_XOR, false, X86_RAX, X86_RAX);
+			lower_branch(l, LOWER_ALWAYS, target);
+			x86_patch8_here(&l->w, hit);
+		} else {
+			lower_branch(l, X86_CC_AE, target);
+		}
+		emit_element(l, m, index, false, 0);
+		return;
+	}
+	miss = x86_jcc8_fwd(&l->w, X86_CC_AE);
+	emit_element(l, m, index, false, 0);
+	if (check) {
+		lower_branch(l, LOWER_ALWAYS, target);
+		x86_patch8_here(&l->w, miss);
+		if (l->p->live[check + 1].regs & 1)
+			x86_alu(&l->w, X86_XOR, false, X86_RAX, X86_RAX);
+		return;
+	}
+	done = x86_jmp8_fwd(&l->w);
+	x86_patch8_here(&l->w, miss);
+	x86_alu(&l->w, X86_XOR, false, X86_RAX, X86_RAX);
+	x86_patch8_here(&l->w, done);
+}
+
+static void lower_lookup(struct lower *l)
+{
+	const struct jit_note *note = &l->p->note[l->i];
+	const struct verifier_insn *fact = &l->p->in->facts->insn[l->i];
+	const struct nt_map_view *m = jit_lookup_map(l->p, l->i);
+
+	lower_touch(l, X86_RAX);
+	switch (note->key) {
+	case JIT_KEY_CONST: emit_element(l, m, fact->map_index, true, fact->key); return;
+	case JIT_KEY_PTR: x86_load(&l->w, 4, X86_RAX, lower_reg(l, 2), 0); break;
+	case JIT_KEY_STACK: x86_load(&l->w, 4, X86_RAX, lower_reg(l, JIT_FP), note->key_off); break;
+	}
+	emit_bounds(l, m, fact->map_index);
+}
+
+static void lower_helper(struct lower *l, u32 id)
+{
+	l->calls_helper = true;
+	l->fn->written |= LOWER_CALLER_SAVED;
+	x86_call_rip(&l->w, lower_got(l, JIT_GOT_HELPER, id));
+}
+
+void lower_call(struct lower *l, const struct bpf_insn *insn)
+{
+	switch (l->p->note[l->i].action) {
+	case JIT_LOOKUP: lower_lookup(l); return;
+	case JIT_NULL: x86_mov_imm(&l->w, lower_def(l, 0), 0); return;
+	case JIT_SMP_ID: emit_cpu(l, lower_def(l, 0), 0x1000); return;
+	case JIT_COOKIE:
+		l->uses_cookie = true;
+		x86_load(&l->w, 8, lower_def(l, 0), lower_reg(l, 1), NT_CTX_COOKIE);
+		return;
+	case JIT_FUNC_IP:
+		l->uses_func_ip = true;
+		x86_load(&l->w, 8, lower_def(l, 0), lower_reg(l, 1), NT_CTX_FUNC_IP);
+		return;
+	}
+	if (jit_is_helper(insn))
+		lower_helper(l, (u32)insn->imm);
+	else
+		x86_call(&l->w, (u64)l->code_off + jit_func_of(l->p, jit_target(insn, l->i))->entry);
+}
