@@ -56,4 +56,6 @@ struct nt_ring_ctl {
 	u32 lock;     /* tid of the producer that reserves, 0 = free */
 	u32 armed;    /* 1: somebody waits for the doorbell; a producer takes it with an exchange and rings */
 	u64 dropped;  /* reservations refused because the ring was full */
+	u32 stuck;    /* owner of the lock that somebody gave up waiting for, 0 = none */
+	u32 pad;
 };

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of the hash maps: what lies where in the shared file, and the links that hold it together.
+ *
+ *     [struct hash_ctl][bucket heads: u64 x nbuckets][elements: elem_size x (max_entries + HASH_SPARES)]
+ *
+ * Elements have numbers from 1; 0 is the end of a list. A link is one word:
+ *
+ *     bit  63       62 .. 32     31 .. 0
+ *         removed |  version  |  number of the next element
+ *
+ * Every change of a link, in whatever list its element is, makes the version one higher, so a compare-and-swap
+ * succeeds only if nothing happened in between. "removed" in an element's link means that this element (not the one
+ * it points to) is deleted; such a link does not change any more until the element is used again.
+ */
+#pragma once
+
+#include "abi/map.h"
+#include "base/atomic.h"
+
+#define HASH_STRIPES 16u
+#define HASH_SPARES 256u     /* elements for replacements under way, beyond max_entries */
+#define HASH_STEPS (1u << 16) /* of one operation, then -EBUSY: only corrupted memory gets there */
+
+#define HASH_REMOVED (1ull << 63)
+
+/* Free elements are of two classes, which keep their sizes: an insertion takes an ENTRY and a deletion gives one
+ * back, a replacement takes a SPARE and gives back the replaced one. So ENTRY is empty exactly when the map is full. */
+enum hash_class { HASH_ENTRY, HASH_SPARE, HASH_CLASSES };
+
+struct hash_list {
+	u64 top;    /* link to the first element that was given back */
+	u32 fresh;  /* elements of this stripe's share handed out for the first time */
+	u32 moving; /* ENTRY: operations that hold an element outside both the free lists and the buckets */
+};
+
+struct hash_ctl {
+	u64 seed;
+	u64 pad[7];
+	struct {
+		struct hash_list list[HASH_CLASSES];
+		u64 pad[4];
+	} stripe[HASH_STRIPES]; /* by CPU, so that CPUs do not share a line */
+};
+_Static_assert(sizeof(struct hash_ctl) == 64 + 64 * HASH_STRIPES, "one cache line each");
+
+struct hash_elem {
+	u64 next;
+	u64 small; /* the value of a hash with values of up to 8 bytes: changed together with a check of next */
+	u32 hash;
+	u32 uses;  /* +1 whenever the element is filled for another key or value */
+	u8 key[];  /* then, at hash_value_off(), larger values or one value per CPU */
+};
+_Static_assert(sizeof(struct hash_elem) == 24, "key at 24");
+
+static inline u32 link_index(u64 link)
+{
+	return (u32)link;
+}
+
+/* A link to element idx that follows `was` in the same word. */
+static inline u64 link_after(u64 was, u32 idx, u64 removed)
+{
+	return (((was >> 32) + 1) << 32 & ~HASH_REMOVED) | removed | idx;
+}
+
+static inline struct hash_ctl *hash_ctl(const struct nt_map_view *v)
+{
+	return (struct hash_ctl *)(void *)(v->base + v->ctl_off);
+}
+
+static inline u64 *hash_head(const struct nt_map_view *v, u32 hash)
+{
+	u64 *heads = (u64 *)(void *)(v->base + v->ctl_off + sizeof(struct hash_ctl));
+
+	return heads + (hash & (v->nbuckets - 1));
+}
+
+/* idx is known to be in range: it was checked by hash_elem() or comes from hash_pool_take(). */
+static inline struct hash_elem *hash_elem_known(const struct nt_map_view *v, u32 idx)
+{
+	return (struct hash_elem *)(void *)(v->base + v->data_off + (u64)(idx - 1) * v->elem_size);
+}
+
+/* NULL: no such element, the number was written by nobody of us. */
+static inline struct hash_elem *hash_elem(const struct nt_map_view *v, u32 idx)
+{
+	if (__builtin_expect((u64)idx - 1 >= (u64)v->max_entries + HASH_SPARES, 0))
+		return NULL;
+	return hash_elem_known(v, idx);
+}
+
+/* Free elements (hash_pool.c). stripe is below HASH_STRIPES. */
+
+/* An element of the class for the caller alone, 0 = there is none. */
+u32 hash_pool_take(const struct nt_map_view *v, u32 stripe, enum hash_class class);
+void hash_pool_give(const struct nt_map_view *v, u32 stripe, enum hash_class class, u32 idx);
+
+/* Around every operation that takes an ENTRY to link it, or unlinks one to give it back. */
+void hash_pool_enter(const struct nt_map_view *v, u32 stripe);
+void hash_pool_leave(const struct nt_map_view *v, u32 stripe);
+
+/* For who finds no ENTRY: was that because others are between enter and leave? Zero-initialised. */
+struct hash_patience {
+	u32 rounds;
+	bool last;
+};
+/* True: look for the key and an element once more. False: the map is full. */
+bool hash_pool_wait(const struct nt_map_view *v, const struct nt_caller *c, struct hash_patience *p);

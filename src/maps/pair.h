@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* Compare-and-swap of two neighbouring words; one header per architecture supplies pair_cas(). Freestanding. */
+#pragma once
+
+#if defined(__x86_64__)
+#include "maps/arch/x86_64/pair.h"
+#else
+#error "no port to this architecture yet"
+#endif
