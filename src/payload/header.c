@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The first bytes of the image, struct nt_payload_hdr. The compiler cannot put the difference of two addresses into a
+ * constant, the assembler can; the offsets come from the contract all the same. Only in the freestanding build.
+ */
+#include "payload/payload.h"
+
+#define AT(field) ".org nt_image + %c[" #field "]\n\t"
+#define LINK(field, function) AT(field) ".long " #function " - nt_image\n\t"
+/* By rising id. */
+#define HELPER(id, function) ".org nt_image + %c[helper] + 4 * " #id "\n\t.long " #function " - nt_image\n\t"
+
+__attribute__((naked, used, section(".header"))) void nt_image(void);
+
+void nt_image(void)
+{
+	__asm__ volatile(
+		/* clang-format off */
+		AT(magic) ".long %c[magic_low], %c[magic_high]\n\t"
+		AT(version) ".long %c[version_value]\n\t"
+		AT(image_size) ".long nt_state - nt_image\n\t"
+		LINK(fn_ret_slow, ret_refill)
+		LINK(fn_row_slow, row_find_or_add)
+		LINK(fn_dl_find_object, unwind_find_object)
+		LINK(fn_r_brk, rbrk_notify)
+		HELPER(1, helper_map_lookup)
+		HELPER(2, helper_map_update)
+		HELPER(3, helper_map_delete)
+		HELPER(4, helper_probe_read)
+		HELPER(5, helper_ktime_ns)
+		HELPER(6, helper_trace_printk)
+		HELPER(7, helper_prandom_u32)
+		HELPER(8, helper_smp_processor_id)
+		HELPER(14, helper_pid_tgid)
+		HELPER(15, helper_uid_gid)
+		HELPER(16, helper_comm)
+		HELPER(35, helper_current_task)
+		HELPER(45, helper_probe_read_str)
+		HELPER(112, helper_probe_read)
+		HELPER(113, helper_probe_read)
+		HELPER(114, helper_probe_read_str)
+		HELPER(115, helper_probe_read_str)
+		HELPER(118, helper_jiffies64)
+		HELPER(125, helper_ktime_boot_ns)
+		HELPER(130, helper_ringbuf_output)
+		HELPER(131, helper_ringbuf_reserve)
+		HELPER(132, helper_ringbuf_submit)
+		HELPER(133, helper_ringbuf_discard)
+		HELPER(134, helper_ringbuf_query)
+		HELPER(160, helper_ktime_coarse_ns)
+		HELPER(173, helper_func_ip)
+		HELPER(174, helper_attach_cookie)
+		HELPER(177, helper_trace_vprintk)
+		HELPER(182, helper_strncmp)
+		".org nt_image + %c[size]\n\t"
+		/* payload.lds places nt_local behind nt_state, whose size only the compiler knows. */
+		".globl nt_state_size\n\t"
+		".set nt_state_size, %c[state_size]\n\t"
+		/* clang-format on */
+		:
+		: [magic] "i"(offsetof(struct nt_payload_hdr, magic)),
+		  [magic_low] "i"((u32)NT_PAYLOAD_MAGIC),
+		  [magic_high] "i"((u32)(NT_PAYLOAD_MAGIC >> 32)),
+		  [version] "i"(offsetof(struct nt_payload_hdr, version)),
+		  [version_value] "i"(NT_PAYLOAD_VERSION),
+		  [image_size] "i"(offsetof(struct nt_payload_hdr, image_size)),
+		  [fn_ret_slow] "i"(offsetof(struct nt_payload_hdr, fn_ret_slow)),
+		  [fn_row_slow] "i"(offsetof(struct nt_payload_hdr, fn_row_slow)),
+		  [fn_dl_find_object] "i"(offsetof(struct nt_payload_hdr, fn_dl_find_object)),
+		  [fn_r_brk] "i"(offsetof(struct nt_payload_hdr, fn_r_brk)),
+		  [helper] "i"(offsetof(struct nt_payload_hdr, helper)),
+		  [size] "i"(sizeof(struct nt_payload_hdr)),
+		  [state_size] "i"(sizeof(struct nt_state)));
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bpf_probe_read{,_user,_kernel} and their _str forms. What a program calls kernel memory (ctx, its stack, map values)
+ * is memory of this process too, so one routine serves all; addresses of the real kernel are unreadable.
+ */
+#include <asm/errno.h>
+
+#include "base/mem.h"
+#include "payload/safe_read.h"
+
+u64 helper_probe_read(u64 dst, u64 size, u64 src, u64 r4, u64 r5)
+{
+	if (safe_read((void *)dst, src, (u32)size)) {
+		mem_zero((void *)dst, (u32)size);
+		return (u64)-EFAULT;
+	}
+	return 0;
+}
+
+u64 helper_probe_read_str(u64 dst, u64 size, u64 src, u64 r4, u64 r5)
+{
+	s64 len = safe_read_str((void *)dst, src, (u32)size);
+
+	if (len < 0)
+		mem_zero((void *)dst, (u32)size);
+	return (u64)len;
+}
