@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# A thin front: meson builds, the scripts in tools/ do the rest. Every goal installs what is missing first.
+# A thin front: meson builds, the scripts in tools/ do the rest. Every goal installs what is missing
+# first.
 .PHONY: all setup test demo bench soak asan clean
 B := build
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Turns meson's testlog.json (stdin) into lines for run-tests.sh: pass, skip or fail, a tab, and what it was.
+"""Turns meson's testlog.json (stdin) into lines for run-tests.sh: pass, skip or fail, tab, what.
 
-A TAP program counts by its lines. One that crashed, ran out of time or broke its plan is one failure more.
+A TAP program counts by its lines. One that crashed, ran out of time or broke its plan is one
+failure more.
 What a failing program printed goes to stderr.
 """
 import json
@@ -44,7 +45,8 @@ def count_tap(name, output):
 
 def show(name, test):
     """What somebody needs to see why, and to see it again."""
-    print(f"-- {name}: {test['result'].lower()}\n-- {' '.join(test.get('command', []))}", file=sys.stderr)
+    command = " ".join(test.get("command", []))
+    print(f"-- {name}: {test['result'].lower()}\n-- {command}", file=sys.stderr)
     for stream in "stdout", "stderr":
         for line in (test.get(stream) or "").splitlines()[-60:]:
             print(f"   {line}", file=sys.stderr)

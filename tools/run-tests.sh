@@ -3,12 +3,14 @@
 #
 # run-tests.sh [--soak | --asan-only] [BUILD_FOLDER]
 #
-# Runs everything that can fail, and ends in one line: "N passed, N failed". What is counted is the single check (a TAP line), not the
-# test program. Checks that could not run here are listed with their reason before that line.
+# Runs everything that can fail, and ends in one line: "N passed, N failed". What is counted is the
+# single check (a TAP line), not the test program. Checks that could not run here are listed with
+# their reason before that line.
 #
 #   1. the layer check (src/LAYERS);
-#   2. every suite of the build, the quick ones side by side, those that stop and time processes one at a time;
-#   3. the hosted parts again under AddressSanitizer and UndefinedBehaviorSanitizer, fuzz corpora included, in build-asan.
+#   2. every suite of the build, quick tests side by side, those that stop and time processes singly;
+#   3. the hosted parts again under AddressSanitizer and UndefinedBehaviorSanitizer, fuzz corpora
+#      included, in build-asan.
 #
 # --soak       only the torture tests, with NT_SOAK=1 in their environment: the long tier
 # --asan-only  only step 3
@@ -31,7 +33,8 @@ has_suite() {
 	meson test -C "$1" --list --suite "notrap:$2" 2>/dev/null | grep -q "^notrap:$2 / "
 }
 
-# Runs suite $2 of build folder $1 and keeps what it said under the heading $3; the rest are options for meson test.
+# Runs suite $2 of build folder $1 and keeps what it said under the heading $3; the rest are options
+# for meson test.
 run_suite() {
 	folder=$1 suite=$2 heading=$3
 	shift 3
@@ -39,8 +42,8 @@ run_suite() {
 	say "$heading"
 	rm -f "$folder/meson-logs/testlog.json"
 	meson test -C "$folder" --suite "notrap:$suite" "$@" </dev/null |
-		grep -v -e '^ninja: ' -e '^\[[0-9]*/[0-9]*\] ' -e '^Full log ' -e '^$' -e '^Summary of Failures' \
-			-e '^[A-Z][A-Za-z ]*: *[0-9]* *$'
+		grep -v -e '^ninja: ' -e '^\[[0-9]*/[0-9]*\] ' -e '^[A-Z][A-Za-z ]*: *[0-9]* *$' \
+			-e '^Full log ' -e '^Summary of Failures' -e '^$'
 	if [ -s "$folder/meson-logs/testlog.json" ]; then
 		tools/count-tests.py "$heading" <"$folder/meson-logs/testlog.json" 2>&1 >>"$results"
 	else
@@ -65,14 +68,12 @@ run_build() {
 }
 
 run_asan() {
-	[ -f build-asan/build.ninja ] ||
-		meson setup -Db_sanitize=address,undefined -Db_lundef=false build-asan >build-asan.log 2>&1 || {
-		cat build-asan.log
+	if ! [ -f build-asan/build.ninja ] &&
+		! meson setup -Db_sanitize=address,undefined -Db_lundef=false build-asan >/dev/null; then
 		echo "fail	sanitizers: cannot configure" >>"$results"
 		return
-	}
-	rm -f build-asan.log
-	export ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+	fi
+	export ASAN_OPTIONS=abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	run_suite build-asan unit 'unit tests, sanitized' --timeout-multiplier 4
 	run_suite build-asan golden 'golden tests, sanitized' --timeout-multiplier 4
 	run_suite build-asan fuzz 'fuzz corpora, sanitized' --timeout-multiplier 4

@@ -1,27 +1,29 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Installs what building and testing notrap needs, on Debian and its relatives. It says what it does before it
-# does it, asks for root (or sudo) only when something is missing, and does nothing at all when nothing is.
+# Installs what building and testing notrap needs, on Debian and its relatives. It says what it
+# does before it does it, asks for root (or sudo) only when something is missing, and does nothing at
+# all when nothing is.
 #
 #   1. the packages below, from whatever apt sources the machine has;
-#   2. libbpf >= 1.4. Debian 12 itself has 1.1, so there it comes from bookworm-backports, and that suite is added to
-#      the apt sources (one file, /etc/apt/sources.list.d/notrap-backports.sources) unless it is configured already.
+#   2. libbpf >= 1.4. Debian 12 itself has 1.1, so there it comes from bookworm-backports, and that
+#      suite is added to the apt sources (one file, $backports_list) unless it is there already.
 set -eu
 
 packages='gcc make meson ninja-build pkg-config clang llvm bpftool
 	libc6-dev libzydis-dev libelf-dev zlib1g-dev uthash-dev libjansson-dev'
 libbpf_min=1.4
+backports_list=/etc/apt/sources.list.d/notrap-backports.sources
 
 say() { echo "setup: $*"; }
 die() { say "$*" >&2; exit 1; }
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-libbpf_version() { dpkg-query -W -f '${Version}' libbpf-dev 2>/dev/null || true; }
+libbpf_version() { dpkg-query -W -f '${Version}' libbpf-dev 2>/dev/null | sed 's/^[0-9]*://'; }
 
 libbpf_is_new_enough() {
-	installed libbpf-dev && dpkg --compare-versions "$(libbpf_version | sed 's/^[0-9]*://')" ge "$libbpf_min"
+	installed libbpf-dev && dpkg --compare-versions "$(libbpf_version)" ge "$libbpf_min"
 }
 
 # Runs a command as root.
@@ -36,7 +38,10 @@ as_root() {
 	fi
 }
 
-apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null; }
+apt() {
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 "$@" \
+		</dev/null
+}
 
 apt_lists_are_fresh=
 apt_update() {
@@ -46,24 +51,29 @@ apt_update() {
 
 # The best version of libbpf-dev that the configured suites offer, without its epoch.
 libbpf_offered() {
-	apt-cache madison libbpf-dev 2>/dev/null | awk '{ sub(/^[0-9]+:/, "", $3); print $3 }' | sort -V | tail -n 1
+	apt-cache madison libbpf-dev 2>/dev/null |
+		awk '{ sub(/^[0-9]+:/, "", $3); print $3 }' | sort -V | tail -n 1
 }
 
 libbpf_is_offered() { dpkg --compare-versions "$(libbpf_offered)" ge "$libbpf_min"; }
 
 # apt-get's -t option: the suite where libbpf is new enough, when that is not the default one.
 libbpf_suite() {
-	case $(apt-cache policy libbpf-dev | awk '$1 == "Candidate:" { sub(/^[0-9]+:/, "", $2); print $2 }') in
+	case $(apt-cache policy libbpf-dev | sed -n 's/^ *Candidate: *//p' | sed 's/^[0-9]*://') in
 	'' | 0.* | 1.[0-3].*) echo "-t$codename-backports" ;;
 	esac
 }
 
 add_backports() {
-	list=/etc/apt/sources.list.d/notrap-backports.sources
-	say "libbpf here is $(libbpf_offered), notrap needs $libbpf_min: adding $codename-backports in $list"
-	printf '%s\n' 'Types: deb' 'URIs: http://deb.debian.org/debian' "Suites: $codename-backports" \
-		'Components: main' 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' |
-		as_root tee "$list" >/dev/null
+	say "libbpf here is $(libbpf_offered), notrap needs $libbpf_min"
+	say "adding $codename-backports to the apt sources, in $backports_list"
+	as_root tee "$backports_list" <<-END
+		Types: deb
+		URIs: http://deb.debian.org/debian
+		Suites: $codename-backports
+		Components: main
+		Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+	END
 	apt_lists_are_fresh=
 	apt_update
 }
@@ -77,7 +87,7 @@ if [ -z "$missing" ] && libbpf_is_new_enough; then
 fi
 
 command -v apt-get >/dev/null ||
-	die "this is no Debian: please install the equivalents of:" $packages "libbpf-dev (>= $libbpf_min)"
+	die "this is no Debian; please install:" $packages "libbpf-dev (>= $libbpf_min)"
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 
 if [ -n "$missing" ]; then

@@ -8,7 +8,8 @@
 
 #define KERNEL_ENOTSUPP 524 /* leaks out of the kernel; libc has no name for it */
 
-int attach_functions(const struct bpf_program *prog, const struct target *t, bool at_return, struct bpf_link **ret)
+int attach_functions(const struct bpf_program *prog, const struct target *t, bool at_return,
+		     struct bpf_link **ret)
 {
 	LIBBPF_OPTS(bpf_uprobe_multi_opts, opts, .cnt = t->functions.n, .retprobe = at_return);
 	unsigned long *offsets = calloc(t->functions.n, sizeof(*offsets));
@@ -43,10 +44,13 @@ void attach_explain(const char *tool, const char *what, int err)
 	case EACCES: hint = "\nBPF programs need root, or CAP_BPF and CAP_PERFMON."; break;
 	case EINVAL: hint = "\nuprobe_multi links need Linux 6.6 or newer."; break;
 	case ESRCH: hint = "\nThe process is gone."; break;
-	case E2BIG: hint = "\nA link can have 1048576 functions at most; please narrow the pattern."; break;
+	case E2BIG:
+		hint = "\nA link can have 1048576 functions at most; please narrow the pattern.";
+		break;
 	case KERNEL_ENOTSUPP:
 		fprintf(stderr,
-			"%s: %s: one of the functions begins with an instruction that cannot be probed\n"
+			"%s: %s: one of the functions begins with an instruction that cannot be "
+			"probed\n"
 			"Please narrow the pattern.\n",
 			tool, what);
 		return;

@@ -24,7 +24,8 @@ struct search {
 	bool any; /* the file names at least one function, matching or not */
 };
 
-/* Symbols hold addresses, uprobes want file offsets: the executable segment that holds the address tells. */
+/* Symbols hold addresses, uprobes want file offsets: the executable segment that holds the address
+ * tells. */
 static bool offset_of(Elf *elf, uint64_t addr, uint64_t *ret)
 {
 	GElf_Phdr ph;
@@ -44,14 +45,17 @@ static bool offset_of(Elf *elf, uint64_t addr, uint64_t *ret)
 }
 
 /*
- * The first bytes of instructions that arch_uprobe_analyze_insn() of Linux (arch/x86/kernel/uprobes.c) refuses: what traps,
- * does port I/O or touches the interrupt flag. A lock prefix is refused as well.
+ * The first bytes of instructions that arch_uprobe_analyze_insn() of Linux
+ * (arch/x86/kernel/uprobes.c) refuses: what traps, does port I/O or touches the interrupt flag. A
+ * lock prefix is refused as well.
  */
 static bool x86_is_probeable(const unsigned char *code, size_t n)
 {
-	static const unsigned char refused[] = { 0x6c, 0x6d, 0x6e, 0x6f, 0xcc, 0xcd, 0xce, 0xe4, 0xe5, 0xe6, 0xe7,
-						 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf4, 0xfa, 0xfb };
-	static const unsigned char prefix[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3 };
+	static const unsigned char refused[] = {0x6c, 0x6d, 0x6e, 0x6f, 0xcc, 0xcd, 0xce,
+						0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee,
+						0xef, 0xf0, 0xf1, 0xf4, 0xfa, 0xfb};
+	static const unsigned char prefix[] = {0x26, 0x2e, 0x36, 0x3e, 0x64,
+					       0x65, 0x66, 0x67, 0xf2, 0xf3};
 	size_t i = 0;
 
 	while (i < n && (memchr(prefix, code[i], sizeof(prefix)) || (code[i] & 0xf0) == 0x40))
@@ -130,7 +134,8 @@ static int search_file(struct search *s)
 	int err;
 
 	while ((scn = elf_nextscn(s->elf, scn))) {
-		if (!gelf_getshdr(scn, &sh) || (sh.sh_type != SHT_SYMTAB && sh.sh_type != SHT_DYNSYM))
+		if (!gelf_getshdr(scn, &sh) ||
+		    (sh.sh_type != SHT_SYMTAB && sh.sh_type != SHT_DYNSYM))
 			continue;
 		err = search_table(s, scn, &sh);
 		if (err)
@@ -151,7 +156,7 @@ static int by_offset_then_rank(const void *a, const void *b)
 /* Moves the plainest name of each offset into the list. */
 static int keep_one_name_each(struct search *s, struct functions *ret)
 {
-	struct functions fs = { .fn = calloc(s->n, sizeof(*fs.fn)) };
+	struct functions fs = {.fn = calloc(s->n, sizeof(*fs.fn))};
 	uint64_t last = UINT64_MAX;
 	size_t i;
 
@@ -178,7 +183,7 @@ static int keep_one_name_each(struct search *s, struct functions *ret)
 
 int functions_find(const char *path, functions_match_fn *match, void *arg, struct functions *ret)
 {
-	struct search s = { .match = match, .arg = arg };
+	struct search s = {.match = match, .arg = arg};
 	GElf_Ehdr eh;
 	int fd, err = 0;
 
@@ -190,7 +195,8 @@ int functions_find(const char *path, functions_match_fn *match, void *arg, struc
 	if (!s.elf || elf_kind(s.elf) != ELF_K_ELF)
 		err = -ENOEXEC;
 	if (!err)
-		s.is_x86 = gelf_getehdr(s.elf, &eh) && (eh.e_machine == EM_X86_64 || eh.e_machine == EM_386);
+		s.is_x86 = gelf_getehdr(s.elf, &eh) &&
+			   (eh.e_machine == EM_X86_64 || eh.e_machine == EM_386);
 	if (!err)
 		err = search_file(&s);
 	if (!err)

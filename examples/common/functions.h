@@ -14,7 +14,8 @@ struct function {
 struct functions {
 	struct function *fn; /* ordered by offset, each offset once */
 	size_t n;
-	size_t refused; /* functions left out because no uprobe can be put on their first instruction */
+	size_t refused;	     /* functions left out because no uprobe can be put on their first
+				instruction */
 	char *first_refused; /* the name of one of them */
 };
 
@@ -22,12 +23,13 @@ struct functions {
 typedef bool functions_match_fn(const char *name, void *arg);
 
 /*
- * Lists the functions of the ELF file whose name match() accepts. Indirect functions (IFUNC) are left out: their symbol
- * is the resolver, not the function. Of several names for one place the plainest stays: global before weak before
- * local, then the one with fewer leading underscores, then the shorter. Functions whose first instruction the kernel refuses
- * to probe (lock-prefixed, hlt, in, out ...) are counted and left out too: a single one would make a whole link fail.
- * Errors: what open() says, -ENOEXEC not an ELF file, -ENODATA no function symbols at all (stripped), -ENOENT no match.
- * Free with functions_free().
+ * Lists the functions of the ELF file whose name match() accepts. Indirect functions (IFUNC) are
+ * left out: their symbol is the resolver, not the function. Of several names for one place the
+ * plainest stays: global before weak before local, then the one with fewer leading underscores,
+ * then the shorter. Functions whose first instruction the kernel refuses to probe (lock-prefixed,
+ * hlt, in, out ...) are counted and left out too: a single one would make a whole link fail.
+ * Errors: what open() says, -ENOEXEC not an ELF file, -ENODATA no function symbols at all
+ * (stripped), -ENOENT no match. Free with functions_free().
  */
 int functions_find(const char *path, functions_match_fn *match, void *arg, struct functions *ret);
 void functions_free(struct functions *fs);

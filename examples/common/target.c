@@ -12,19 +12,25 @@
 #include <unistd.h>
 
 #if defined(__x86_64__)
-#define LIBRARY_DIRS "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib:/usr/local/lib"
+#define LIBRARY_DIRS                                                                               \
+	"/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib:/usr/"    \
+	"local/lib"
 #elif defined(__aarch64__)
-#define LIBRARY_DIRS "/lib/aarch64-linux-gnu:/usr/lib/aarch64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib:/usr/local/lib"
+#define LIBRARY_DIRS                                                                               \
+	"/lib/aarch64-linux-gnu:/usr/lib/aarch64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib:/usr/"  \
+	"local/lib"
 #else
 #define LIBRARY_DIRS "/lib64:/usr/lib64:/lib:/usr/lib:/usr/local/lib"
 #endif
 
-/* Is base the file that the user called name? "libc.so.6", "libc.so", "libc" and "c" are all libc.so.6. */
+/* Is base the file that the user called name? "libc.so.6", "libc.so", "libc" and "c" are all
+ * libc.so.6. */
 static bool is_called(const char *base, const char *name)
 {
 	size_t n = strlen(name);
 
-	if (!strncmp(base, name, n) && (!base[n] || base[n] == '.' || (base[n] == '-' && strstr(base, ".so"))))
+	if (!strncmp(base, name, n) &&
+	    (!base[n] || base[n] == '.' || (base[n] == '-' && strstr(base, ".so"))))
 		return true;
 	return !strncmp(base, "lib", 3) && strncmp(name, "lib", 3) && !strncmp(base + 3, name, n) &&
 	       (!strncmp(base + 3 + n, ".so", 3) || base[3 + n] == '-');
@@ -36,7 +42,8 @@ static void path_from_here(int pid, const char *path, char *ret)
 	struct stat there, here;
 	char via_root[PATH_MAX];
 
-	if (snprintf(via_root, sizeof(via_root), "/proc/%d/root%s", pid, path) < (int)sizeof(via_root) &&
+	if (snprintf(via_root, sizeof(via_root), "/proc/%d/root%s", pid, path) <
+		(int)sizeof(via_root) &&
 	    !stat(via_root, &there) &&
 	    (stat(path, &here) || here.st_ino != there.st_ino || here.st_dev != there.st_dev))
 		path = via_root;
@@ -74,7 +81,7 @@ static int find_mapped(int pid, const char *name, char *ret)
 
 static int find_in_dirs(const char *dirs, const char *name, char *ret)
 {
-	const char *forms[] = { "%.*s/%s", "%.*s/%s.so.6", "%.*s/lib%s.so.6", "%.*s/lib%s.so" };
+	const char *forms[] = {"%.*s/%s", "%.*s/%s.so.6", "%.*s/lib%s.so.6", "%.*s/lib%s.so"};
 	const char *dir, *end;
 	size_t i;
 
@@ -107,12 +114,15 @@ static int find_file(struct target *t, const char *tool, const char *name)
 	if (t->pid > 0) {
 		err = find_mapped(t->pid, name, t->path);
 		if (err == -ENOENT)
-			fprintf(stderr, "%s: process %d has no file called %s mapped\n", tool, t->pid, name);
+			fprintf(stderr, "%s: process %d has no file called %s mapped\n", tool,
+				t->pid, name);
 		else if (err)
-			fprintf(stderr, "%s: cannot look into process %d: %s\n", tool, t->pid, strerror(-err));
+			fprintf(stderr, "%s: cannot look into process %d: %s\n", tool, t->pid,
+				strerror(-err));
 		return err;
 	}
-	if (!find_in_dirs(LIBRARY_DIRS, name, t->path) || !find_in_dirs(getenv("PATH"), name, t->path))
+	if (!find_in_dirs(LIBRARY_DIRS, name, t->path) ||
+	    !find_in_dirs(getenv("PATH"), name, t->path))
 		return 0;
 	fprintf(stderr, "%s: no library or program called %s; please give its path\n", tool, name);
 	return -ENOENT;
@@ -156,8 +166,8 @@ static void explain(const struct target *t, const char *tool, int err)
 	else if (err == -ENOENT && !access(t->path, F_OK))
 		fprintf(stderr, "%s: no function of %s matches '%s'\n", tool, t->path, t->pattern);
 	else if (strstr(t->path, " (deleted)"))
-		fprintf(stderr, "%s: the file that process %d runs was deleted or replaced: %s\n", tool, t->pid,
-			t->path);
+		fprintf(stderr, "%s: the file that process %d runs was deleted or replaced: %s\n",
+			tool, t->pid, t->path);
 	else if (err != -EINVAL)
 		fprintf(stderr, "%s: %s: %s\n", tool, t->path, strerror(-err));
 }
@@ -168,13 +178,14 @@ int target_init(struct target *t, const char *tool, int pid, const char *spec, b
 	char name[PATH_MAX] = "";
 	int err;
 
-	*t = (struct target){ .pid = pid };
+	*t = (struct target){.pid = pid};
 	if (pid > 0 && kill(pid, 0) && errno == ESRCH) {
 		fprintf(stderr, "%s: there is no process %d\n", tool, pid);
 		return -ESRCH;
 	}
 	if (!colon && pid < 0) {
-		fprintf(stderr, "%s: '%s': functions of which file? Say FILE:PATTERN, or -p PID\n", tool, spec);
+		fprintf(stderr, "%s: '%s': functions of which file? Say FILE:PATTERN, or -p PID\n",
+			tool, spec);
 		return -EINVAL;
 	}
 	if (colon)

@@ -52,7 +52,7 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 
 void tool_init(bool verbose)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
+	struct sigaction sa = {.sa_handler = on_signal};
 
 	libbpf_set_print(verbose ? print_libbpf : NULL);
 	sigaction(SIGINT, &sa, NULL);
@@ -66,7 +66,7 @@ int tool_watch(int pid)
 
 bool tool_wait(double until, int watched)
 {
-	struct pollfd p = { .fd = watched, .events = POLLIN };
+	struct pollfd p = {.fd = watched, .events = POLLIN};
 	struct timespec ts;
 	double left;
 

@@ -7,8 +7,9 @@
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE); /* user space reads 50,000 counters without a system call each */
-	__uint(max_entries, 1);		   /* set before loading */
+	__uint(map_flags,
+	       BPF_F_MMAPABLE); /* user space reads 50,000 counters without a system call each */
+	__uint(max_entries, 1); /* set before loading */
 	__type(key, __u32);
 	__type(value, __u64);
 } calls SEC(".maps");

@@ -2,8 +2,9 @@
 /*
  * funccount: counts the calls of many functions through one uprobe_multi link.
  *
- * Every function that matches becomes one target of the link, its cookie the index of its counter. The counters are an array map
- * that is mapped into this process, so that showing a table costs no system call per function.
+ * Every function that matches becomes one target of the link, its cookie the index of its counter.
+ * The counters are an array map that is mapped into this process, so that showing a table costs no
+ * system call per function.
  */
 #include <argp.h>
 #include <bpf/bpf.h>
@@ -25,12 +26,12 @@
 const char *argp_program_version = "funccount 0.1";
 
 static const char doc[] =
-	"Counts calls of functions, in one process or in all.\v"
-	"FILE is a path, or a name like libc.so.6 (or libc, or c); it may be left out with -p.\n"
-	"PATTERN is a shell pattern (with -r an extended regular expression).\n\n"
-	"  funccount -p 1234 'libc.so.6:*'          every function of libc, in one process\n"
-	"  funccount -i 1 'c:mem*'                  live, in all processes\n"
-	"  funccount -d 5 -t 20 /usr/bin/perl:Perl_'*'";
+    "Counts calls of functions, in one process or in all.\v"
+    "FILE is a path, or a name like libc.so.6 (or libc, or c); it may be left out with -p.\n"
+    "PATTERN is a shell pattern (with -r an extended regular expression).\n\n"
+    "  funccount -p 1234 'libc.so.6:*'          every function of libc, in one process\n"
+    "  funccount -i 1 'c:mem*'                  live, in all processes\n"
+    "  funccount -d 5 -t 20 /usr/bin/perl:Perl_'*'";
 
 struct options {
 	int pid;
@@ -41,16 +42,15 @@ struct options {
 };
 
 static const struct argp_option option_table[] = {
-	{ "pid", 'p', "PID", 0, "count in this process only" },
-	{ "interval", 'i', "SECONDS", 0, "show a table of the last interval this often" },
-	{ "duration", 'd', "SECONDS", 0, "stop after this time" },
-	{ "top", 't', "N", 0, "show the N busiest functions (live: 20, at the end: all)" },
-	{ "regex", 'r', NULL, 0, "PATTERN is an extended regular expression" },
-	{ "cost", 'c', NULL, 0, "measure what one hit costs, on a function of this program" },
-	{ "json", 'j', NULL, 0, "print the final counts as JSON" },
-	{ "verbose", 'v', NULL, 0, "show what libbpf does" },
-	{}
-};
+    {"pid", 'p', "PID", 0, "count in this process only"},
+    {"interval", 'i', "SECONDS", 0, "show a table of the last interval this often"},
+    {"duration", 'd', "SECONDS", 0, "stop after this time"},
+    {"top", 't', "N", 0, "show the N busiest functions (live: 20, at the end: all)"},
+    {"regex", 'r', NULL, 0, "PATTERN is an extended regular expression"},
+    {"cost", 'c', NULL, 0, "measure what one hit costs, on a function of this program"},
+    {"json", 'j', NULL, 0, "print the final counts as JSON"},
+    {"verbose", 'v', NULL, 0, "show what libbpf does"},
+    {}};
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -81,14 +81,14 @@ struct counter {
 	struct target target;
 	struct funccount_bpf *skel;
 	struct bpf_link *link;
-	uint64_t *calls;     /* the map's values; one more than there are functions, for --cost */
-	uint64_t *shown;     /* calls at the last live table */
-	uint32_t *order;     /* scratch: indexes of functions, busiest first */
+	uint64_t *calls; /* the map's values; one more than there are functions, for --cost */
+	uint64_t *shown; /* calls at the last live table */
+	uint32_t *order; /* scratch: indexes of functions, busiest first */
 	double attached_ms, seconds;
-	double cost_ns;	     /* of one hit, < 0 = not measured */
+	double cost_ns; /* of one hit, < 0 = not measured */
 };
 
-/* -- Load and attach ---------------------------------------------------------------------------------------- */
+/* -- Load and attach -- */
 
 static int counter_load(struct counter *c)
 {
@@ -104,7 +104,8 @@ static int counter_load(struct counter *c)
 		attach_explain(TOOL, "cannot load the program", err);
 		return err;
 	}
-	c->calls = mmap(NULL, n * sizeof(*c->calls), PROT_READ, MAP_SHARED, bpf_map__fd(c->skel->maps.calls), 0);
+	c->calls = mmap(NULL, n * sizeof(*c->calls), PROT_READ, MAP_SHARED,
+			bpf_map__fd(c->skel->maps.calls), 0);
 	if (c->calls == MAP_FAILED) {
 		c->calls = NULL;
 		return -errno;
@@ -128,8 +129,8 @@ static int counter_attach(struct counter *c)
 	c->attached_ms = (tool_now() - start) * 1e3;
 	if (c->opt.json)
 		return 0;
-	printf("Counting calls of %zu functions of %s, attached in %.1f ms.%s\n", fs->n, c->target.path,
-	       c->attached_ms, c->opt.duration ? "" : " Ctrl-C ends.");
+	printf("Counting calls of %zu functions of %s, attached in %.1f ms.%s\n", fs->n,
+	       c->target.path, c->attached_ms, c->opt.duration ? "" : " Ctrl-C ends.");
 	if (fs->refused)
 		printf("Left out: %s%s, which no uprobe can be put on.\n", fs->first_refused,
 		       fs->refused > 1 ? " and others" : "");
@@ -137,9 +138,10 @@ static int counter_attach(struct counter *c)
 	return 0;
 }
 
-/* -- What a hit costs ----------------------------------------------------------------------------------------- */
+/* -- What a hit costs -- */
 
-/* The function that is probed to find out. Like most, it begins with a push: its registers are "used". */
+/* The function that is probed to find out. Like most, it begins with a push: its registers are
+ * "used". */
 __attribute__((noinline, used)) static void funccount_cost_probe(void)
 {
 #ifdef __x86_64__
@@ -172,7 +174,8 @@ static bool is_cost_probe(const char *name, void *arg)
 	return !strcmp(name, "funccount_cost_probe");
 }
 
-/* Attaches the same program to a function of our own, the same way, and compares calls with and without. */
+/* Attaches the same program to a function of our own, the same way, and compares calls with and
+ * without. */
 static int counter_measure_cost(struct counter *c)
 {
 	struct functions self = {};
@@ -189,7 +192,8 @@ static int counter_measure_cost(struct counter *c)
 	offset = self.fn[0].offset;
 	opts.offsets = &offset;
 	bare = time_calls();
-	link = bpf_program__attach_uprobe_multi(c->skel->progs.count_call, getpid(), "/proc/self/exe", NULL, &opts);
+	link = bpf_program__attach_uprobe_multi(c->skel->progs.count_call, getpid(),
+						"/proc/self/exe", NULL, &opts);
 	err = link ? 0 : -errno;
 	functions_free(&self);
 	if (err)
@@ -202,7 +206,9 @@ static int counter_measure_cost(struct counter *c)
 	return 0;
 }
 
-/* -- Tables --------------------------------------------------------------------------------------------------- */
+/* -- Tables
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 struct ranking {
 	const uint64_t *calls, *since;
@@ -212,15 +218,18 @@ static int by_calls(const void *a, const void *b, void *arg)
 {
 	const struct ranking *r = arg;
 	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
-	uint64_t x = r->calls[i] - (r->since ? r->since[i] : 0), y = r->calls[j] - (r->since ? r->since[j] : 0);
+	uint64_t x = r->calls[i] - (r->since ? r->since[i] : 0),
+		 y = r->calls[j] - (r->since ? r->since[j] : 0);
 
 	return x != y ? (x < y ? 1 : -1) : (i > j) - (i < j);
 }
 
-/* Fills c->order with the functions that ran since; calls must hold still. Returns how many; ret_total = their calls. */
-static size_t rank_functions(struct counter *c, const uint64_t *calls, const uint64_t *since, uint64_t *ret_total)
+/* Fills c->order with the functions that ran since; calls must hold still. Returns how many;
+ * ret_total = their calls. */
+static size_t rank_functions(struct counter *c, const uint64_t *calls, const uint64_t *since,
+			     uint64_t *ret_total)
 {
-	struct ranking r = { calls, since };
+	struct ranking r = {calls, since};
 	size_t i, n = 0;
 
 	*ret_total = 0;
@@ -235,8 +244,8 @@ static size_t rank_functions(struct counter *c, const uint64_t *calls, const uin
 	return n;
 }
 
-static void show_rows(struct counter *c, const uint64_t *calls, const uint64_t *since, size_t rows, uint64_t total,
-		      double seconds)
+static void show_rows(struct counter *c, const uint64_t *calls, const uint64_t *since, size_t rows,
+		      uint64_t total, double seconds)
 {
 	size_t i;
 
@@ -245,8 +254,8 @@ static void show_rows(struct counter *c, const uint64_t *calls, const uint64_t *
 		uint32_t f = c->order[i];
 		uint64_t n = calls[f] - (since ? since[f] : 0);
 
-		printf("%16llu %14.0f %7.2f  %s\n", (unsigned long long)n, n / seconds, 100.0 * n / total,
-		       c->target.functions.fn[f].name);
+		printf("%16llu %14.0f %7.2f  %s\n", (unsigned long long)n, n / seconds,
+		       100.0 * n / total, c->target.functions.fn[f].name);
 	}
 }
 
@@ -262,7 +271,8 @@ static void show_interval(struct counter *c, double since, double at)
 	rows = rank_functions(c, calls, c->shown, &total);
 	if (isatty(STDOUT_FILENO))
 		printf("\033[H\033[2J");
-	printf("\n%llu calls of %zu functions in %.1f s\n", (unsigned long long)total, rows, at - since);
+	printf("\n%llu calls of %zu functions in %.1f s\n", (unsigned long long)total, rows,
+	       at - since);
 	show_rows(c, calls, c->shown, rows < top ? rows : top, total, at - since);
 	fflush(stdout);
 	memcpy(c->shown, calls, n * sizeof(*calls));
@@ -282,10 +292,11 @@ static void show_final(struct counter *c)
 	show_rows(c, c->calls, NULL, rows, total, c->seconds);
 	if (rows < ran)
 		printf("%16s %14s %7s  and %zu functions more\n", "", "", "", ran - rows);
-	printf("\n%llu calls of %zu functions in %.2f s; %zu functions never ran.\n", (unsigned long long)total, ran,
-	       c->seconds, n - ran);
+	printf("\n%llu calls of %zu functions in %.2f s; %zu functions never ran.\n",
+	       (unsigned long long)total, ran, c->seconds, n - ran);
 	if (c->cost_ns >= 0)
-		printf("A hit costs %.1f ns (measured on a function of this program).\n", c->cost_ns);
+		printf("A hit costs %.1f ns (measured on a function of this program).\n",
+		       c->cost_ns);
 }
 
 static void show_json(struct counter *c)
@@ -293,27 +304,34 @@ static void show_json(struct counter *c)
 	uint64_t total;
 	size_t i, ran = rank_functions(c, c->calls, NULL, &total);
 
-	printf("{\"file\": \"%s\", \"functions\": %zu, \"ran\": %zu, \"calls\": %llu, \"seconds\": %.3f, "
+	printf("{\"file\": \"%s\", \"functions\": %zu, \"ran\": %zu, \"calls\": %llu, \"seconds\": "
+	       "%.3f, "
 	       "\"attach_ms\": %.3f, ",
-	       c->target.path, c->target.functions.n, ran, (unsigned long long)total, c->seconds, c->attached_ms);
+	       c->target.path, c->target.functions.n, ran, (unsigned long long)total, c->seconds,
+	       c->attached_ms);
 	if (c->cost_ns >= 0)
 		printf("\"hit_ns\": %.1f, ", c->cost_ns);
 	printf("\"counts\": [");
 	for (i = 0; i < ran && (!c->opt.top || i < (size_t)c->opt.top); i++)
 		printf("%s\n {\"function\": \"%s\", \"calls\": %llu}", i ? "," : "",
-		       c->target.functions.fn[c->order[i]].name, (unsigned long long)c->calls[c->order[i]]);
+		       c->target.functions.fn[c->order[i]].name,
+		       (unsigned long long)c->calls[c->order[i]]);
 	printf("]}\n");
 }
 
-/* -- The run ------------------------------------------------------------------------------------------------ */
+/* -- The run
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void counter_run(struct counter *c)
 {
-	double start = tool_now(), last = start, end = c->opt.duration ? start + c->opt.duration : 1e18, next;
+	double start = tool_now(), last = start,
+	       end = c->opt.duration ? start + c->opt.duration : 1e18, next;
 	int watched = tool_watch(c->opt.pid);
 
 	while (tool_now() < end) {
-		next = c->opt.interval && last + c->opt.interval < end ? last + c->opt.interval : end;
+		next =
+		    c->opt.interval && last + c->opt.interval < end ? last + c->opt.interval : end;
 		if (!tool_wait(next, watched))
 			break;
 		if (!c->opt.interval)
@@ -350,7 +368,8 @@ static int counter_work(struct counter *c)
 	if (c->opt.cost) {
 		err = counter_measure_cost(c);
 		if (err)
-			fprintf(stderr, TOOL ": cannot measure the cost of a hit: %s\n", strerror(-err));
+			fprintf(stderr, TOOL ": cannot measure the cost of a hit: %s\n",
+				strerror(-err));
 	}
 	err = counter_attach(c);
 	if (err)
@@ -368,8 +387,8 @@ static int counter_work(struct counter *c)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { option_table, parse_option, "FILE:PATTERN", doc };
-	struct counter c = { .opt = { .pid = -1 }, .cost_ns = -1 };
+	static const struct argp argp = {option_table, parse_option, "FILE:PATTERN", doc};
+	struct counter c = {.opt = {.pid = -1}, .cost_ns = -1};
 	int err;
 
 	argp_err_exit_status = 2;

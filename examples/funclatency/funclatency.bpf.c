@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Times calls, from entry to return. A call under way is known by its thread, function and stack pointer, so that the levels of
- * a recursion are timed each by itself. A call that is left by longjmp stays in `started` until the same place is used again.
+ * Times calls, from entry to return. A call under way is known by its thread, function and stack
+ * pointer, so that the levels of a recursion are timed each by itself. A call that is left by
+ * longjmp stays in `started` until the same place is used again.
  */
 #include <linux/types.h>
 #include <linux/bpf.h>
@@ -70,7 +71,8 @@ static __always_inline __u32 log2_of(__u64 v)
 
 static __always_inline struct call call_of(struct pt_regs *ctx, __u64 sp)
 {
-	struct call c = { .tid = bpf_get_current_pid_tgid(), .function = bpf_get_attach_cookie(ctx), .sp = sp };
+	struct call c = {
+	    .tid = bpf_get_current_pid_tgid(), .function = bpf_get_attach_cookie(ctx), .sp = sp};
 
 	return c;
 }

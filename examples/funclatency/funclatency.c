@@ -2,8 +2,8 @@
 /*
  * funclatency: how long the calls of functions take, as a histogram for each.
  *
- * Two uprobe_multi links, one at entry and one at return, over the same functions; the cookie of a function is the index of
- * its histogram in both.
+ * Two uprobe_multi links, one at entry and one at return, over the same functions; the cookie of a
+ * function is the index of its histogram in both.
  */
 #include <argp.h>
 #include <bpf/bpf.h>
@@ -27,11 +27,11 @@
 const char *argp_program_version = "funclatency 0.1";
 
 static const char doc[] =
-	"Shows how long calls of functions take, in one process or in all.\v"
-	"FILE is a path, or a name like libc.so.6 (or libc, or c); it may be left out with -p.\n"
-	"PATTERN is a shell pattern (with -r an extended regular expression).\n\n"
-	"  funclatency -p 1234 libc.so.6:read       one function, in one process\n"
-	"  funclatency -u -d 5 'c:f*'               all processes, in microseconds";
+    "Shows how long calls of functions take, in one process or in all.\v"
+    "FILE is a path, or a name like libc.so.6 (or libc, or c); it may be left out with -p.\n"
+    "PATTERN is a shell pattern (with -r an extended regular expression).\n\n"
+    "  funclatency -p 1234 libc.so.6:read       one function, in one process\n"
+    "  funclatency -u -d 5 'c:f*'               all processes, in microseconds";
 
 struct options {
 	int pid;
@@ -43,15 +43,14 @@ struct options {
 };
 
 static const struct argp_option option_table[] = {
-	{ "pid", 'p', "PID", 0, "measure in this process only" },
-	{ "duration", 'd', "SECONDS", 0, "stop after this time" },
-	{ "top", 't', "N", 0, "show the N functions that took most time (10)" },
-	{ "regex", 'r', NULL, 0, "PATTERN is an extended regular expression" },
-	{ "microseconds", 'u', NULL, 0, "histograms in microseconds instead of nanoseconds" },
-	{ "milliseconds", 'm', NULL, 0, "histograms in milliseconds" },
-	{ "verbose", 'v', NULL, 0, "show what libbpf does" },
-	{}
-};
+    {"pid", 'p', "PID", 0, "measure in this process only"},
+    {"duration", 'd', "SECONDS", 0, "stop after this time"},
+    {"top", 't', "N", 0, "show the N functions that took most time (10)"},
+    {"regex", 'r', NULL, 0, "PATTERN is an extended regular expression"},
+    {"microseconds", 'u', NULL, 0, "histograms in microseconds instead of nanoseconds"},
+    {"milliseconds", 'm', NULL, 0, "histograms in milliseconds"},
+    {"verbose", 'v', NULL, 0, "show what libbpf does"},
+    {}};
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -104,7 +103,8 @@ static int meter_load(struct meter *m)
 		attach_explain(TOOL, "cannot load the programs", err);
 		return err;
 	}
-	values = mmap(NULL, histograms_size(m), PROT_READ, MAP_SHARED, bpf_map__fd(m->skel->maps.histograms), 0);
+	values = mmap(NULL, histograms_size(m), PROT_READ, MAP_SHARED,
+		      bpf_map__fd(m->skel->maps.histograms), 0);
 	if (values == MAP_FAILED)
 		return -errno;
 	m->histograms = values;
@@ -123,8 +123,9 @@ static int meter_attach(struct meter *m)
 		attach_explain(TOOL, "cannot attach", err);
 		return err;
 	}
-	printf("Timing %zu function%s of %s.%s\n", m->target.functions.n, m->target.functions.n == 1 ? "" : "s",
-	       m->target.path, m->opt.duration ? "" : " Ctrl-C ends.");
+	printf("Timing %zu function%s of %s.%s\n", m->target.functions.n,
+	       m->target.functions.n == 1 ? "" : "s", m->target.path,
+	       m->opt.duration ? "" : " Ctrl-C ends.");
 	fflush(stdout);
 	return 0;
 }
@@ -155,12 +156,12 @@ static void show_histogram(const struct meter *m, size_t function)
 	for (i = first; i <= last; i++)
 		if (h->slot[i] > most)
 			most = h->slot[i];
-	printf("\n%s: %llu calls, %llu %s on average\n", m->target.functions.fn[function].name, h->calls,
-	       h->total / h->calls, unit_name(m));
+	printf("\n%s: %llu calls, %llu %s on average\n", m->target.functions.fn[function].name,
+	       h->calls, h->total / h->calls, unit_name(m));
 	printf("%24s : %-10s distribution\n", unit_name(m), "count");
 	for (i = first; i <= last; i++)
-		printf("%10llu -> %-10llu : %-10llu |%-*.*s|\n", i ? 1ull << i : 0ull, (2ull << i) - 1, h->slot[i],
-		       width, (int)(h->slot[i] * width / most), stars);
+		printf("%10llu -> %-10llu : %-10llu |%-*.*s|\n", i ? 1ull << i : 0ull,
+		       (2ull << i) - 1, h->slot[i], width, (int)(h->slot[i] * width / most), stars);
 }
 
 static int by_total(const void *a, const void *b, void *arg)
@@ -188,7 +189,8 @@ static int meter_show(struct meter *m)
 	if (!ran)
 		printf("\nNone of them returned.\n");
 	if (m->skel->bss->missed)
-		printf("\n%llu calls were not timed: too many under way at once\n", m->skel->bss->missed);
+		printf("\n%llu calls were not timed: too many under way at once\n",
+		       m->skel->bss->missed);
 	free(order);
 	return 0;
 }
@@ -225,8 +227,8 @@ static void meter_deinit(struct meter *m)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { option_table, parse_option, "FILE:PATTERN", doc };
-	struct meter m = { .opt = { .pid = -1, .top = 10, .unit_ns = 1 } };
+	static const struct argp argp = {option_table, parse_option, "FILE:PATTERN", doc};
+	struct meter m = {.opt = {.pid = -1, .top = 10, .unit_ns = 1}};
 	int err;
 
 	argp_err_exit_status = 2;
