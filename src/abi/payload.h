@@ -89,6 +89,7 @@ struct nt_region {
 };
 #define NT_REGION_FREE 0u
 #define NT_REGION_LIVE 1u
+#define NT_REGION_OLD 2u /* no site jumps here any more (the ledger is void), but calls may still return through it */
 
 struct nt_ledger_site {
 	u64 addr;     /* patched address, 0 = not patched (any more) */

@@ -54,6 +54,7 @@ struct region_env { /* the process */
 
 struct region_layout {
 	u32 size;      /* bytes used */
+	u32 code_end;  /* [0, code_end): words, dispatchers, exits - a thread in there may be inside a program */
 	u32 ledger_off;
 	u64 frames_lo, frames_hi; /* run-time; equal: no return probe in here */
 	u64 eh_frame_hdr;

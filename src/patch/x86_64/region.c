@@ -213,6 +213,7 @@ static int build_all(struct build *b, struct region_layout *ret)
 	r = write_sites(b, &end);
 	if (r)
 		return r;
+	l.code_end = b->thunks;
 	l.ledger_off = b->ledger;
 	l.size = end;
 	*ret = l;

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/link/adopt.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/bits.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#define STOP_TIMEOUT_MS 1000u
+
+static struct nt_ledger_site *read_ledger(struct process *p, const struct nt_region *r)
+{
+	struct nt_ledger_site *l;
+
+	if (r->nsites > (1u << 21) || (u64)r->ledger_off + r->nsites * sizeof(*l) > r->size)
+		return NULL;
+	l = malloc(r->nsites * sizeof(*l) + 1);
+	if (l && inject_read(&p->target, r->base + r->ledger_off, l, r->nsites * sizeof(*l))) {
+		free(l);
+		return NULL;
+	}
+	return l;
+}
+
+/* --- forked children --- */
+
+static struct site *site_by_vaddr(const struct binary *b, u64 vaddr)
+{
+	u32 lo = 0, hi = b->nsites;
+
+	while (lo < hi) {
+		u32 mid = (lo + hi) / 2;
+		u64 at;
+
+		if (binary_vaddr(b, b->site[mid]->off, &at)) { /* not code: look at its neighbours one by one */
+			for (mid = lo; mid < hi; mid++)
+				if (!binary_vaddr(b, b->site[mid]->off, &at) && at == vaddr)
+					return b->site[mid];
+			return NULL;
+		}
+		if (at == vaddr)
+			return b->site[mid];
+		if (at < vaddr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static void take_site(struct process *p, struct code_region *r, const struct nt_ledger_site *l, u32 index)
+{
+	for (struct module *m = p->modules; m; m = m->next) {
+		struct site *s;
+
+		if (l->addr < m->lo || l->addr >= m->hi)
+			continue;
+		s = site_by_vaddr(m->binary, l->addr - m->bias);
+		if (!s || s->id >= m->npatch)
+			continue;
+		m->patch[s->id] = (struct module_patch){ .region = r, .slot_off = l->slot_off, .ledger = index };
+		m->patched++;
+		r->live++;
+		return;
+	}
+}
+
+static int take_region(struct process *p, const struct nt_region *data, u32 index)
+{
+	struct code_region *r = calloc(1, sizeof(*r));
+	struct nt_ledger_site *ledger free_auto = NULL;
+
+	if (!r)
+		return -ENOMEM;
+	*r = (struct code_region){ .base = data->base, .size = data->size, .index = index, .data = *data,
+				   .ledger_off = data->ledger_off, .nsites = data->nsites,
+				   .code_end = data->frames_lo != data->frames_hi ? (u32)(data->frames_lo - data->base)
+										  : data->ledger_off };
+	r->next = p->regions;
+	p->regions = r;
+	if (data->state != NT_REGION_LIVE)
+		return 0;
+	ledger = read_ledger(p, data);
+	if (!ledger)
+		return -EBADMSG;
+	for (u32 i = 0; i < data->nsites; i++)
+		if (ledger[i].addr)
+			take_site(p, r, &ledger[i], i);
+	return 0;
+}
+
+static int modules_ready(struct process *p)
+{
+	for (struct binary *b = p->engine->binaries; b; b = b->hh.next) {
+		int r = process_scan_modules(p, b);
+
+		if (r < 0)
+			return r;
+	}
+	for (struct module *m = p->modules; m; m = m->next) {
+		if (m->npatch >= m->binary->next_id)
+			continue;
+		free(m->patch);
+		m->npatch = m->binary->next_id;
+		m->patch = calloc(m->npatch, sizeof(*m->patch));
+		if (!m->patch)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Programs and maps stand where the parent had them at the fork; what came later is not in the child. */
+static void take_programs(struct process *p, const struct process *parent)
+{
+	const struct process_prog *pp;
+	const struct process_map *pm;
+	struct proc_map map;
+
+	for (pm = parent->maps; pm; pm = pm->hh.next) {
+		struct process_map *m;
+
+		if (proc_map_at(p->pid, pm->base, &map) || map.start != pm->base || map.end - map.start < pm->size || !map.shared)
+			continue;
+		m = malloc(sizeof(*m));
+		if (!m)
+			return;
+		*m = *pm;
+		m->refs = 0;
+		HASH_ADD_INT(p->maps, id, m);
+	}
+	for (pp = parent->progs; pp; pp = pp->hh.next) {
+		struct process_prog *q;
+		u8 mine[64], theirs[64];
+
+		if (inject_read(&p->target, pp->base, mine, sizeof(mine)) ||
+		    inject_read((struct inject_target *)&parent->target, pp->base, theirs, sizeof(theirs)) ||
+		    memcmp(mine, theirs, sizeof(mine)))
+			continue;
+		q = malloc(sizeof(*q));
+		if (!q)
+			return;
+		*q = *pp;
+		object_ref(&q->prog->obj);
+		for (u32 i = 0; i < q->prog->nmaps; i++) {
+			struct process_map *m;
+
+			HASH_FIND_INT(p->maps, &q->prog->maps[i]->obj.id, m);
+			if (m)
+				m->refs++;
+		}
+		HASH_ADD_INT(p->progs, id, q);
+	}
+}
+
+static int take_child(struct process *p, const struct nt_state *state)
+{
+	struct process *parent;
+	u64 newest = 0, token;
+	int r;
+
+	for (parent = p->engine->processes; parent; parent = parent->hh.next)
+		if (parent != p && parent->injected && parent->token == state->token)
+			break;
+	r = modules_ready(p);
+	for (u32 i = 0; i < state->nregions && !r; i++) {
+		if (state->region[i].state == NT_REGION_FREE)
+			continue;
+		r = take_region(p, &state->region[i], i);
+		newest = bits_max(newest, state->region[i].seq);
+	}
+	if (r)
+		return r;
+	if (parent)
+		take_programs(p, parent);
+	p->env.fs0 = state->flags & NT_STATE_FS0;
+	p->unwind_hooked = state->orig_dl_find_object;
+	p->rbrk_seq = state->rbrk_seq;
+	p->injected = true;
+	if (getrandom(&token, sizeof(token), 0) == sizeof(token) &&
+	    !inject_write(&p->target, p->state + offsetof(struct nt_state, token), &token, sizeof(token)))
+		p->token = token;
+	if (newest != p->engine->seq)
+		for (struct module *m = p->modules; m; m = m->next)
+			attach_module(p, m, m->binary->site, m->binary->nsites);
+	log_info("pid %d (%s): adopted%s", p->pid, p->comm, parent ? "" : ", its parent is gone");
+	return 0;
+}
+
+/* --- what a killed broker left --- */
+
+static void restore_site(struct process *p, const struct nt_region *r, const struct nt_ledger_site *l)
+{
+	u8 now[5];
+	s32 rel;
+	u64 to;
+
+	if (!l->addr || l->len > sizeof(now) || inject_read(&p->target, l->addr, now, sizeof(now)))
+		return;
+	if (l->len == 5) {
+		memcpy(&rel, now + 1, 4);
+		to = l->addr + 5 + (u64)(s64)rel;
+		if (now[0] != 0xe9 || to - r->base >= r->size)
+			return; /* not our jump: leave it */
+	} else if (now[0] != 0xeb) {
+		return;
+	}
+	inject_write(&p->target, l->addr, l->orig, l->len);
+}
+
+static int bury(struct process *p, struct nt_state *state)
+{
+	struct nt_ledger_site **ledger free_auto = calloc(state->nregions + 1, sizeof(*ledger));
+	int r;
+
+	if (!ledger)
+		return -ENOMEM;
+	for (u32 i = 0; i < state->nregions; i++)
+		if (state->region[i].state == NT_REGION_LIVE)
+			ledger[i] = read_ledger(p, &state->region[i]);
+	r = inject_stop(&p->target, STOP_TIMEOUT_MS);
+	if (!r) {
+		for (u32 i = 0; i < state->nregions; i++)
+			for (u32 j = 0; ledger[i] && j < state->region[i].nsites; j++)
+				restore_site(p, &state->region[i], &ledger[i][j]);
+		state->magic = 0;
+		inject_write(&p->target, p->state, &state->magic, sizeof(state->magic));
+		inject_resume(&p->target);
+	}
+	for (u32 i = 0; i < state->nregions; i++)
+		free(ledger[i]);
+	log_info("pid %d (%s): took out what an earlier broker left%s%s", p->pid, p->comm, r ? ": " : "", r ? strerror(-r) : "");
+	return r;
+}
+
+int attach_adopt(struct process *p, u64 gates_addr, bool ours)
+{
+	struct nt_state *state free_auto = malloc(sizeof(*state));
+	int r;
+
+	if (!state)
+		return -ENOMEM;
+	if (!p->opened) {
+		r = inject_open(p->pid, &p->target);
+		if (r)
+			return r;
+		p->opened = true;
+	}
+	process_use_block(p, process_block_from_gates(gates_addr));
+	r = process_read_state(p, p->state, state);
+	if (r == -EBADMSG)
+		return 0; /* dead already, or another version's */
+	if (r)
+		return r;
+	return ours ? take_child(p, state) : bury(p, state);
+}

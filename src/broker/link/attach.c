@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One batch: some sites of one module of one process get the jumps that their consumer lists ask for.
+ *
+ *   1. outside, nothing stopped: which list each site has now (shapes), programs mapped, room found, region built and
+ *      written, the new bytes of whole runs of code prepared
+ *   2. all threads stopped: the runs are read again and must be as they were; a thread inside a window, or a signal
+ *      frame that will return into one, is moved to the relocated copy; the runs are written
+ *   3. resumed; the records follow
+ *
+ * Nothing of 1 is visible to the target's threads, so a failure there only has to free memory. In 2 every byte written
+ * is one jump or one original window; when a write fails half-way, what was written before is put back.
+ */
+#include "broker/link/attach.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "base/bits.h"
+#include "broker/link/batch.h"
+#include "broker/link/unwind.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+#define STOP_TIMEOUT_MS 2000u
+#define SCAN_LIMIT (128u * 1024u)
+
+/* --- 2: the stop --- */
+
+/* The place in the relocated copy where a thread at pc has to go on; 0 = pc is in no new window. */
+static u64 moved_pc(const struct batch *b, u64 pc)
+{
+	u32 lo = 0, hi = b->nplaced;
+
+	while (lo < hi) {
+		u32 mid = (lo + hi) / 2;
+		const struct region_site *s = &b->placed[mid];
+
+		if (pc <= s->addr) {
+			hi = mid;
+		} else if (pc >= s->addr + s->plan->wlen) {
+			lo = mid + 1;
+		} else {
+			if (s->error)
+				return 0;
+			for (u32 i = 0; i < s->plan->ninsn; i++)
+				if (s->addr + s->plan->insn_off[i] == pc)
+					return b->region.base + s->body_off + s->new_off[i];
+			return 0;
+		}
+	}
+	return 0;
+}
+
+struct frame_fix {
+	struct batch *b;
+	int error;
+};
+
+static void fix_signal_frame(u64 word, u64 addr, u32 thread, void *arg)
+{
+	struct frame_fix *f = arg;
+	u64 to = moved_pc(f->b, word);
+
+	if (!to || !signal_frame_at(&f->b->p->target, addr))
+		return;
+	if (inject_write(&f->b->p->target, addr, &to, sizeof(to)))
+		f->error = -EFAULT;
+}
+
+static int fix_threads(struct batch *b)
+{
+	struct inject_target *t = &b->p->target;
+	struct frame_fix f = { .b = b };
+	int r;
+
+	if (!b->nplaced)
+		return 0;
+	for (u32 i = 0; i < t->nthreads; i++) {
+		u64 to;
+
+		if (!t->thread[i].stopped || t->thread[i].gone)
+			continue;
+		r = inject_regs(t, i);
+		if (r == -ESRCH)
+			continue;
+		if (r)
+			return r;
+		to = moved_pc(b, t->thread[i].regs.rip);
+		if (to)
+			inject_set_pc(t, i, to);
+	}
+	r = inject_scan_stacks(t, b->placed[0].addr, b->placed[b->nplaced - 1].addr + PATCH_WINDOW_MAX, SCAN_LIMIT,
+			       fix_signal_frame, &f);
+	return r < 0 ? r : f.error;
+}
+
+static int write_runs(struct batch *b)
+{
+	struct inject_target *t = &b->p->target;
+	int r = 0;
+	u32 i;
+
+	for (i = 0; i < b->nruns; i++) {
+		r = inject_read(t, b->run[i].lo, b->check, b->run[i].hi - b->run[i].lo);
+		if (r)
+			return r;
+		if (memcmp(b->check, b->before + b->run[i].at, b->run[i].hi - b->run[i].lo))
+			return -EAGAIN; /* somebody else writes code here (a debugger, the kernel's uprobes) */
+	}
+	for (i = 0; i < b->nruns && !r; i++)
+		r = inject_write(t, b->run[i].lo, b->after + b->run[i].at, b->run[i].hi - b->run[i].lo);
+	if (r)
+		while (i--)
+			inject_write(t, b->run[i].lo, b->before + b->run[i].at, b->run[i].hi - b->run[i].lo);
+	return r;
+}
+
+static int batch_commit(struct batch *b)
+{
+	struct process *p = b->p;
+	int r = inject_stop(&p->target, STOP_TIMEOUT_MS);
+
+	if (r)
+		return r;
+	r = fix_threads(b);
+	if (!r)
+		r = write_runs(b);
+	inject_resume(&p->target);
+	p->pause_ns = inject_pause_ns(&p->target);
+	p->pause_max_ns = bits_max(p->pause_max_ns, p->pause_ns);
+	return r;
+}
+
+/* --- 1 and 3 --- */
+
+static int region_create(struct batch *b)
+{
+	struct process *p = b->p;
+	u32 bound = region_bound(b->shape, b->nshapes, b->placed, b->nplaced);
+	struct region_layout layout;
+	u8 *bytes free_auto = malloc(bound);
+	int r;
+
+	if (!bytes)
+		return -ENOMEM;
+	r = inject_borrow(&p->target);
+	if (r)
+		return r;
+	r = process_place(p, b->m->lo, b->m->hi, bound, &b->region.base);
+	inject_give_back(&p->target);
+	if (r)
+		return r;
+	b->region.size = bits_round_up(bound, NT_PAGE);
+	r = region_build(&p->env, b->shape, b->nshapes, b->placed, b->nplaced, b->region.base, bytes, bound, &layout);
+	if (!r)
+		r = inject_write(&p->target, b->region.base, bytes, layout.size);
+	if (r)
+		return r;
+	b->region.code_end = layout.code_end;
+	b->region.ledger_off = layout.ledger_off;
+	b->region.nsites = b->nplaced;
+	b->region.data = (struct nt_region){ .base = b->region.base, .size = b->region.size, .nsites = b->nplaced,
+					     .ledger_off = layout.ledger_off, .state = NT_REGION_LIVE,
+					     .frames_lo = layout.frames_lo, .frames_hi = layout.frames_hi,
+					     .eh_frame_hdr = layout.eh_frame_hdr, .seq = p->engine->seq };
+	return process_publish_region(p, &b->region, &b->region.data);
+}
+
+static void region_destroy(struct process *p, struct code_region *r)
+{
+	if (!r->base)
+		return;
+	r->data = (struct nt_region){ .state = NT_REGION_FREE };
+	process_publish_region(p, r, &r->data);
+	if (inject_borrow(&p->target))
+		return;
+	inject_syscall(&p->target, SYS_munmap, r->base, r->size, 0, 0, 0, 0);
+	inject_give_back(&p->target);
+}
+
+static u32 region_free_index(const struct process *p)
+{
+	for (u32 i = 0; i < NT_MAX_REGIONS; i++) {
+		const struct code_region *r = p->regions;
+
+		while (r && r->index != i)
+			r = r->next;
+		if (!r)
+			return i;
+	}
+	return NT_MAX_REGIONS;
+}
+
+/* A slot was left: its ledger entry must not restore anything any more. */
+static void patch_leave(struct batch *b, struct module_patch *mp)
+{
+	struct code_region *r = mp->region;
+	u64 zero = 0;
+
+	mp->region = NULL;
+	b->m->patched--;
+	if (--r->live)
+		inject_write(&b->p->target, r->base + r->ledger_off + sizeof(struct nt_ledger_site) * mp->ledger, &zero,
+			     sizeof(zero));
+}
+
+static void regions_retire(struct process *p)
+{
+	for (struct code_region *r = p->regions; r; r = r->next)
+		if (!r->live && r->data.state == NT_REGION_LIVE) {
+			r->data.state = NT_REGION_OLD;
+			process_publish_region(p, r, &r->data);
+		}
+}
+
+static void batch_record(struct batch *b, struct code_region *r)
+{
+	/* Whole regions that lose all their sites are retired with one write, so count them down first. */
+	for (u32 i = 0; i < b->nleft; i++)
+		if (!b->m->patch[b->left[i]->id].busy)
+			patch_leave(b, &b->m->patch[b->left[i]->id]);
+	for (u32 i = 0; i < b->nplaced; i++) {
+		struct module_patch *mp = &b->m->patch[b->placed_site[i]->id];
+
+		if (b->placed[i].error)
+			continue;
+		*mp = (struct module_patch){ .region = r, .slot_off = b->placed[i].slot_off, .ledger = i };
+		r->live++;
+		b->m->patched++;
+	}
+	regions_retire(b->p);
+}
+
+static int batch_run(struct batch *b)
+{
+	struct process *p = b->p;
+	struct code_region *kept = NULL;
+	int r = 0;
+
+	if (b->nplaced) {
+		b->region.index = region_free_index(p);
+		kept = calloc(1, sizeof(*kept));
+		if (!kept || b->region.index == NT_MAX_REGIONS)
+			r = -ENOMEM;
+		if (!r)
+			r = region_create(b);
+		if (!r && b->region.data.frames_lo != b->region.data.frames_hi)
+			r = unwind_hook(p);
+	}
+	for (int tries = 0; !r && tries < 3; tries++) {
+		r = batch_prepare_runs(b);
+		if (r)
+			break;
+		r = b->nruns ? batch_commit(b) : 0;
+		if (r != -EAGAIN)
+			break;
+		r = tries < 2 ? 0 : r;
+	}
+	if (r) {
+		region_destroy(p, &b->region);
+		free(kept);
+		return r;
+	}
+	if (kept) {
+		*kept = b->region;
+		kept->next = p->regions;
+		p->regions = kept;
+	}
+	batch_record(b, kept);
+	return 0;
+}
+
+int attach_module(struct process *p, struct module *m, struct site *const *site, u32 n)
+{
+	struct batch b;
+	int r = process_prepare(p);
+
+	if (r)
+		return r;
+	r = batch_init(&b, p, m, site, n);
+	if (!r && (b.nplaced || b.nleft))
+		r = batch_run(&b);
+	batch_deinit(&b);
+	if (r)
+		log_error("pid %d (%s): %u sites of %s not changed: %s", p->pid, p->comm, n, m->binary->path,
+			  strerror(-r));
+	return r;
+}
+
+int attach_process(struct process *p, struct binary *b, struct site *const *site, u32 n)
+{
+	int found = process_scan_modules(p, b);
+	int r;
+
+	if (found <= 0)
+		return found;
+	for (struct module *m = p->modules; m; m = m->next) {
+		if (m->binary != b)
+			continue;
+		r = attach_module(p, m, site, n);
+		if (r)
+			return r;
+	}
+	return found;
+}

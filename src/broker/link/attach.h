@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Makes what is written into a process agree with the consumer lists of the sites: the one place where code of a
+ * target is changed.
+ */
+#pragma once
+
+#include "broker/link/process.h"
+#include "broker/link/site.h"
+
+/*
+ * Brings the given sites of one module up to date: sites with consumers for this process get a slot for exactly that
+ * list, sites without lose their jump. One stop of the target. All or nothing: on -errno the process is as it was.
+ * force: rebuild also where the patch exists (the list has changed).
+ */
+int attach_module(struct process *p, struct module *m, struct site *const *site, u32 n);
+
+/* The same for every module of this binary in the process, which is scanned for them. Returns modules found or -errno. */
+int attach_process(struct process *p, struct binary *b, struct site *const *site, u32 n);
+
+/* Waits until no thread of the process is inside a program, dispatcher or helper, and takes away code regions that no
+ * site, no thread and no return entry refers to. 0, -ETIMEDOUT, or -errno of the stop. */
+int attach_quiesce(struct process *p, u32 timeout_ms);

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/link/batch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "base/bits.h"
+
+#define RUN_GAP (2u * NT_PAGE) /* changes nearer than this are written in one go */
+
+/* Is c to be called in this process at this site? */
+static bool consumer_wanted(const struct process *p, const struct site *s, const struct consumer *c)
+{
+	const struct link *l = c->link;
+
+	if (l->closing || (l->pid && l->pid != p->pid) || s->plan.form == PATCH_REFUSED)
+		return false;
+	return !l->at_return || (s->plan.entry && s->plan.ret_reason == PATCH_OK);
+}
+
+static int grow(void *array, u32 *cap, u32 need, size_t item)
+{
+	u32 n = *cap ? *cap : 8;
+	void *p;
+
+	if (need <= *cap)
+		return 0;
+	while (n < need)
+		n *= 2;
+	p = realloc(*(void **)array, n * item);
+	if (!p)
+		return -ENOMEM;
+	*(void **)array = p;
+	*cap = n;
+	return 0;
+}
+
+/* --- consumer lists --- */
+
+static bool shape_is(const struct batch *b, const struct batch_shape *d, const struct site *s)
+{
+	u32 i = 0;
+
+	for (const struct consumer *c = s->first; c; c = c->next) {
+		if (!consumer_wanted(b->p, s, c))
+			continue;
+		if (i == d->n || b->links[d->first + i] != c->link)
+			return false;
+		i++;
+	}
+	return i == d->n;
+}
+
+/* The number of this site's list among the batch's shapes; a new one is added. *ret_hint: the last answer. */
+static int shape_of(struct batch *b, const struct site *s, u32 *hint)
+{
+	struct batch_shape d = { .first = b->nlinks };
+
+	if (*hint < b->nshapes && shape_is(b, &b->shape_def[*hint], s))
+		return 0;
+	for (u32 i = 0; i < b->nshapes; i++)
+		if (shape_is(b, &b->shape_def[i], s)) {
+			*hint = i;
+			return 0;
+		}
+	for (const struct consumer *c = s->first; c; c = c->next) {
+		if (!consumer_wanted(b->p, s, c))
+			continue;
+		if (grow(&b->links, &b->cap_links, b->nlinks + 1, sizeof(*b->links)))
+			return -ENOMEM;
+		b->links[b->nlinks++] = c->link;
+		d.n++;
+	}
+	if (grow(&b->shape_def, &b->cap_shapes, b->nshapes + 1, sizeof(*b->shape_def)))
+		return -ENOMEM;
+	b->shape_def[b->nshapes] = d;
+	*hint = b->nshapes++;
+	return 0;
+}
+
+static int shapes_finish(struct batch *b)
+{
+	b->shape = calloc(b->nshapes ? b->nshapes : 1, sizeof(*b->shape));
+	b->consumers = calloc(b->nlinks ? b->nlinks : 1, sizeof(*b->consumers));
+	if (!b->shape || !b->consumers)
+		return -ENOMEM;
+	for (u32 i = 0; i < b->nlinks; i++) {
+		const struct link *l = b->links[i];
+		const struct jit_image *img = &l->prog->image;
+		struct process_prog *pp;
+		int r = process_map_prog(b->p, l->prog, &pp);
+
+		if (r)
+			return r;
+		b->consumers[i] = (struct region_consumer){
+			.gate = b->p->gates + 4ull * l->gate,
+			.local_gate = l->local_gate ? b->p->local + offsetof(struct nt_local, gate) +
+							      4ull * (l->local_gate - 1)
+						    : 0,
+			.entry = pp->entry,
+			.ctx_read = l->prog->facts.ctx_read,
+			.clobbers = img->clobbers,
+			.needs_ctx = l->prog->facts.ctx_read || img->calls || img->uses_cookie || img->uses_func_ip,
+			.uses_cookie = img->uses_cookie || img->calls,
+			.uses_func_ip = img->uses_func_ip || img->calls,
+			.at_return = l->at_return,
+		};
+	}
+	for (u32 i = 0; i < b->nshapes; i++)
+		b->shape[i] = (struct region_shape){ .consumer = b->consumers + b->shape_def[i].first,
+						     .n = b->shape_def[i].n };
+	return 0;
+}
+
+/* --- what changes --- */
+
+static int add_cookies(struct batch *b, const struct site *s)
+{
+	b->cookie_at[b->nplaced] = b->ncookies;
+	for (const struct consumer *c = s->first; c; c = c->next) {
+		if (!consumer_wanted(b->p, s, c))
+			continue;
+		if (b->ncookies == b->cap_cookies) {
+			u64 cap = b->cap_cookies * 2;
+			u64 *more = realloc(b->cookies, cap * sizeof(*more));
+
+			if (!more)
+				return -ENOMEM;
+			b->cookies = more;
+			b->cap_cookies = cap;
+		}
+		b->cookies[b->ncookies++] = link_cookie(c->link, c->index);
+	}
+	return 0;
+}
+
+static int add_site(struct batch *b, struct site *s, u32 *hint)
+{
+	bool wanted = false;
+	int r;
+
+	for (const struct consumer *c = s->first; c && !wanted; c = c->next)
+		wanted = consumer_wanted(b->p, s, c);
+	if (b->m->patch[s->id].region)
+		b->left[b->nleft++] = s;
+	if (!wanted)
+		return 0;
+	r = shape_of(b, s, hint);
+	if (r)
+		return r;
+	r = add_cookies(b, s);
+	if (r)
+		return r;
+	b->placed[b->nplaced] = (struct region_site){ .plan = &s->plan, .addr = s->plan.vaddr + b->m->bias, .shape = *hint };
+	b->placed_site[b->nplaced++] = s;
+	return 0;
+}
+
+static int compare_sites(const void *x, const void *y)
+{
+	const struct site *a = *(struct site *const *)x, *b = *(struct site *const *)y;
+
+	return a->plan.vaddr < b->plan.vaddr ? -1 : a->plan.vaddr > b->plan.vaddr;
+}
+
+static int batch_alloc(struct batch *b, u32 n)
+{
+	b->placed = calloc(n + 1, sizeof(*b->placed));
+	b->placed_site = calloc(n + 1, sizeof(*b->placed_site));
+	b->left = calloc(n + 1, sizeof(*b->left));
+	b->cookie_at = calloc(n + 1, sizeof(*b->cookie_at));
+	b->cap_cookies = n + 8;
+	b->cookies = calloc(b->cap_cookies, sizeof(*b->cookies));
+	return b->placed && b->placed_site && b->left && b->cookie_at && b->cookies ? 0 : -ENOMEM;
+}
+
+static int module_room(struct module *m, u32 n)
+{
+	struct module_patch *more;
+
+	if (n <= m->npatch)
+		return 0;
+	more = realloc(m->patch, n * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	memset(more + m->npatch, 0, (n - m->npatch) * sizeof(*more));
+	m->patch = more;
+	m->npatch = n;
+	return 0;
+}
+
+int batch_init(struct batch *b, struct process *p, struct module *m, struct site *const *site, u32 n)
+{
+	struct site **sorted;
+	u32 hint = 0;
+	int r;
+
+	*b = (struct batch){ .p = p, .m = m };
+	r = module_room(m, m->binary->next_id);
+	if (!r)
+		r = batch_alloc(b, n);
+	sorted = malloc((n + 1) * sizeof(*sorted));
+	if (r || !sorted) {
+		free(sorted);
+		return -ENOMEM;
+	}
+	memcpy(sorted, site, n * sizeof(*sorted));
+	for (u32 i = 1; i < n; i++)
+		if (compare_sites(&sorted[i - 1], &sorted[i]) > 0) {
+			qsort(sorted, n, sizeof(*sorted), compare_sites);
+			break;
+		}
+	for (u32 i = 0; i < n && !r; i++)
+		if (!i || sorted[i] != sorted[i - 1]) /* a link may name a site twice */
+			r = add_site(b, sorted[i], &hint);
+	free(sorted);
+	for (u32 i = 0; i < b->nplaced; i++)
+		b->placed[i].cookie = b->cookies + b->cookie_at[i];
+	return r ? r : shapes_finish(b);
+}
+
+void batch_deinit(struct batch *b)
+{
+	free(b->shape_def);
+	free(b->links);
+	free(b->shape);
+	free(b->consumers);
+	free(b->placed);
+	free(b->placed_site);
+	free(b->left);
+	free(b->cookies);
+	free(b->cookie_at);
+	free(b->write);
+	free(b->run);
+	free(b->before);
+	free(b->after);
+	free(b->check);
+}
+
+/* --- bytes --- */
+
+/* The bytes at a site (and at its island) when it jumps to the slot at slot_off of a region. */
+static int jump_bytes(const struct batch *b, const struct site *s, u64 base, u32 slot_off, u8 at_site[5], u8 at_island[5])
+{
+	struct region_site rs = { .plan = &s->plan, .addr = s->plan.vaddr + b->m->bias, .slot_off = slot_off };
+
+	return region_site_bytes(&rs, base, s->plan.island + b->m->bias, at_site, at_island);
+}
+
+static void add_write(struct batch *b, const struct site *s, u64 addr, u8 len, const u8 *old, const u8 *new,
+		      u32 placed)
+{
+	struct batch_write *w = &b->write[b->nwrites++];
+
+	*w = (struct batch_write){ .addr = addr, .len = len, .placed = placed, .site = s };
+	memcpy(w->old, old, len);
+	memcpy(w->new, new, len);
+}
+
+static int write_for(struct batch *b, const struct site *s, const struct region_site *to, u32 placed)
+{
+	const struct module_patch *mp = &b->m->patch[s->id];
+	u8 old[5], old_island[5], new[5], new_island[5];
+	u64 addr = s->plan.vaddr + b->m->bias;
+	int r = 0;
+
+	memcpy(old, s->plan.orig, 5);
+	memcpy(new, s->plan.orig, 5);
+	memcpy(old_island, s->plan.island_orig, 5);
+	memcpy(new_island, s->plan.island_orig, 5);
+	if (mp->region)
+		r = jump_bytes(b, s, mp->region->base, mp->slot_off, old, old_island);
+	if (!r && to)
+		r = jump_bytes(b, s, b->region.base, to->slot_off, new, new_island);
+	if (r)
+		return r;
+	add_write(b, s, addr, s->plan.patch_len, old, new, placed);
+	if (s->plan.form == PATCH_ISLAND)
+		add_write(b, s, s->plan.island + b->m->bias, 5, old_island, new_island, placed);
+	return 0;
+}
+
+static int compare_writes(const void *x, const void *y)
+{
+	const struct batch_write *a = x, *b = y;
+
+	return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+static int collect_writes(struct batch *b)
+{
+	u32 p = 0;
+
+	b->nwrites = 0;
+	if (!b->write)
+		b->write = calloc(2ull * (b->nplaced + b->nleft) + 1, sizeof(*b->write));
+	if (!b->write)
+		return -ENOMEM;
+	for (u32 i = 0; i < b->nplaced; i++) {
+		int r;
+
+		if (b->placed[i].error)
+			continue;
+		r = write_for(b, b->placed_site[i], &b->placed[i], i);
+		if (r == -ERANGE)
+			b->placed[i].error = r;
+		else if (r)
+			return r;
+	}
+	for (u32 i = 0; i < b->nleft; i++) { /* both lists are in address order */
+		int r;
+
+		while (p < b->nplaced && b->placed_site[p]->plan.vaddr < b->left[i]->plan.vaddr)
+			p++;
+		if (p < b->nplaced && b->placed_site[p] == b->left[i] && !b->placed[p].error)
+			continue;
+		r = write_for(b, b->left[i], NULL, ~0u);
+		if (r)
+			return r;
+	}
+	qsort(b->write, b->nwrites, sizeof(*b->write), compare_writes);
+	return 0;
+}
+
+static int collect_runs(struct batch *b)
+{
+	u64 bytes = 0, longest = 0;
+
+	free(b->run);
+	free(b->before);
+	free(b->after);
+	free(b->check);
+	b->before = b->after = b->check = NULL;
+	b->nruns = 0;
+	b->run = calloc(b->nwrites + 1, sizeof(*b->run));
+	if (!b->run)
+		return -ENOMEM;
+	for (u32 i = 0; i < b->nwrites; i++) {
+		const struct batch_write *w = &b->write[i];
+		struct batch_run *r = b->nruns ? &b->run[b->nruns - 1] : NULL;
+
+		if (!r || w->addr > r->hi + RUN_GAP)
+			b->run[b->nruns++] = (struct batch_run){ .lo = w->addr, .hi = w->addr + w->len };
+		else
+			r->hi = bits_max(r->hi, w->addr + w->len);
+	}
+	for (u32 i = 0; i < b->nruns; i++) {
+		b->run[i].at = bytes;
+		bytes += b->run[i].hi - b->run[i].lo;
+		longest = bits_max(longest, b->run[i].hi - b->run[i].lo);
+	}
+	b->before = malloc(bytes + 1);
+	b->after = malloc(bytes + 1);
+	b->check = malloc(longest + 1);
+	return b->before && b->after && b->check ? 0 : -ENOMEM;
+}
+
+/* Somebody else's bytes where ours should be, or two sites that want the same island. */
+static void find_conflicts(struct batch *b)
+{
+	u32 r = 0;
+
+	for (u32 i = 0; i < b->nwrites; i++) {
+		struct batch_write *w = &b->write[i];
+		bool taken = i && w->addr < b->write[i - 1].addr + b->write[i - 1].len;
+
+		while (w->addr >= b->run[r].hi)
+			r++;
+		if (!taken && !memcmp(b->before + b->run[r].at + (w->addr - b->run[r].lo), w->old, w->len))
+			continue;
+		if (w->placed != ~0u)
+			b->placed[w->placed].error = -EBUSY;
+		if (b->m->patch[w->site->id].region)
+			b->m->patch[w->site->id].busy = true;
+	}
+}
+
+static void apply_writes(struct batch *b)
+{
+	u32 r = 0;
+
+	for (u32 i = 0; i < b->nwrites; i++) {
+		const struct batch_write *w = &b->write[i];
+
+		while (w->addr >= b->run[r].hi)
+			r++;
+		if (!b->m->patch[w->site->id].busy && (w->placed == ~0u || !b->placed[w->placed].error))
+			memcpy(b->after + b->run[r].at + (w->addr - b->run[r].lo), w->new, w->len);
+	}
+}
+
+int batch_prepare_runs(struct batch *b)
+{
+	u64 bytes;
+	int err = collect_writes(b);
+
+	if (!err)
+		err = collect_runs(b);
+	for (u32 i = 0; i < b->nruns && !err; i++)
+		err = inject_read(&b->p->target, b->run[i].lo, b->before + b->run[i].at, b->run[i].hi - b->run[i].lo);
+	if (err || !b->nruns)
+		return err;
+	bytes = b->run[b->nruns - 1].at + b->run[b->nruns - 1].hi - b->run[b->nruns - 1].lo;
+	memcpy(b->after, b->before, bytes);
+	for (u32 i = 0; i < b->nwrites; i++)
+		b->m->patch[b->write[i].site->id].busy = false;
+	find_conflicts(b);
+	apply_writes(b);
+	return 0;
+}
+
+bool signal_frame_at(struct inject_target *t, u64 addr)
+{
+	static const u8 long_form[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
+	static const u8 short_form[] = { 0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05 };
+	const u64 back = offsetof(ucontext_t, uc_mcontext.gregs[REG_RIP]) + 8;
+	u8 code[sizeof(long_form)];
+	u64 restorer;
+
+	if (inject_read(t, addr - back, &restorer, sizeof(restorer)) || inject_read(t, restorer, code, sizeof(code)))
+		return false;
+	return !memcmp(code, long_form, sizeof(long_form)) || !memcmp(code, short_form, sizeof(short_form));
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* The preparation of one batch: what has to change, as bytes. Nothing of the target is changed here. */
+#pragma once
+
+#include "broker/link/process.h"
+#include "broker/link/site.h"
+
+struct batch_run { /* target bytes [lo, hi), kept at `at` in before and after */
+	u64 lo, hi;
+	u64 at;
+};
+
+struct batch_write {
+	u64 addr;
+	u8 len;
+	u8 old[5], new[5];
+	u32 placed; /* index in placed, or ~0: a jump is taken out */
+	const struct site *site;
+};
+
+struct batch_shape {
+	u32 first, n; /* in links */
+};
+
+struct batch {
+	struct process *p;
+	struct module *m;
+
+	/* Distinct consumer lists. */
+	struct batch_shape *shape_def;
+	struct link **links;
+	struct region_shape *shape;
+	struct region_consumer *consumers;
+	u32 nshapes, nlinks, cap_shapes, cap_links;
+
+	/* Sites that get a slot, sorted by address; sites that lose what they have (a superset of the first when lists change). */
+	struct region_site *placed;
+	struct site **placed_site;
+	u32 nplaced;
+	struct site **left;
+	u32 nleft;
+	u64 *cookies;
+	u64 ncookies, cap_cookies;
+	u64 *cookie_at; /* [nplaced] index into cookies */
+	struct code_region region;
+
+	struct batch_write *write;
+	u32 nwrites;
+	struct batch_run *run;
+	u32 nruns;
+	u8 *before, *after, *check;
+};
+
+/* Which of the sites change, and to what; programs get mapped. */
+int batch_init(struct batch *b, struct process *p, struct module *m, struct site *const *site, u32 n);
+void batch_deinit(struct batch *b);
+
+/* Reads the code around all changes and prepares it as it shall be. Sites whose bytes are not what they should be are
+ * left alone (placed[].error = -EBUSY). */
+int batch_prepare_runs(struct batch *b);
+
+/* Is the stack word at addr the saved instruction pointer of a signal frame? (rt_sigframe of arch/x86/include/asm/
+ * sigframe.h: the word in front of its ucontext is the restorer, recognised by its bytes) */
+bool signal_frame_at(struct inject_target *t, u64 addr);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/link/engine.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "broker/link/process.h"
+#include "broker/link/site.h"
+#include "broker/watch/watch.h"
+#include "util/fd.h"
+
+int engine_new(struct broker *b, struct engine **ret)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	e->broker = b;
+	e->guardian_pipe = -1;
+	b->engine = e;
+	r = shared_init(&e->shared);
+	if (!r) {
+		r = guardian_start(e->shared.gates, GATES_SIZE);
+		if (r >= 0)
+			e->guardian_pipe = r;
+		r = r < 0 ? r : 0;
+	}
+	if (!r)
+		r = watch_new(e, &e->watch);
+	if (!r)
+		r = doorbell_new(e, &e->doorbell);
+	if (r) {
+		engine_free(e);
+		b->engine = NULL;
+		return r;
+	}
+	watch_clean_up(e->watch);
+	*ret = e;
+	return 0;
+}
+
+void engine_free(struct engine *e)
+{
+	struct process *p, *tmp;
+
+	if (!e)
+		return;
+	doorbell_free(e->doorbell);
+	watch_free(e->watch);
+	HASH_ITER(hh, e->processes, p, tmp)
+		process_forget(p);
+	binary_free_all(e);
+	shared_deinit(&e->shared);
+	fd_closep(&e->guardian_pipe);
+	free(e);
+}
+
+bool engine_busy(const struct engine *e)
+{
+	return e->links;
+}
+
+const struct nt_map_view *engine_trace_view(const struct engine *e)
+{
+	return &e->shared.trace;
+}
+
+void engine_on_trace(struct engine *e, void (*fn)(void *arg), void *arg)
+{
+	e->trace_fn = fn;
+	e->trace_arg = arg;
+}
+
+/* --- notrap ps --- */
+
+static json_t *process_json(struct process *p)
+{
+	json_t *refused = NULL;
+	u32 sites = 0, regions = 0, links = 0;
+
+	for (struct module *m = p->modules; m; m = m->next)
+		sites += m->patched;
+	for (struct code_region *r = p->regions; r; r = r->next)
+		regions++;
+	for (struct process_prog *pp = p->progs; pp; pp = pp->hh.next) {
+		struct link *l;
+
+		DL_FOREACH(p->engine->links, l)
+			links += l->prog == pp->prog && (!l->pid || l->pid == p->pid);
+	}
+	return json_pack("{s:i,s:s,s:i,s:i,s:i,s:I,s:I,s:I,s:o?}", "pid", (int)p->pid, "comm", p->comm, "links", (int)links,
+			 "sites", (int)sites, "regions", (int)regions, "hits", (json_int_t)process_hits(p), "pause_ns",
+			 (json_int_t)p->pause_ns, "pause_max_ns", (json_int_t)p->pause_max_ns, "refused", refused);
+}
+
+static u32 link_attached(const struct link *l)
+{
+	u32 n = 0;
+
+	for (struct process *p = l->engine->processes; p; p = p->hh.next) {
+		if (l->pid && l->pid != p->pid)
+			continue;
+		for (struct module *m = p->modules; m; m = m->next)
+			for (u32 i = 0; i < l->n && m->binary == l->binary; i++)
+				n += l->site[i]->id < m->npatch && m->patch[l->site[i]->id].region;
+	}
+	return n;
+}
+
+static json_t *link_json(struct link *l)
+{
+	json_t *reasons = json_object();
+
+	for (u32 i = 1; i < PATCH_NREASONS; i++)
+		if (l->reason[i])
+			json_object_set_new(reasons, patch_reason_name(i), json_integer(l->reason[i]));
+	return json_pack("{s:I,s:s,s:s,s:i,s:i,s:i,s:i,s:s,s:I,s:o}", "id", (json_int_t)l->id, "type",
+			 l->multi ? (l->at_return ? "uretprobe.multi" : "uprobe.multi") : (l->at_return ? "uretprobe" : "uprobe"),
+			 "prog", l->prog->name, "targets", (int)l->n, "attached", (int)link_attached(l), "refused",
+			 (int)l->refused, "pid", (int)l->pid, "path", l->path, "attach_ns", (json_int_t)l->attach_ns,
+			 "reasons", reasons);
+}
+
+struct json_t *link_ps_json(struct broker *b)
+{
+	json_t *processes = json_array(), *links = json_array();
+	struct process *p, *tmp;
+	struct link *l;
+
+	HASH_ITER(hh, b->engine->processes, p, tmp)
+		if (p->injected && process_alive(p))
+			json_array_append_new(processes, process_json(p));
+	DL_FOREACH(b->engine->links, l)
+		json_array_append_new(links, link_json(l));
+	return json_pack("{s:o,s:o}", "processes", processes, "links", links);
+}

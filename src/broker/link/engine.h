@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of broker/link and broker/watch share. Nobody else includes it. */
+#pragma once
+
+#include <pthread.h>
+#include <sys/types.h>
+#include <uthash.h>
+
+#include "abi/payload.h"
+#include "broker/broker.h"
+#include "broker/link/link.h"
+#include "broker/object/map.h"
+#include "broker/object/prog.h"
+#include "inject/inject.h"
+#include "patch/plan.h"
+#include "patch/region.h"
+
+#define GATES_MAX 16384u
+#define GATES_SIZE (GATES_MAX * 4u)
+#define TRACE_RING_SIZE (256u * 1024u)
+
+struct binary;
+struct process;
+struct watch;
+
+/* Memory that every target maps: made once per broker. */
+struct shared {
+	int gates_fd, bell_fd;
+	u32 *gates;
+	struct nt_bell *bell;
+	u64 gates_ino;
+	struct nt_map_view trace;
+	int trace_fd;
+};
+
+struct engine {
+	struct broker *broker;
+	struct shared shared;
+	struct link *links; /* utlist DL, oldest first */
+	struct binary *binaries;
+	struct process *processes; /* by pid */
+	struct watch *watch;
+	struct doorbell *doorbell;
+	u64 seq; /* counts changes of consumer lists */
+	u64 token;
+	u8 gate_used[GATES_MAX];
+	int guardian_pipe;
+	void (*trace_fn)(void *arg);
+	void *trace_arg;
+};
+
+struct consumer { /* one target of a link on its site's list */
+	struct link *link;
+	struct consumer *next;
+	u32 index; /* in the link's arrays */
+};
+
+struct link {
+	struct engine *engine;
+	struct link *prev, *next;
+	u64 id;
+	struct object_prog *prog;
+	bool multi, at_return, closing;
+	u32 flags;
+	pid_t pid; /* 0 = every process */
+	u32 gate;  /* index of the shared gate */
+	u32 local_gate; /* index of the per-process gate + 1; 0 = none */
+	char *path;
+	struct binary *binary;
+	u32 n;
+	u64 *offsets, *cookies, *ref_ctrs; /* the latter two may be NULL */
+	struct consumer *consumer; /* [n] */
+	struct site **site;	   /* [n] */
+	u32 refused;		   /* targets whose site cannot be patched */
+	u32 reason[PATCH_NREASONS];
+	u64 attach_ns;
+};
+
+static inline u64 link_cookie(const struct link *l, u32 i)
+{
+	return l->cookies ? l->cookies[i] : 0;
+}
+
+/* shared.c */
+int shared_init(struct shared *s);
+void shared_deinit(struct shared *s);
+/* guardian.c: a child that closes all gates when this process is gone. Returns the pipe that keeps it asleep. */
+int guardian_start(u32 *gates, size_t size);
+/* doorbell.c: a thread that sleeps on the bell's futex and turns rings into calls from the event loop. */
+struct doorbell;
+int doorbell_new(struct engine *e, struct doorbell **ret);
+void doorbell_free(struct doorbell *d);
+
+u64 engine_now_ns(void);

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/link/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "broker/client.h"
+#include "broker/link/attach.h"
+#include "broker/object/perf.h"
+#include "broker/watch/watch.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#define QUIESCE_MS 1000u
+
+/* --- life --- */
+
+static void link_free(struct link *l)
+{
+	if (!l)
+		return;
+	if (l->prog)
+		object_unref(&l->prog->obj);
+	free(l->path);
+	free(l->offsets);
+	free(l->cookies);
+	free(l->ref_ctrs);
+	free(l->consumer);
+	free(l->site);
+	free(l);
+}
+
+static int gate_alloc(struct engine *e, u32 *ret)
+{
+	for (u32 i = 1; i < GATES_MAX; i++)
+		if (!e->gate_used[i]) {
+			e->gate_used[i] = 1;
+			*ret = i;
+			return 0;
+		}
+	return -ENOSPC;
+}
+
+/* Per-process gates are few: one per link with a pid filter. */
+static int local_gate_alloc(struct engine *e, u32 *ret)
+{
+	const u32 max = bits_count(((struct nt_local *)NULL)->gate);
+
+	for (u32 i = 1; i <= max; i++) {
+		struct link *l;
+
+		DL_FOREACH(e->links, l)
+			if (l->local_gate == i)
+				break;
+		if (!l) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return -ENOSPC;
+}
+
+/* Brings every process up to date with the site lists after l was marked as closing. */
+static void link_detach(struct engine *e, struct link *l)
+{
+	struct process *p, *tmp;
+
+	HASH_ITER(hh, e->processes, p, tmp) {
+		struct process_prog *pp;
+		bool used = false;
+		struct link *other;
+
+		HASH_FIND_INT(p->progs, &l->prog->obj.id, pp);
+		if (!pp)
+			continue;
+		if (!process_alive(p)) {
+			process_forget(p);
+			continue;
+		}
+		for (struct module *m = p->modules; m; m = m->next)
+			if (m->binary == l->binary)
+				attach_module(p, m, l->site, l->n);
+		if (attach_quiesce(p, QUIESCE_MS))
+			continue; /* its gate is closed; the memory stays until the next occasion */
+		DL_FOREACH(e->links, other)
+			used |= other != l && other->prog == l->prog;
+		if (!used)
+			process_unmap_prog(p, pp);
+	}
+}
+
+/* The way back from link_open(): afterwards the program runs nowhere and nobody knows the link. */
+static void link_withdraw(struct engine *e, struct link *l)
+{
+	l->closing = true;
+	at_store_rel(&e->shared.gates[l->gate], 0);
+	watch_find_children(e->watch);
+	e->seq++;
+	link_detach(e, l);
+	for (u32 i = 0; i < l->n; i++)
+		site_remove_consumer(l->site[i], &l->consumer[i]);
+	DL_DELETE(e->links, l);
+	e->gate_used[l->gate] = 0;
+	log_info("link %llu: closed", (unsigned long long)l->id);
+	watch_update(e->watch);
+}
+
+/* Takes over the arrays of l, finds the sites, puts the consumers on their lists and attaches everywhere. */
+static int link_open(struct engine *e, struct link *l, int path_fd)
+{
+	u64 begin = engine_now_ns();
+	int r = binary_get(e, path_fd, &l->binary);
+
+	if (r)
+		return r;
+	l->engine = e;
+	l->site = calloc(l->n, sizeof(*l->site));
+	l->consumer = calloc(l->n, sizeof(*l->consumer));
+	if (!l->site || !l->consumer)
+		return -ENOMEM;
+	r = binary_sites(l->binary, l->offsets, l->n, l->site);
+	if (!r)
+		r = gate_alloc(e, &l->gate);
+	if (!r && l->pid)
+		r = local_gate_alloc(e, &l->local_gate);
+	if (r) {
+		if (l->gate)
+			e->gate_used[l->gate] = 0;
+		return r;
+	}
+	for (u32 i = 0; i < l->n; i++) {
+		const struct patch_plan *plan = &l->site[i]->plan;
+		u8 reason = plan->form == PATCH_REFUSED ? plan->reason
+			    : l->at_return && (!plan->entry || plan->ret_reason)
+				    ? (plan->ret_reason ? plan->ret_reason : PATCH_R_NO_RETURN_PROBE)
+				    : PATCH_OK;
+
+		l->consumer[i] = (struct consumer){ .link = l, .index = i };
+		site_add_consumer(l->site[i], &l->consumer[i]);
+		l->refused += reason != PATCH_OK;
+		l->reason[reason]++;
+	}
+	l->id = ++e->seq;
+	DL_APPEND(e->links, l);
+	at_store_rel(&e->shared.gates[l->gate], 1);
+	r = watch_link_opened(e->watch, l);
+	l->attach_ns = engine_now_ns() - begin;
+	log_info("link %llu: %u targets in %s, %u refused, %.3f ms%s%s", (unsigned long long)l->id, l->n, l->path, l->refused,
+		 (double)l->attach_ns / 1e6, r ? ": " : "", r ? strerror(-r) : "");
+	if (r)
+		link_withdraw(e, l);
+	return r;
+}
+
+void link_close(struct broker *b, struct link *l)
+{
+	if (!l)
+		return;
+	link_withdraw(b->engine, l);
+	link_free(l);
+}
+
+/* --- BPF_LINK_CREATE --- */
+
+static void notice_refused(const struct link *l, char *notice, size_t n)
+{
+	size_t at;
+
+	*notice = '\0';
+	if (!l->refused)
+		return;
+	at = (size_t)snprintf(notice, n, "%u of %u functions refused:", l->refused, l->n);
+	for (u32 i = 1; i < PATCH_NREASONS && at < n; i++)
+		if (l->reason[i])
+			at += (size_t)snprintf(notice + at, n - at, " %s %u", patch_reason_name(i), l->reason[i]);
+}
+
+/* The errno is all that the loader hears; the user gets the reason in words. */
+static void notice_failed(const struct link *l, int err, char *notice, size_t n)
+{
+	char comm[16] = "?";
+	pid_t tracer = 0;
+
+	*notice = '\0';
+	if (!l->pid)
+		return;
+	proc_comm(l->pid, comm);
+	proc_tracer(l->pid, &tracer);
+	if (err == -EBUSY)
+		snprintf(notice, n, "cannot attach to pid %d (%s): it is traced by pid %d (a debugger?); detach that first",
+			 l->pid, comm, tracer);
+	else if (err == -EPERM || err == -EACCES)
+		snprintf(notice, n, "cannot attach to pid %d (%s): it may not be traced by this user%s", l->pid, comm,
+			 err == -EACCES ? ", or it has a seccomp filter" : "");
+	else if (err == -ENOEXEC)
+		snprintf(notice, n, "cannot attach to pid %d (%s): it is not a 64-bit x86 process", l->pid, comm);
+	else if (err == -ETIMEDOUT)
+		snprintf(notice, n, "cannot attach to pid %d (%s): a thread of it does not stop", l->pid, comm);
+	else
+		snprintf(notice, n, "cannot attach to pid %d (%s): %s", l->pid, comm, strerror(-err));
+}
+
+/* The file as the caller names it. The kernel wants a regular file and says EBADF for anything else. */
+static int open_target(struct client *c, u64 user_path, char path[PATH_MAX], int *ret_fd)
+{
+	struct stat st;
+	long len = client_read_str(c, user_path, path, PATH_MAX);
+	int fd fd_auto = -1;
+
+	if (len == -ENAMETOOLONG)
+		return -EINVAL;
+	if (len < 0)
+		return (int)len;
+	if (!*path)
+		return -EBADF;
+	fd = client_open_path(c, path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EBADF;
+	*ret_fd = fd_steal(&fd);
+	return 0;
+}
+
+static int read_array(struct client *c, u64 addr, u32 n, u64 **ret)
+{
+	u64 *a;
+
+	if (!addr)
+		return 0;
+	a = malloc(n * sizeof(*a));
+	if (!a)
+		return -ENOMEM;
+	if (client_read(c, addr, a, n * sizeof(*a))) {
+		free(a);
+		return -EFAULT;
+	}
+	*ret = a;
+	return 0;
+}
+
+/* Steps 14 and 15 of the kernel's order, as far as they do not depend on a process. */
+static int check_targets(const struct link *l, u64 file_size)
+{
+	for (u32 i = 0; i < l->n; i++)
+		if ((s64)l->offsets[i] < 0)
+			return -EINVAL;
+	for (u32 i = 0; i < l->n; i++) {
+		if (l->offsets[i] > file_size)
+			return -EINVAL;
+		if (l->ref_ctrs && l->ref_ctrs[i] & 1)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_pid(pid_t pid)
+{
+	u64 start;
+
+	if (!pid)
+		return 0;
+	if (proc_start_time(pid, &start) || !proc_is_leader(pid))
+		return -ESRCH;
+	return 0;
+}
+
+static int link_fill(struct link *l, struct client *c, const struct nt_link_create_uprobe_multi *a, int path_fd)
+{
+	struct stat st;
+	int r = read_array(c, a->offsets, a->cnt, &l->offsets);
+
+	if (!r)
+		r = read_array(c, a->ref_ctr_offsets, a->cnt, &l->ref_ctrs);
+	if (!r)
+		r = read_array(c, a->cookies, a->cnt, &l->cookies);
+	if (r)
+		return r;
+	l->n = a->cnt;
+	if (fstat(path_fd, &st) < 0)
+		return -errno;
+	return check_targets(l, (u64)st.st_size);
+}
+
+int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_prog *prog,
+			     const struct nt_link_create_uprobe_multi *a, char *notice, size_t notice_len,
+			     struct link **ret)
+{
+	char path[PATH_MAX];
+	int path_fd fd_auto = -1;
+	struct link *l;
+	int r;
+
+	if (a->multi_flags & ~NT_BPF_F_UPROBE_MULTI_RETURN)
+		return -EINVAL;
+	if (!a->path || !a->offsets || !a->cnt || (s32)a->pid < 0)
+		return -EINVAL;
+	if (a->cnt > NT_MAX_UPROBE_MULTI_CNT)
+		return -E2BIG;
+	r = open_target(c, a->path, path, &path_fd);
+	if (!r)
+		r = check_pid((pid_t)a->pid);
+	if (r)
+		return r;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	l->multi = true;
+	l->flags = a->multi_flags;
+	l->at_return = a->multi_flags & NT_BPF_F_UPROBE_MULTI_RETURN;
+	l->pid = (pid_t)a->pid;
+	l->path = strdup(path);
+	r = l->path ? link_fill(l, c, a, path_fd) : -ENOMEM;
+	if (!r) {
+		object_ref(&prog->obj);
+		l->prog = prog;
+		r = link_open(b->engine, l, path_fd);
+	}
+	if (r) {
+		notice_failed(l, r, notice, notice_len);
+		link_free(l);
+		return r;
+	}
+	notice_refused(l, notice, notice_len);
+	*ret = l;
+	return 0;
+}
+
+int link_create_perf(struct broker *b, struct client *c, struct object_perf *perf, struct object_prog *prog, u64 cookie,
+		     char *notice, size_t notice_len, struct link **ret)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	int r = -ENOMEM;
+
+	if (!l)
+		return -ENOMEM;
+	l->at_return = perf->retprobe;
+	l->pid = perf->pid > 0 ? perf->pid : 0;
+	l->n = 1;
+	l->path = strdup(perf->raw_path);
+	l->offsets = malloc(sizeof(u64));
+	l->cookies = malloc(sizeof(u64));
+	l->ref_ctrs = malloc(sizeof(u64));
+	if (l->path && l->offsets && l->cookies && l->ref_ctrs) {
+		*l->offsets = perf->offset;
+		*l->cookies = cookie;
+		*l->ref_ctrs = perf->ref_ctr;
+		object_ref(&prog->obj);
+		l->prog = prog;
+		r = link_open(b->engine, l, perf->path_fd);
+	}
+	if (r) {
+		notice_failed(l, r, notice, notice_len);
+		link_free(l);
+		return r;
+	}
+	notice_refused(l, notice, notice_len);
+	*ret = l;
+	return 0;
+}
+
+void link_describe(struct link *l, struct link_desc *ret)
+{
+	u64 start;
+
+	*ret = (struct link_desc){ .multi = l->multi, .prog = l->prog, .path = l->path, .count = l->n,
+				   .offsets = l->offsets, .cookies = l->cookies, .ref_ctr_offsets = l->ref_ctrs,
+				   .flags = l->flags, .pid = l->pid && !proc_start_time(l->pid, &start) ? l->pid : 0 };
+}

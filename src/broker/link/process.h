@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A target process: the payload in it, what of ours is mapped there, and what is written into its code.
+ *
+ *     [payload image r-x][nt_state, nt_local, rows, pool rw-][gates r--, shared][bell, trace rw-, shared]  one block
+ *     [views, program r-x]     per program
+ *     [map memory rw-, shared] per map
+ *     [code region r-x]        per batch, within 2 GiB of the module that it serves
+ */
+#pragma once
+
+#include "broker/link/engine.h"
+
+struct module_patch { /* one site of a module, by site id */
+	struct code_region *region; /* NULL: not patched */
+	u32 slot_off;
+	u32 ledger;	/* index in the region's ledger */
+	bool busy;	/* somebody else's bytes were found here: our jump may come back, so it stays recorded */
+};
+
+struct module { /* one executable mapping of a probed file; a file mapped twice is two modules */
+	struct module *next;
+	struct binary *binary;
+	u64 bias; /* run-time address = site's ELF address + bias */
+	u64 lo, hi;
+	struct module_patch *patch; /* [npatch] */
+	u32 npatch, patched;
+	bool seen; /* still there at the last scan */
+};
+
+struct code_region {
+	struct code_region *next;
+	u64 base;
+	u32 size, live; /* live: patched sites whose slot is in here */
+	u32 code_end, ledger_off, nsites;
+	u32 index;	/* in nt_state.region */
+	struct nt_region data; /* as published */
+};
+
+struct process_map {
+	u32 id;
+	u64 base, size;
+	u32 refs;
+	UT_hash_handle hh;
+};
+
+struct process_prog {
+	u32 id;
+	u64 base, size;
+	u64 entry;
+	u32 links; /* open links that use it in this process */
+	struct object_prog *prog; /* owned reference: its maps stay while they are mapped */
+	UT_hash_handle hh;
+};
+
+struct process {
+	struct engine *engine;
+	pid_t pid;
+	u64 start_time;
+	char comm[16];
+	struct inject_target target;
+	bool opened, injected;
+	bool gone;
+	bool unwind_hooked;
+	u64 image, state, local, rows, pool, gates, bell, trace; /* addresses in it, 0 before injection */
+	u64 block_size;
+	struct region_env env;
+	struct module *modules;
+	struct code_region *regions;
+	struct process_map *maps;
+	struct process_prog *progs;
+	u64 pause_ns, pause_max_ns; /* of the last stop, of the longest */
+	u64 token; /* of its block */
+	u64 statm, retry_ns, round; /* watch: size at the last look, when to try again, last round that saw it */
+	u32 rbrk_seq;
+	int last_error;
+	UT_hash_handle hh;
+};
+
+/* Finds or makes the record; nothing is done to the process. -ESRCH, -ENOMEM. */
+int process_get(struct engine *e, pid_t pid, struct process **ret);
+struct process *process_find(struct engine *e, pid_t pid);
+/* Forgets a process: frees the record, touches nothing in it. */
+void process_forget(struct process *p);
+/* The same for a process that has ended: ring records that it left unfinished are given up first. */
+void process_gone(struct process *p);
+
+/* Opens the target (ptrace access is checked) and injects the payload if it is not there yet. */
+int process_prepare(struct process *p);
+/* Is the memory that we know still this process' memory (no exec, not gone)? */
+bool process_alive(struct process *p);
+
+/* Maps a program and its maps; *ret_entry = address of the compiled function. */
+int process_map_prog(struct process *p, struct object_prog *prog, struct process_prog **ret);
+/* Unmaps what no open link uses. Only when no thread can be inside. */
+void process_unmap_prog(struct process *p, struct process_prog *pp);
+
+/* Room for a code region within reach of [lo, hi); writes nothing. With a borrowed thread. -ENOMEM: no room in reach. */
+int process_place(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_base);
+
+int process_open_gate(struct process *p, u32 local_gate, u32 value);
+/* Publishes or withdraws a region in the target's struct nt_state. */
+int process_publish_region(struct process *p, struct code_region *r, const struct nt_region *data);
+
+/* Layout of the block from the address of the gates mapping (how a block is found from outside). */
+u64 process_block_from_gates(u64 gates);
+/* Fills the record's addresses for a block that is there already. */
+void process_use_block(struct process *p, u64 image);
+int process_read_state(struct process *p, u64 state, struct nt_state *ret);
+
+/* Forgets the modules of a binary without touching them. */
+void process_drop_binary(struct process *p, struct binary *b);
+/* Entry hits counted in this process, over all threads. */
+u64 process_hits(struct process *p);
+
+/* Known executable mappings of the file; refreshes p->modules from /proc/PID/maps. Returns their number or -errno. */
+int process_scan_modules(struct process *p, struct binary *b);

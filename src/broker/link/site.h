@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Binaries and their sites. A binary is a file by identity (device, inode); its analysis and the plans of its sites
+ * are kept, so that a second link on the same file pays for neither. A site is an offset in it with the list of those
+ * who want to be called there, newest first, whatever links they belong to.
+ */
+#pragma once
+
+#include "broker/link/engine.h"
+
+struct util_elf;
+
+struct site {
+	u64 off;   /* in the file */
+	u32 id;	   /* index into module.patch, never changes */
+	struct consumer *first;
+	struct patch_plan plan; /* vaddr is the ELF's */
+};
+
+struct binary_key {
+	u64 dev, ino;
+};
+
+struct binary {
+	struct binary_key key;
+	u64 size;
+	s64 mtime_ns;
+	char *path; /* for messages */
+	u64 map_dev; /* the device that /proc/PID/maps shows */
+	u8 *image;   /* the file's bytes */
+	struct util_elf *elf; /* NULL: not an ELF file, no site can be patched */
+	struct patch_binary *analysis;
+	struct site **site; /* [nsites], sorted by off */
+	u32 nsites;
+	u32 next_id;
+	struct site_chunk *chunks;
+	UT_hash_handle hh;
+};
+
+/* The binary behind an O_PATH descriptor (found again by identity, analysed at first sight). -errno. */
+int binary_get(struct engine *e, int path_fd, struct binary **ret);
+void binary_free_all(struct engine *e);
+
+/* File offset of code (page of a mapping, or site) to the ELF's virtual address; -ENOENT: not in an executable segment. */
+int binary_vaddr(const struct binary *b, u64 off, u64 *ret);
+
+/* The sites at offsets[0..n), planned, in the order of offsets; equal offsets give the same site. -ENOMEM. */
+int binary_sites(struct binary *b, const u64 *offsets, u32 n, struct site **ret);
+
+void site_add_consumer(struct site *s, struct consumer *c);
+void site_remove_consumer(struct site *s, struct consumer *c);

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/watch/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/atomic.h"
+#include "broker/link/adopt.h"
+#include "broker/link/attach.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#define LOOK_MS 50u
+#define RETRY_NS 1000000000ull /* a process that could not be attached is tried again */
+
+struct watch {
+	struct engine *engine;
+	struct loop_source *timer;
+	u64 round;
+};
+
+/* Total memory of a process in pages: changes with every exec and dlopen, and costs one short read. 0: gone. */
+static u64 memory_size(pid_t pid)
+{
+	char path[32], text[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	if (fd_read_text(path, text, sizeof(text)) <= 0)
+		return 0;
+	return strtoull(text, NULL, 10);
+}
+
+static bool link_wants(const struct link *l, const struct process *p)
+{
+	return !l->closing && (!l->pid || l->pid == p->pid);
+}
+
+/* Attaches one link to one process. Modules found or -errno. */
+static int attach_link(struct process *p, struct link *l)
+{
+	int r;
+
+	if (l->pid) {
+		r = process_prepare(p);
+		if (!r)
+			r = process_open_gate(p, l->local_gate - 1, 1);
+		if (r)
+			return r;
+	}
+	return attach_process(p, l->binary, l->site, l->n);
+}
+
+/* Is a module of the link's file in this process that does not have the link's sites yet? */
+static bool link_missing(struct process *p, struct link *l)
+{
+	int found = process_scan_modules(p, l->binary);
+
+	if (found <= 0)
+		return false;
+	for (struct module *m = p->modules; m; m = m->next) {
+		if (m->binary != l->binary)
+			continue;
+		for (u32 i = 0; i < l->n; i++) {
+			const struct site *s = l->site[i];
+
+			if (s->plan.form == PATCH_REFUSED || (l->at_return && (!s->plan.entry || s->plan.ret_reason)))
+				continue;
+			return s->id >= m->npatch || !m->patch[s->id].region;
+		}
+	}
+	return false;
+}
+
+/* --- finding what is new --- */
+
+struct gates_search {
+	u64 ino, addr;
+	bool ours, found;
+};
+
+static bool gates_visit(const struct proc_map *map, void *arg)
+{
+	struct gates_search *g = arg;
+
+	if (!map->shared || strncmp(map->path, "/memfd:notrap-gates", 19))
+		return false;
+	g->found = true;
+	g->addr = map->start;
+	g->ours = map->ino == g->ino;
+	return g->ours;
+}
+
+/* A process we have no block recorded for: does it have one all the same? */
+static void look_for_block(struct process *p)
+{
+	struct gates_search g = { .ino = p->engine->shared.gates_ino };
+
+	if (p->injected || proc_maps_each(p->pid, gates_visit, &g) || !g.found)
+		return;
+	if (attach_adopt(p, g.addr, g.ours))
+		p->retry_ns = engine_now_ns() + RETRY_NS;
+}
+
+static void look_at(struct watch *w, struct process *p)
+{
+	struct link *l;
+
+	look_for_block(p);
+	DL_FOREACH(w->engine->links, l) {
+		int r;
+
+		if (!link_wants(l, p) || !link_missing(p, l))
+			continue;
+		r = attach_link(p, l);
+		if (r < 0) {
+			p->last_error = r;
+			p->retry_ns = engine_now_ns() + RETRY_NS;
+			return;
+		}
+	}
+}
+
+static bool is_own(const struct watch *w, pid_t pid)
+{
+	char comm[16];
+
+	return pid == getpid() || (!proc_comm(pid, comm) && !strcmp(comm, "notrap-guard"));
+}
+
+/* One process in one round. */
+static void look_pid(struct watch *w, pid_t pid, bool anyway)
+{
+	struct process *p = process_find(w->engine, pid);
+	u64 size = memory_size(pid);
+
+	if (!size || (!p && is_own(w, pid)))
+		return; /* gone, a kernel thread or a zombie */
+	if (p && !process_alive(p)) { /* exec: the memory we knew is no more */
+		process_forget(p);
+		p = NULL;
+	}
+	if (p && p->statm == size && !anyway && !(p->retry_ns && p->retry_ns < engine_now_ns())) {
+		p->round = w->round;
+		return;
+	}
+	if (process_get(w->engine, pid, &p))
+		return;
+	p->round = w->round;
+	p->retry_ns = 0;
+	look_at(w, p);
+	p->statm = memory_size(pid);
+}
+
+static bool visit_pid(pid_t pid, void *arg)
+{
+	look_pid(arg, pid, false);
+	return false;
+}
+
+static void forget_gone(struct watch *w)
+{
+	struct process *p, *tmp;
+	u64 start;
+
+	HASH_ITER(hh, w->engine->processes, p, tmp)
+		if (p->round != w->round && (proc_start_time(p->pid, &start) || start != p->start_time))
+			process_gone(p);
+}
+
+static bool watches_all(const struct watch *w)
+{
+	struct link *l;
+
+	DL_FOREACH(w->engine->links, l)
+		if (!l->pid && l->prog)
+			return true;
+	return false;
+}
+
+static void look_everywhere(struct watch *w)
+{
+	struct link *l;
+
+	w->round++;
+	if (watches_all(w))
+		proc_pids_each(geteuid(), visit_pid, w);
+	DL_FOREACH(w->engine->links, l)
+		if (l->pid)
+			look_pid(w, l->pid, false);
+	forget_gone(w);
+}
+
+static void timer_fired(struct loop_source *s, u32 events, void *arg)
+{
+	look_everywhere(arg);
+}
+
+void watch_update(struct watch *w)
+{
+	loop_timer_set(w->timer, w->engine->links ? LOOK_MS : 0);
+}
+
+/* --- a new link --- */
+
+struct opening {
+	struct watch *w;
+	struct link *link;
+	u32 attached;
+};
+
+static bool open_in_pid(pid_t pid, void *arg)
+{
+	struct opening *o = arg;
+	struct process *p;
+	int r;
+
+	if (is_own(o->w, pid) || !memory_size(pid))
+		return false;
+	p = process_find(o->w->engine, pid);
+	if (p && !process_alive(p)) {
+		process_forget(p);
+		p = NULL;
+	}
+	if (process_get(o->w->engine, pid, &p))
+		return false;
+	p->round = o->w->round;
+	p->last_error = 0;
+	look_for_block(p);
+	r = attach_link(p, o->link);
+	if (r < 0) {
+		p->last_error = r;
+		p->retry_ns = engine_now_ns() + RETRY_NS;
+	}
+	p->statm = memory_size(pid);
+	o->attached += r > 0;
+	return false;
+}
+
+int watch_link_opened(struct watch *w, struct link *l)
+{
+	struct opening o = { .w = w, .link = l };
+	struct process *p;
+
+	watch_update(w);
+	if (!l->pid) {
+		proc_pids_each(geteuid(), open_in_pid, &o);
+		return 0;
+	}
+	open_in_pid(l->pid, &o);
+	p = process_find(w->engine, l->pid);
+	if (!p || !memory_size(l->pid))
+		return 0; /* a zombie or a kernel thread: the kernel accepts it, and nothing is ever hit */
+	return p->injected && !p->last_error ? 0 : p->last_error;
+}
+
+static bool adopt_pid(pid_t pid, void *arg)
+{
+	struct watch *w = arg;
+	struct process *p = process_find(w->engine, pid);
+	struct gates_search g = { .ino = w->engine->shared.gates_ino };
+
+	if ((p && p->injected) || is_own(w, pid) || proc_maps_each(pid, gates_visit, &g) || !g.found)
+		return false;
+	if (!process_get(w->engine, pid, &p))
+		look_for_block(p);
+	return false;
+}
+
+void watch_find_children(struct watch *w)
+{
+	proc_pids_each(geteuid(), adopt_pid, w);
+}
+
+void watch_clean_up(struct watch *w)
+{
+	struct process *p, *tmp;
+
+	proc_pids_each(geteuid(), adopt_pid, w);
+	HASH_ITER(hh, w->engine->processes, p, tmp)
+		process_forget(p);
+}
+
+/* --- the dynamic linker --- */
+
+void watch_linker_rang(struct watch *w)
+{
+	struct nt_bell *bell = w->engine->shared.bell;
+	u32 asked = at_load_acq(&bell->rbrk);
+	struct process *p, *tmp;
+
+	if (asked == at_load(&bell->rbrk_done))
+		return;
+	HASH_ITER(hh, w->engine->processes, p, tmp) {
+		u32 seq;
+
+		if (!p->injected ||
+		    inject_read(&p->target, p->state + offsetof(struct nt_state, rbrk_seq), &seq, sizeof(seq)) ||
+		    seq == p->rbrk_seq)
+			continue;
+		p->rbrk_seq = seq;
+		look_pid(w, p->pid, true);
+	}
+	at_store_rel(&bell->rbrk_done, asked);
+	syscall(SYS_futex, &bell->rbrk_done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+int watch_new(struct engine *e, struct watch **ret)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->engine = e;
+	r = loop_add_timer(e->broker->loop, 0, timer_fired, w, &w->timer);
+	if (r) {
+		free(w);
+		return r;
+	}
+	*ret = w;
+	return 0;
+}
+
+void watch_free(struct watch *w)
+{
+	if (!w)
+		return;
+	loop_source_free(w->timer);
+	free(w);
+}
