@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "abi/map.h"
 #include "abi/types.h"
 #include "broker/object/object.h"
 #include "util/loop.h"
@@ -22,13 +23,17 @@ struct broker {
 	struct client *clients; /* utlist DL, member prev/next */
 	struct engine *engine;
 	struct trace *trace;
+	struct nt_caller caller; /* us, as a caller of the maps library */
 	u32 ncpus;	/* possible CPUs: per-CPU maps have one value for each */
 	s32 uprobe_type; /* type of the uprobe PMU for perf_event_open, -1: the kernel has none */
 	struct loop_source *reap_timer; /* maps nobody has open any more */
 	struct loop_source *idle_timer;
-	bool leaving; /* quit as soon as no link is left */
+	bool was_idle; /* at the last look */
+	bool leaving;  /* quit as soon as no link is left */
 };
 
 /* Everything but the engine, which main() adds (tests use a double). dir is an existing runtime directory. */
 int broker_init(struct broker *b, const char *dir);
-void broker_deinit(struct broker *b);
+void broker_deinit(struct broker *b); /* detaches everything, frees the engine too */
+/* `notrap stop`: quit when no link is left; now: close all links first. Number of links that are left. */
+s64 broker_leave(struct broker *b, bool now);

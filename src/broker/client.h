@@ -35,7 +35,7 @@ long client_read_str(struct client *c, u64 addr, char *buf, size_t n);
 int client_get_fd(struct client *c, int n);
 
 /*
- * Opens a path (O_PATH unless flags say more) as the client would: its working directory, its root,
+ * Opens a path with O_PATH (search permission suffices, as for the kernel) as the client would: its working directory, its root,
  * /proc/self meaning itself. Descriptor or -errno.
  */
-int client_open_path(struct client *c, const char *path, int flags);
+int client_open_path(struct client *c, const char *path);

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "abi/map.h"
 #include "broker/object/object.h"
 
@@ -16,7 +18,8 @@ struct object_map {
 	struct nt_map_view view; /* view.base: our own mapping, read-write even when frozen */
 	int fd;			 /* the memfd: for mapping into targets */
 	int lease_fd;		 /* re-opened, only for the lease probe */
-	u64 ino;
+	dev_t dev; /* of the memfd: how loaders' descriptors are recognised */
+	ino_t ino;
 	bool held;		 /* some loader has it open: holds one reference */
 	bool frozen;
 	char name[MAP_NAME_LEN];

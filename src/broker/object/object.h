@@ -64,5 +64,7 @@ int object_by_fd(struct client *c, int fd, u32 kind, struct object **ret);
 /* A new handle: returns the descriptor to send to the client (CLOEXEC; the caller closes its copy after sending). */
 int object_give(struct object *o);
 
+/* As if the last copy of it were closed. */
+void object_handle_free(struct object_handle *h);
 /* Takes note of every close that has happened: drops the handles that nobody has open any more. */
 void object_reap(struct broker *b);

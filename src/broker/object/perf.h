@@ -18,8 +18,12 @@ struct object_perf {
 	u32 ref_ctr;	/* file offset of the semaphore, 0 = none */
 	bool retprobe;
 	pid_t pid;	   /* only this process, in the broker's pid namespace; -1 = all */
+	bool linked;	   /* some bpf link uses it */
 	struct link *link; /* of ioctl(PERF_EVENT_IOC_SET_BPF), NULL before; not visible as a bpf link */
 };
+
+/* Takes over raw_path and path_fd; one reference, the caller's. -ENOMEM: from is untouched. */
+int object_perf_new(struct broker *b, const struct object_perf *from, struct object_perf **ret);
 
 static inline struct object_perf *object_to_perf(struct object *o)
 {

@@ -34,8 +34,18 @@ struct object_prog {
 	struct object *btf; /* owned reference or NULL */
 };
 
-/* Takes over everything in *from (insns, facts, image, maps, btf); one reference, the caller's. -ENOMEM: from is untouched. */
+/* Takes over everything in *from (insns, facts, image, maps, btf); one reference, the caller's.
+ * -ENOMEM: from is untouched. */
 int object_prog_new(struct broker *b, const struct object_prog *from, struct object_prog **ret);
+
+/* Frees what *p owns, not p itself: for a program that did not become an object. */
+void object_prog_deinit(struct object_prog *p);
+
+/* bpf_prog_info.tag: a hash of the instructions as the loader passed them. */
+void prog_tag(const struct bpf_insn *insns, u32 n, u8 ret[PROG_TAG_LEN]);
+
+/* BPF_PROG_BIND_MAP: the program keeps m alive. 0 or -ENOMEM. */
+int object_prog_bind(struct object_prog *p, struct object_map *m);
 
 static inline struct object_prog *object_to_prog(struct object *o)
 {

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* What the compiler wants to know of this machine; one file per architecture. */
+#pragma once
+
+#include "abi/types.h"
+
+/* The CPU number can be read by one unprivileged instruction. */
+bool cpu_has_rdpid(void);

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Batches of map elements. Arrays carry the last key in in_batch/out_batch, as the kernel's generic code does; for
+ * hashes the kernel's token is a bucket number, 4 bytes, so here it is the number of elements already given out:
+ * the walk starts over and skips them. Elements that come or go in between may be missed or seen twice, as with the
+ * kernel's.
+ */
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "broker/cmd/cmd.h"
+#include "broker/cmd/elem.h"
+#include "maps/maps.h"
+#include "util/fd.h"
+
+struct batch {
+	struct object_map *map;
+	u32 key_size, value_size, done;
+	u8 *key, *next, *value; /* one element each */
+	bool by_token;		/* a hash */
+};
+
+static void batch_deinit(struct batch *t)
+{
+	free(t->key);
+	free(t->next);
+	free(t->value);
+}
+
+static bool batch_is_hash(const struct object_map *m)
+{
+	switch (m->view.type) {
+	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+		return true;
+	}
+	return false;
+}
+
+static bool batch_is_array(const struct object_map *m)
+{
+	return m->view.type == BPF_MAP_TYPE_ARRAY || m->view.type == BPF_MAP_TYPE_PERCPU_ARRAY;
+}
+
+static int batch_init(struct call *k, u32 may, bool arrays_too, struct batch *t)
+{
+	const struct attr_batch *a = &k->attr.batch;
+	int r;
+
+	r = elem_map(k, a->map_fd, may, &t->map);
+	if (r < 0)
+		return r;
+	t->by_token = batch_is_hash(t->map);
+	if (!t->by_token && !(arrays_too && batch_is_array(t->map)))
+		return -NT_ENOTSUPP;
+	if (a->elem_flags || a->flags)
+		return -EINVAL;
+	t->key_size = t->map->view.key_size;
+	t->value_size = map_syscall_size(&t->map->view);
+	t->key = calloc(1, bits_max(t->key_size, 8u));
+	t->next = calloc(1, bits_max(t->key_size, 8u));
+	t->value = calloc(1, bits_max(t->value_size, 8u));
+	return t->key && t->next && t->value ? 0 : -ENOMEM;
+}
+
+static int batch_put_count(struct call *k, u32 count)
+{
+	return client_write(k->c, k->uattr + offsetof(struct attr_batch, count), &count, sizeof(count));
+}
+
+/* Where to begin: t->key is the last element that was given out. 1: at the first; 0; -ENOENT nothing is left. */
+static int batch_seek(struct call *k, struct batch *t)
+{
+	u64 in = k->attr.batch.in_batch;
+	u32 token;
+	int r;
+
+	if (!in)
+		return 1;
+	if (!t->by_token) {
+		r = client_read(k->c, in, t->key, t->key_size);
+		return r;
+	}
+	r = client_read(k->c, in, &token, sizeof(token));
+	if (r < 0 || !token)
+		return r < 0 ? r : 1;
+	t->done = token;
+	for (u32 i = 0; i < token; i++) {
+		r = map_next_key(&t->map->view, i ? t->key : NULL, t->next);
+		if (r < 0)
+			return r;
+		memcpy(t->key, t->next, t->key_size);
+	}
+	return 0;
+}
+
+static int batch_emit(struct call *k, struct batch *t, u32 i)
+{
+	const struct attr_batch *a = &k->attr.batch;
+	int r = client_write(k->c, a->keys + (u64)i * t->key_size, t->key, t->key_size);
+
+	return r < 0 ? r : client_write(k->c, a->values + (u64)i * t->value_size, t->value, t->value_size);
+}
+
+/* Elements after t->key (first: from the beginning). Returns 0 or why it ended early; *ret_n elements were copied. */
+static int batch_walk(struct call *k, struct batch *t, bool first, bool and_delete, u32 *ret_n)
+{
+	const struct nt_map_view *v = &t->map->view;
+	u32 n = 0;
+	int r = 0;
+
+	while (n < k->attr.batch.count) {
+		r = map_next_key(v, first ? NULL : t->key, t->next);
+		if (r < 0)
+			break;
+		memcpy(t->key, t->next, t->key_size);
+		first = and_delete;
+		r = and_delete ? map_sys_lookup_and_delete(v, &k->b->caller, t->key, t->value) :
+				 map_sys_lookup(v, &k->b->caller, t->key, t->value);
+		if (r == -ENOENT)
+			continue;
+		if (!r)
+			r = batch_emit(k, t, n);
+		if (r < 0)
+			break;
+		n++;
+	}
+	*ret_n = n;
+	return r;
+}
+
+static s64 batch_lookup(struct call *k, bool and_delete)
+{
+	const struct attr_batch *a = &k->attr.batch;
+	struct batch t util_cleanup(batch_deinit) = {};
+	u32 n = 0;
+	int r, w = 0;
+
+	r = batch_init(k, and_delete ? ELEM_READ | ELEM_WRITE : ELEM_READ, !and_delete, &t);
+	if (r < 0 || !a->count)
+		return r;
+	r = batch_put_count(k, 0);
+	if (r < 0)
+		return r;
+	/* Deleting consumes the front: the next batch begins at the first element again. */
+	r = and_delete ? 1 : batch_seek(k, &t);
+	if (r >= 0)
+		r = batch_walk(k, &t, r == 1, and_delete, &n);
+	if (r == -EFAULT)
+		return r;
+	t.done = and_delete ? 1 : t.done + n;
+	if (n)
+		w = t.by_token ? client_write(k->c, a->out_batch, &t.done, sizeof(t.done)) :
+				 client_write(k->c, a->out_batch, t.key, t.key_size);
+	if (!w)
+		w = batch_put_count(k, n);
+	return w < 0 ? w : r;
+}
+
+s64 cmd_map_lookup_batch(struct call *k)
+{
+	return batch_lookup(k, false);
+}
+
+s64 cmd_map_lookup_and_delete_batch(struct call *k)
+{
+	return batch_lookup(k, true);
+}
+
+static s64 batch_change(struct call *k, bool update)
+{
+	const struct attr_batch *a = &k->attr.batch;
+	struct batch t util_cleanup(batch_deinit) = {};
+	u32 n;
+	int r, w;
+
+	r = batch_init(k, ELEM_WRITE, update, &t);
+	if (r < 0)
+		return r;
+	for (n = 0; n < a->count; n++) {
+		r = client_read(k->c, a->keys + (u64)n * t.key_size, t.key, t.key_size);
+		if (!r && update)
+			r = client_read(k->c, a->values + (u64)n * t.value_size, t.value, t.value_size);
+		if (r < 0)
+			break;
+		r = update ? map_sys_update(&t.map->view, &k->b->caller, t.key, t.value, BPF_ANY) :
+			     map_sys_delete(&t.map->view, &k->b->caller, t.key);
+		if (r < 0)
+			break;
+	}
+	w = a->count ? batch_put_count(k, n) : 0;
+	return w < 0 ? w : r;
+}
+
+s64 cmd_map_update_batch(struct call *k)
+{
+	return batch_change(k, true);
+}
+
+s64 cmd_map_delete_batch(struct call *k)
+{
+	return batch_change(k, false);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/object/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "broker/broker.h"
+#include "broker/object/ring.h"
+#include "maps/maps.h"
+#include "util/fd.h"
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+static void map_free(struct object *o)
+{
+	struct object_map *m = object_to_map(o);
+
+	ring_poll_deinit(m);
+	object_unref(m->btf);
+	if (m->view.base)
+		munmap(m->view.base, m->view.size);
+	fd_closep(&m->fd);
+	fd_closep(&m->lease_fd);
+	free(m);
+}
+
+/* Another struct file of the same inode: what a lease counts. */
+static int map_reopen(struct object_map *m)
+{
+	char name[32];
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", m->fd);
+	fd = open(name, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int map_make_file(struct object_map *m)
+{
+	struct stat st;
+	int r;
+
+	m->fd = memfd_create("bpf-map", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (m->fd < 0)
+		return -errno;
+	if (ftruncate(m->fd, (off_t)m->view.size) < 0)
+		return errno == EFBIG || errno == EINVAL ? -ENOMEM : -errno;
+	if (fcntl(m->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0 || fstat(m->fd, &st) < 0)
+		return -errno;
+	m->dev = st.st_dev;
+	m->ino = st.st_ino;
+	m->view.base = mmap(NULL, m->view.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->fd, 0);
+	if (m->view.base == MAP_FAILED) {
+		m->view.base = NULL;
+		return -ENOMEM;
+	}
+	r = map_reopen(m);
+	if (r < 0)
+		return r;
+	m->lease_fd = r;
+	return 0;
+}
+
+int object_map_new(struct broker *b, const struct nt_map_view *v, const char *name, struct object_map **ret)
+{
+	struct object_map *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	m->fd = m->lease_fd = m->pollable_fd = -1;
+	m->view = *v;
+	object_init(&m->obj, b, OBJECT_MAP, map_free);
+	m->view.id = m->obj.id;
+	snprintf(m->name, sizeof(m->name), "%s", name);
+	r = map_make_file(m);
+	if (!r)
+		r = map_init(&m->view);
+	if (r < 0) {
+		object_unref(&m->obj);
+		return r;
+	}
+	*ret = m;
+	return 0;
+}
+
+int object_map_freeze(struct object_map *m)
+{
+	if (m->frozen)
+		return -EPERM;
+	/*
+	 * The seal makes a writable mmap fail with EPERM for everybody, targets included; so a map that programs may
+	 * still write is frozen for the system call only. Our own mapping stays writable.
+	 */
+	if (m->view.flags & BPF_F_RDONLY_PROG && fcntl(m->fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) < 0)
+		return -errno;
+	m->frozen = true;
+	return 0;
+}
+
+int object_map_give(struct object_map *m)
+{
+	int fd = map_reopen(m);
+
+	if (fd >= 0 && !m->held) {
+		m->held = true;
+		object_ref(&m->obj);
+	}
+	return fd;
+}
+
+/* A write lease is granted when ours is the only counted struct file. */
+static bool map_is_open_elsewhere(struct object_map *m)
+{
+	if (fcntl(m->lease_fd, F_SETLEASE, F_WRLCK) < 0)
+		return errno == EAGAIN;
+	fcntl(m->lease_fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
+void object_map_reap(struct broker *b)
+{
+	struct object *o, *tmp;
+
+	/* Freeing a map frees at most its BTF besides, never another map: the walk stays valid. */
+	HASH_ITER (hh, b->objects.by_id[OBJECT_MAP], o, tmp) {
+		struct object_map *m = object_to_map(o);
+
+		if (m->held && !map_is_open_elsewhere(m)) {
+			m->held = false;
+			object_unref(o);
+		}
+	}
+}
