@@ -5,7 +5,7 @@
 set -eu
 {
 	printf '\t.section .rodata\n\t.global %s, %s_end\n\t.hidden %s, %s_end\n\t.balign 4096\n%s:\n' "$2" "$2" "$2" "$2" "$2"
-	od -An -v -tx1 -w32 "$1" | sed 's/^ */\t.byte 0x/; s/  */, 0x/g'
+	od -An -v -tx1 -w32 "$1" | sed 's/^ *//; s/  */, 0x/g; s/^/\t.byte 0x/'
 	printf '%s_end:\n\t.section .note.GNU-stack,"",@progbits\n' "$2"
 } > "$3.tmp"
 mv "$3.tmp" "$3"
