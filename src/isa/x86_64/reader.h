@@ -56,8 +56,8 @@ struct x86_insn {
 	s32 rel;
 };
 
-/* Both: true and *ret filled, or false (undecodable, or longer than avail) and *ret untouched. At most
- * X86_INSN_MAX bytes are read, never more than avail. */
+/* Both: true and *ret filled, or false (undecodable, or longer than avail) and *ret undefined. Nothing behind avail is
+ * read. */
 bool x86_read(const u8 *p, size_t avail, struct x86_insn *ret);
 bool x86_read_strict(const u8 *p, size_t avail, struct x86_insn *ret);
 

@@ -51,7 +51,7 @@ static int alloc_all(struct patch_binary *b)
 
 static int analyse(struct patch_binary *b)
 {
-	struct addr_list tables = { 0 };
+	struct table_list tables = { 0 };
 	struct run_list runs = { 0 };
 	int r;
 
@@ -64,7 +64,7 @@ static int analyse(struct patch_binary *b)
 		r = jump_tables_read(b, &tables);
 	if (!r)
 		dead_mark(b, &runs);
-	free(tables.addr);
+	free(tables.table);
 	free(runs.run);
 	return r;
 }

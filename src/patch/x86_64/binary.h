@@ -75,16 +75,20 @@ static inline void binary_mark_target(struct patch_binary *b, u64 addr)
 s64 binary_func_at(const struct patch_binary *b, u64 addr);
 
 /* The passes of patch_binary_new(), in this order; 0, -ENOMEM, -E2BIG (not a sane binary). */
-struct addr_list { /* addresses of data that code refers to: perhaps jump tables */
-	u64 *addr;
+struct table { /* an address that a lea loads: perhaps of a jump table */
+	u64 addr;
+	u64 lo, hi; /* the function, or nameless code, that loads it: its targets are in there */
+};
+struct table_list {
+	struct table *table;
 	size_t n, cap;
 };
 struct run_list { /* padding that is dead unless a target lies in it */
 	struct patch_range *run;
 	size_t n, cap;
 };
-int sweep_code(struct patch_binary *b, struct addr_list *ret_tables, struct run_list *ret_runs);
-int jump_tables_read(struct patch_binary *b, const struct addr_list *tables);
+int sweep_code(struct patch_binary *b, struct table_list *ret_tables, struct run_list *ret_runs);
+int jump_tables_read(struct patch_binary *b, const struct table_list *tables);
 void dead_mark(struct patch_binary *b, const struct run_list *runs);
 
 /* Why a return probe is not possible at function index f (an entry that can be patched), or PATCH_OK. */

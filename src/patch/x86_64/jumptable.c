@@ -2,9 +2,10 @@
 /*
  * Jump tables of position-independent code: `lea base, [rip + table]; movsxd x, [base + 4 * i]; add x, base; jmp x`.
  * An entry is the distance of its target from the table, 4 bytes (8 with the large code model). The table says
- * nowhere how long it is and nobody says which lea loads a table: so every address that a lea loads is read as one,
- * for as long as the entries lead into code. Reading too much marks a few targets that are none. Tables of absolute
- * addresses need relocations, or are found in the data of a fixed binary: util/elf.c lists both as code pointers.
+ * nowhere how long it is and nobody says which lea loads a table: so every address that a lea loads is read as one.
+ * An entry counts if it leads into the function that loads the table, or into a fragment (.cold code). Reading goes on
+ * behind entries that do not, for a while: a table can mix both with pieces nobody knows. Tables of absolute addresses
+ * need relocations, or are found in the data of a fixed binary: util/elf.c lists both as code pointers.
  */
 #include "patch/x86_64/binary.h"
 
@@ -30,57 +31,81 @@ static const u8 *bytes_at(const struct patch_binary *b, u64 addr, u64 *ret_n)
 	return NULL;
 }
 
-static u64 read_table(struct patch_binary *b, u64 table, u32 size, u64 max)
+static bool is_fragment(const struct patch_binary *b, u64 addr)
 {
-	const u8 *p;
+	s64 f = binary_func_at(b, addr);
+
+	return f >= 0 && b->desc.func[f].fragment;
+}
+
+/* Distance number k of the table at p. */
+static s64 entry(const u8 *p, u32 size, u64 k)
+{
+	s32 d4;
+	s64 d8;
+
+	if (size == 4) {
+		memcpy(&d4, p + 4 * k, 4);
+		return d4;
+	}
+	memcpy(&d8, p + 8 * k, 8);
+	return d8;
+}
+
+#define STRANGERS_MAX 64u /* entries in a row that lead elsewhere */
+
+/* Returns the number of entries looked at. */
+static u64 read_table(struct patch_binary *b, const struct table *table, u32 size, u64 max)
+{
+	u32 strangers = 0;
 	u64 n = 0, k;
+	const u8 *p = bytes_at(b, table->addr, &n);
 
-	p = bytes_at(b, table, &n);
 	n = bits_min(n / size, max);
-	for (k = 0; p && k < n; k++) {
-		s32 d4;
-		s64 d8;
-		struct text *t;
+	for (k = 0; p && k < n && strangers < STRANGERS_MAX; k++) {
+		u64 to = table->addr + (u64)entry(p, size, k);
+		struct text *t = to != table->addr ? binary_text(b, to) : NULL;
 
-		if (size == 4) {
-			memcpy(&d4, p + 4 * k, 4);
-			d8 = d4;
-		} else {
-			memcpy(&d8, p + 8 * k, 8);
-		}
-		t = d8 ? binary_text(b, table + (u64)d8) : NULL;
 		if (!t)
 			break;
-		bit_set(t->target, table + (u64)d8 - t->lo);
+		if (to - table->lo < table->hi - table->lo || is_fragment(b, to)) {
+			bit_set(t->target, to - t->lo);
+			strangers = 0;
+		} else {
+			strangers++;
+		}
 	}
 	return k;
 }
 
-static int by_value(const void *x, const void *y)
+static int by_address(const void *x, const void *y)
 {
-	u64 a = *(const u64 *)x, b = *(const u64 *)y;
+	const struct table *a = x, *b = y;
 
-	return a < b ? -1 : a > b;
+	if (a->addr != b->addr)
+		return a->addr < b->addr ? -1 : 1;
+	return a->lo < b->lo ? -1 : a->lo > b->lo;
 }
 
-#define ENTRIES_MAX (1u << 16)	/* of one table */
-#define BUDGET (1ull << 26)	/* of all: a file made to cost us quadratic time gets no more */
+#define ENTRIES_MAX (1u << 16) /* of one table */
+#define BUDGET (1ull << 26)    /* of all: a file made to cost us quadratic time gets no more */
 
-int jump_tables_read(struct patch_binary *b, const struct addr_list *tables)
+int jump_tables_read(struct patch_binary *b, const struct table_list *tables)
 {
-	u64 last = 0, budget = BUDGET;
+	const struct table *last = NULL;
+	u64 budget = BUDGET;
 
 	if (tables->n)
-		qsort(tables->addr, tables->n, sizeof(*tables->addr), by_value);
+		qsort(tables->table, tables->n, sizeof(*tables->table), by_address);
 	for (size_t i = 0; i < tables->n; i++) {
-		u64 a = tables->addr[i];
+		const struct table *t = &tables->table[i];
 
-		if (a == last || a % 4)
+		if (t->addr % 4 || (last && !by_address(last, t)))
 			continue;
-		last = a;
-		budget -= bits_min(budget, read_table(b, a, 4, bits_min(budget, (u64)ENTRIES_MAX)));
-		if (a % 8 == 0)
-			budget -= bits_min(budget, read_table(b, a, 8, bits_min(budget, (u64)ENTRIES_MAX)));
+		last = t;
+		budget -= bits_min(budget, read_table(b, t, 4, bits_min(budget, (u64)ENTRIES_MAX)));
+		if (t->addr % 8 == 0)
+			budget -= bits_min(budget, read_table(b, t, 8, bits_min(budget, (u64)ENTRIES_MAX)));
 		if (!budget)
 			return -E2BIG;
 	}

@@ -37,7 +37,7 @@ static bool covers_sigreturn(const struct text *t, u64 site, u32 n)
 	u64 a = site - t->lo < sizeof(code) - 1 ? t->lo : site - (sizeof(code) - 1);
 
 	for (; a < site + n && t->hi - a >= sizeof(code); a++)
-		if (!memcmp(t->bytes + (a - t->lo), code, sizeof(code)))
+		if (t->bytes[a - t->lo] == code[0] && !memcmp(t->bytes + (a - t->lo), code, sizeof(code)))
 			return true;
 	return false;
 }

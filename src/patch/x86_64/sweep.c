@@ -26,7 +26,7 @@ enum { OP_LEA = 0x8d, OP_INT3 = 0xcc };
 struct sweep {
 	struct patch_binary *b;
 	struct text *t;
-	struct addr_list *tables;
+	struct table_list *tables;
 	struct run_list *runs;
 	s64 func;	/* function that begins this chunk, -1 none */
 	s64 cover;	/* function that reaches furthest so far: may contain this chunk's */
@@ -51,14 +51,23 @@ static bool grow(void **array, size_t n, size_t *cap, size_t size)
 	return true;
 }
 
+/* The function's end is known when its chunk has been swept: set_table_bounds(). */
 static void add_table(struct sweep *s, u64 addr)
 {
-	struct addr_list *l = s->tables;
+	struct table_list *l = s->tables;
 
-	if (!grow((void **)&l->addr, l->n, &l->cap, sizeof(*l->addr)))
+	if (!grow((void **)&l->table, l->n, &l->cap, sizeof(*l->table)))
 		s->failed = true;
 	else
-		l->addr[l->n++] = addr;
+		l->table[l->n++] = (struct table){ .addr = addr };
+}
+
+static void set_table_bounds(struct sweep *s, size_t first, u64 lo, u64 hi)
+{
+	for (size_t i = first; i < s->tables->n; i++) {
+		s->tables->table[i].lo = lo;
+		s->tables->table[i].hi = hi;
+	}
 }
 
 static void add_run(struct sweep *s, u64 lo, u64 hi)
@@ -217,11 +226,15 @@ static u64 func_end(const struct sweep *s, s64 f, s64 next, u64 chunk_end)
 static void sweep_func(struct sweep *s, s64 f, s64 next, u64 hi)
 {
 	u64 lo = s->b->desc.func[f].vaddr, end;
+	size_t tables = s->tables->n;
 
 	s->func = f;
 	if (s->cover_end <= lo)
 		s->cover = -1;
 	sweep_chunk(s, lo, hi);
+	/* Up to hi, not end: code without a name behind the function may be the one that loads the table. */
+	set_table_bounds(s, tables, s->cover >= 0 ? s->b->desc.func[s->cover].vaddr : lo,
+			 s->cover_end > hi ? s->cover_end : hi);
 	end = func_end(s, f, next, hi);
 	s->b->info[f].end = end;
 	if (end > s->cover_end) {
@@ -232,33 +245,35 @@ static void sweep_func(struct sweep *s, s64 f, s64 next, u64 hi)
 		add_run(s, s->run > s->cover_end ? s->run : s->cover_end, hi);
 }
 
-static void sweep_text(struct sweep *s, s64 *f)
+static void sweep_text(struct sweep *s)
 {
 	const struct patch_func *func = s->b->desc.func;
-	s64 n = s->b->desc.nfunc, next;
+	s64 n = s->b->desc.nfunc, f = 0, next;
 	struct text *t = s->t;
+	size_t tables = s->tables->n;
+	u64 first;
 
 	s->func = s->cover = -1;
 	s->cover_end = 0;
-	while (*f < n && func[*f].vaddr < t->lo)
-		++*f;
-	sweep_chunk(s, t->lo, *f < n && func[*f].vaddr < t->hi ? func[*f].vaddr : t->hi);
-	for (; *f < n && func[*f].vaddr < t->hi; *f = next) {
-		for (next = *f + 1; next < n && func[next].vaddr == func[*f].vaddr;)
+	while (f < n && func[f].vaddr < t->lo)
+		f++;
+	first = f < n && func[f].vaddr < t->hi ? func[f].vaddr : t->hi;
+	sweep_chunk(s, t->lo, first);
+	set_table_bounds(s, tables, t->lo, first);
+	for (; f < n && func[f].vaddr < t->hi; f = next) {
+		for (next = f + 1; next < n && func[next].vaddr == func[f].vaddr;)
 			next++;
-		sweep_func(s, *f, next, next < n && func[next].vaddr < t->hi ? func[next].vaddr : t->hi);
+		sweep_func(s, f, next, next < n && func[next].vaddr < t->hi ? func[next].vaddr : t->hi);
 	}
 }
 
-int sweep_code(struct patch_binary *b, struct addr_list *ret_tables, struct run_list *ret_runs)
+int sweep_code(struct patch_binary *b, struct table_list *ret_tables, struct run_list *ret_runs)
 {
 	struct sweep s = { .b = b, .tables = ret_tables, .runs = ret_runs };
 
 	for (u32 i = 0; i < b->desc.nseg; i++) {
-		s64 f = 0;
-
 		s.t = &b->text[i];
-		sweep_text(&s, &f);
+		sweep_text(&s);
 	}
 	return s.failed ? -ENOMEM : 0;
 }
