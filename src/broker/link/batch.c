@@ -7,6 +7,7 @@
 #include <ucontext.h>
 
 #include "base/bits.h"
+#include "broker/link/payload_blob.h"
 
 #define RUN_GAP (2u * NT_PAGE) /* changes nearer than this are written in one go */
 
@@ -80,6 +81,32 @@ static int shape_of(struct batch *b, const struct site *s, u32 *hint)
 	return 0;
 }
 
+static int fill_consumer(struct process *p, const struct link *l, struct region_consumer *c)
+{
+	const struct jit_image *img = l->prog ? &l->prog->image : NULL;
+	struct process_prog *pp;
+	int r;
+
+	*c = (struct region_consumer){ .gate = p->gates + 4ull * l->gate, .at_return = l->at_return };
+	if (l->local_gate)
+		c->local_gate = p->local + offsetof(struct nt_local, gate) + 4ull * (l->local_gate - 1);
+	if (!img) { /* our own probe in the dynamic linker */
+		c->entry = p->image + ((const struct nt_payload_hdr *)nt_payload_blob)->fn_r_brk;
+		c->clobbers = ~0u;
+		return 0;
+	}
+	r = process_map_prog(p, l->prog, &pp);
+	if (r)
+		return r;
+	c->entry = pp->entry;
+	c->ctx_read = l->prog->facts.ctx_read;
+	c->clobbers = img->clobbers;
+	c->needs_ctx = c->ctx_read || img->calls || img->uses_cookie || img->uses_func_ip;
+	c->uses_cookie = img->uses_cookie || img->calls;
+	c->uses_func_ip = img->uses_func_ip || img->calls;
+	return 0;
+}
+
 static int shapes_finish(struct batch *b)
 {
 	b->shape = calloc(b->nshapes ? b->nshapes : 1, sizeof(*b->shape));
@@ -87,26 +114,10 @@ static int shapes_finish(struct batch *b)
 	if (!b->shape || !b->consumers)
 		return -ENOMEM;
 	for (u32 i = 0; i < b->nlinks; i++) {
-		const struct link *l = b->links[i];
-		const struct jit_image *img = &l->prog->image;
-		struct process_prog *pp;
-		int r = process_map_prog(b->p, l->prog, &pp);
+		int r = fill_consumer(b->p, b->links[i], &b->consumers[i]);
 
 		if (r)
 			return r;
-		b->consumers[i] = (struct region_consumer){
-			.gate = b->p->gates + 4ull * l->gate,
-			.local_gate = l->local_gate ? b->p->local + offsetof(struct nt_local, gate) +
-							      4ull * (l->local_gate - 1)
-						    : 0,
-			.entry = pp->entry,
-			.ctx_read = l->prog->facts.ctx_read,
-			.clobbers = img->clobbers,
-			.needs_ctx = l->prog->facts.ctx_read || img->calls || img->uses_cookie || img->uses_func_ip,
-			.uses_cookie = img->uses_cookie || img->calls,
-			.uses_func_ip = img->uses_func_ip || img->calls,
-			.at_return = l->at_return,
-		};
 	}
 	for (u32 i = 0; i < b->nshapes; i++)
 		b->shape[i] = (struct region_shape){ .consumer = b->consumers + b->shape_def[i].first,

@@ -36,7 +36,8 @@ struct shared {
 struct engine {
 	struct broker *broker;
 	struct shared shared;
-	struct link *links; /* utlist DL, oldest first */
+	struct link *links;   /* utlist DL, oldest first */
+	struct link *linkers; /* internal probes in dynamic linkers: links without a program (watch/linker.h) */
 	struct binary *binaries;
 	struct process *processes; /* by pid */
 	struct watch *watch;
@@ -92,3 +93,4 @@ int doorbell_new(struct engine *e, struct doorbell **ret);
 void doorbell_free(struct doorbell *d);
 
 u64 engine_now_ns(void);
+int gate_alloc(struct engine *e, u32 *ret); /* link.c; -ENOSPC */

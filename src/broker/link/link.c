@@ -40,7 +40,7 @@ static void link_free(struct link *l)
 	free(l);
 }
 
-static int gate_alloc(struct engine *e, u32 *ret)
+int gate_alloc(struct engine *e, u32 *ret)
 {
 	for (u32 i = 1; i < GATES_MAX; i++)
 		if (!e->gate_used[i]) {
@@ -223,7 +223,7 @@ static int open_target(struct client *c, u64 user_path, char path[PATH_MAX], int
 		return (int)len;
 	if (!*path)
 		return -EBADF;
-	fd = client_open_path(c, path, O_PATH | O_CLOEXEC);
+	fd = client_open_path(c, path);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)

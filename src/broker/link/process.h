@@ -61,7 +61,7 @@ struct process {
 	struct inject_target target;
 	bool opened, injected;
 	bool gone;
-	bool unwind_hooked;
+	bool unwind_hooked, linker_watched;
 	u64 image, state, local, rows, pool, gates, bell, trace; /* addresses in it, 0 before injection */
 	u64 block_size;
 	struct region_env env;

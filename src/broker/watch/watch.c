@@ -15,6 +15,7 @@
 #include "base/atomic.h"
 #include "broker/link/adopt.h"
 #include "broker/link/attach.h"
+#include "broker/watch/linker.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/proc.h"
@@ -56,7 +57,9 @@ static int attach_link(struct process *p, struct link *l)
 		if (r)
 			return r;
 	}
-	return attach_process(p, l->binary, l->site, l->n);
+	r = attach_process(p, l->binary, l->site, l->n);
+	linker_watch_process(p);
+	return r;
 }
 
 /* Is a module of the link's file in this process that does not have the link's sites yet? */
@@ -181,7 +184,7 @@ static bool watches_all(const struct watch *w)
 	struct link *l;
 
 	DL_FOREACH(w->engine->links, l)
-		if (!l->pid && l->prog)
+		if (!l->pid)
 			return true;
 	return false;
 }
@@ -207,6 +210,8 @@ static void timer_fired(struct loop_source *s, u32 events, void *arg)
 void watch_update(struct watch *w)
 {
 	loop_timer_set(w->timer, w->engine->links ? LOOK_MS : 0);
+	if (!w->engine->links)
+		linker_forget_all(w->engine);
 }
 
 /* --- a new link --- */

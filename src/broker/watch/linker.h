@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The dynamic linker calls an empty function (_dl_debug_state, where r_debug.r_brk points) before and after it maps a
+ * library. A probe of our own there rings and waits for us, so that functions of a library that is loaded later are
+ * patched before its constructors run. It is a link without a program, in processes that are instrumented anyway.
+ */
+#pragma once
+
+#include "broker/link/process.h"
+#include "broker/link/site.h"
+
+/* Puts the probe into a process whose block is in place; once. A process without a known linker is left as it is. */
+void linker_watch_process(struct process *p);
+/* Takes all of them out again: no link is left that could want a library. */
+void linker_forget_all(struct engine *e);

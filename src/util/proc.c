@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+#include "util/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct dirent64_raw {
+	u64 ino;
+	s64 off;
+	u16 len;
+	u8 type;
+	char name[];
+};
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+/* /proc answers ENOENT for a pid that never was and ESRCH for one that just went; callers want one. */
+static int gone(int err)
+{
+	return err == ENOENT ? -ESRCH : -err;
+}
+
+__attribute__((format(printf, 2, 3))) static int proc_open(int flags, const char *fmt, ...)
+{
+	char path[64];
+	va_list ap;
+	int fd;
+
+	va_start(ap, fmt);
+	vsnprintf(path, sizeof(path), fmt, ap);
+	va_end(ap);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? gone(errno) : fd;
+}
+
+/* Reads a short file into buf as a string. Returns its length. */
+static ssize_t read_text(int fd, char *buf, size_t cap)
+{
+	size_t n = 0;
+
+	while (n < cap - 1) {
+		ssize_t r = read(fd, buf + n, cap - 1 - n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return gone(errno);
+		if (r == 0)
+			break;
+		n += (size_t)r;
+	}
+	buf[n] = 0;
+	return (ssize_t)n;
+}
+
+static u64 dec(const char **p)
+{
+	u64 v = 0;
+
+	while (**p == ' ' || **p == '\t')
+		(*p)++;
+	while (**p >= '0' && **p <= '9')
+		v = v * 10 + (u64)(*(*p)++ - '0');
+	return v;
+}
+
+static u64 hex(const char **p)
+{
+	u64 v = 0;
+
+	while (**p == ' ' || **p == '\t')
+		(*p)++;
+	for (;; (*p)++) {
+		char c = **p;
+
+		if (c >= '0' && c <= '9')
+			v = v << 4 | (u64)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			v = v << 4 | (u64)(c - 'a' + 10);
+		else
+			return v;
+	}
+}
+
+/* A numbered directory: /proc itself or /proc/PID/task. */
+static int ids_each(int dir, uid_t uid, proc_id_visit *visit, void *arg)
+{
+	_Alignas(8) char buf[8192];
+
+	for (;;) {
+		long n = syscall(SYS_getdents64, dir, buf, sizeof(buf));
+
+		if (n <= 0)
+			return n ? gone(errno) : 0;
+		for (long o = 0; o < n;) {
+			const struct dirent64_raw *d = (const void *)(buf + o);
+			const char *p = d->name;
+			struct stat st;
+			pid_t id;
+
+			o += d->len;
+			if (*p < '1' || *p > '9')
+				continue;
+			id = (pid_t)dec(&p);
+			if (uid != (uid_t)-1 && (fstatat(dir, d->name, &st, 0) || st.st_uid != uid))
+				continue;
+			if (visit(id, arg))
+				return 0;
+		}
+	}
+}
+
+int proc_pids_each(uid_t uid, proc_id_visit *visit, void *arg)
+{
+	__attribute__((cleanup(close_fd))) int dir = proc_open(O_RDONLY | O_DIRECTORY, "/proc");
+
+	return dir < 0 ? dir : ids_each(dir, uid, visit, arg);
+}
+
+int proc_tids_each(pid_t pid, proc_id_visit *visit, void *arg)
+{
+	__attribute__((cleanup(close_fd))) int dir =
+		proc_open(O_RDONLY | O_DIRECTORY, "/proc/%d/task", pid);
+
+	return dir < 0 ? dir : ids_each(dir, (uid_t)-1, visit, arg);
+}
+
+/* The value of "Name:\t..." in a status text; NULL when this kernel has no such line. */
+static const char *status_field(const char *text, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL)
+		if (!strncmp(p, name, n) && p[n] == ':') {
+			p += n + 1;
+			while (*p == '\t' || *p == ' ')
+				p++;
+			return p;
+		}
+	return NULL;
+}
+
+static u64 status_dec(const char *text, const char *name)
+{
+	const char *p = status_field(text, name);
+
+	return p ? dec(&p) : 0;
+}
+
+static u64 status_hex(const char *text, const char *name)
+{
+	const char *p = status_field(text, name);
+
+	return p ? hex(&p) : 0;
+}
+
+int proc_status_read(pid_t pid, struct proc_status *ret)
+{
+	__attribute__((cleanup(close_fd))) int fd = proc_open(O_RDONLY, "/proc/%d/status", pid);
+	struct proc_status st = {0};
+	const char *p;
+	char text[8192];
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = read_text(fd, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	if (!status_field(text, "Pid"))
+		return -ESRCH; /* an empty file: it went while we read */
+	/* The first line is the name the process gave itself; the kernel escapes newlines in it. */
+	p = status_field(text, "Name");
+	for (u32 i = 0; p && p[i] != '\n' && i < sizeof(st.comm) - 1; i++)
+		st.comm[i] = p[i];
+	p = status_field(text, "State");
+	st.state = p ? *p : '?';
+	st.tgid = (pid_t)status_dec(text, "Tgid");
+	st.pid = (pid_t)status_dec(text, "Pid");
+	st.ppid = (pid_t)status_dec(text, "PPid");
+	st.tracer = (pid_t)status_dec(text, "TracerPid");
+	st.threads = (u32)status_dec(text, "Threads");
+	st.seccomp = (u32)status_dec(text, "Seccomp");
+	st.sig_blocked = status_hex(text, "SigBlk");
+	st.sig_ignored = status_hex(text, "SigIgn");
+	st.sig_caught = status_hex(text, "SigCgt");
+	p = status_field(text, "Uid");
+	if (p) {
+		st.ruid = (uid_t)dec(&p);
+		st.euid = (uid_t)dec(&p);
+		st.suid = (uid_t)dec(&p);
+		st.fsuid = (uid_t)dec(&p);
+	}
+	/* "NSpid: outer ... inner": the last number is the one the process itself sees. */
+	st.ns_pid = st.pid;
+	for (p = status_field(text, "NSpid"); p && *p >= '0' && *p <= '9'; p += *p == '\t')
+		st.ns_pid = (pid_t)dec(&p);
+	*ret = st;
+	return 0;
+}
+
+int proc_uid(pid_t pid, uid_t *ret)
+{
+	struct proc_status st;
+	int r = proc_status_read(pid, &st);
+
+	if (!r)
+		*ret = st.ruid;
+	return r;
+}
+
+int proc_tracer(pid_t pid, pid_t *ret)
+{
+	struct proc_status st;
+	int r = proc_status_read(pid, &st);
+
+	if (!r)
+		*ret = st.tracer;
+	return r;
+}
+
+int proc_seccomp(pid_t pid, u32 *ret)
+{
+	struct proc_status st;
+	int r = proc_status_read(pid, &st);
+
+	if (!r)
+		*ret = st.seccomp;
+	return r;
+}
+
+int proc_ns_pid(pid_t pid, pid_t *ret)
+{
+	struct proc_status st;
+	int r = proc_status_read(pid, &st);
+
+	if (!r)
+		*ret = st.ns_pid;
+	return r;
+}
+
+int proc_comm(pid_t pid, char ret[16])
+{
+	__attribute__((cleanup(close_fd))) int fd = proc_open(O_RDONLY, "/proc/%d/comm", pid);
+	char text[64];
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = read_text(fd, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	if (n && text[n - 1] == '\n')
+		text[n - 1] = 0;
+	memset(ret, 0, 16);
+	memcpy(ret, text, strnlen(text, 15));
+	return 0;
+}
+
+bool proc_is_leader(pid_t tid)
+{
+	struct proc_status st;
+
+	return !proc_status_read(tid, &st) && st.tgid == st.pid;
+}
+
+/* A stat file, from the character behind "(comm) ": comm itself may contain spaces and parentheses. */
+static int stat_tail(int fd, char *buf, size_t cap, const char **ret)
+{
+	const char *p;
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = read_text(fd, buf, cap);
+	if (n < 0)
+		return (int)n;
+	p = strrchr(buf, ')');
+	if (!p || p[1] != ' ')
+		return -ESRCH;
+	*ret = p + 2;
+	return 0;
+}
+
+int proc_start_time(pid_t pid, u64 *ret)
+{
+	__attribute__((cleanup(close_fd))) int fd = proc_open(O_RDONLY, "/proc/%d/stat", pid);
+	char buf[1024];
+	const char *p = NULL;
+	int r = stat_tail(fd, buf, sizeof(buf), &p);
+
+	if (r)
+		return r;
+	for (int field = 3; field < 22; field++) {
+		p = strchr(p, ' ');
+		if (!p)
+			return -EIO;
+		p++;
+	}
+	*ret = dec(&p);
+	return 0;
+}
+
+int proc_thread_state(pid_t pid, pid_t tid, char *ret)
+{
+	__attribute__((cleanup(close_fd))) int fd =
+		proc_open(O_RDONLY, "/proc/%d/task/%d/stat", pid, tid);
+	char buf[1024];
+	const char *p = NULL;
+	int r = stat_tail(fd, buf, sizeof(buf), &p);
+
+	if (!r)
+		*ret = *p;
+	return r;
+}
+
+int proc_thread_call(pid_t pid, pid_t tid, long *ret_nr)
+{
+	__attribute__((cleanup(close_fd))) int fd =
+		proc_open(O_RDONLY, "/proc/%d/task/%d/syscall", pid, tid);
+	const char *p;
+	char buf[256];
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = read_text(fd, buf, sizeof(buf));
+	if (n < 0)
+		return (int)n;
+	p = buf;
+	if (*p == '-')
+		*ret_nr = PROC_NO_CALL;
+	else if (*p >= '0' && *p <= '9')
+		*ret_nr = (long)dec(&p);
+	else
+		*ret_nr = PROC_RUNNING;
+	return 0;
+}
+
+int proc_exe(pid_t pid, dev_t *ret_dev, u64 *ret_ino)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	if (stat(path, &st)) {
+		int err = errno;
+
+		/* A kernel thread has no executable, a dead process no entry: tell them apart. */
+		snprintf(path, sizeof(path), "/proc/%d", pid);
+		return err == ENOENT && access(path, F_OK) ? -ESRCH : -err;
+	}
+	*ret_dev = st.st_dev;
+	*ret_ino = st.st_ino;
+	return 0;
+}
