@@ -2,6 +2,11 @@
 /*
  * Reaching into a target from outside: memory, a borrowed thread for a few system calls, all threads stopped for the
  * moment of patching. Every function leaves the target able to run on, whatever fails. Errors are -errno.
+ *
+ * One struct inject_target is used by one thread at a time. Between inject_borrow() and inject_give_back(), and between
+ * inject_stop() and inject_resume(), a helper thread of this process is the tracer (see tracer.c); the caller must not
+ * wait for "any child" in that time. A target that calls execve needs a fresh inject_open(): the memory and the address
+ * of its system call instruction belong to the old image.
  */
 #pragma once
 
@@ -10,11 +15,23 @@
 
 #include "abi/types.h"
 
+struct inject_tracer;
+
 struct inject_thread {
 	pid_t tid;
 	int sig;	/* signal caught on the way in: given back at detach */
 	bool seized, stopped, gone, have_regs, dirty;
-	struct user_regs_struct regs;
+	struct user_regs_struct regs; /* as the target shall see them when it goes on */
+	bool group_stop; /* it was stopped by SIGSTOP and the like, and will be again */
+	bool have_mask;
+	u64 sigmask;	 /* its own, while we have replaced it */
+	u8 at;		 /* internal: where a borrowed thread stands */
+};
+
+/* Scheduling of the calling thread as it was before a stop raised it. */
+struct inject_urgency {
+	bool fifo, niced;
+	int policy, priority, nice;
 };
 
 struct inject_target {
@@ -27,6 +44,14 @@ struct inject_target {
 	u32 nthreads, cap;
 	u64 stop_begin_ns, stop_end_ns; /* of the last stop: first interrupt to last detach */
 	int borrowed;	/* index of the thread whose registers we use, -1 none */
+	bool seccomp;	 /* found at open: the process runs under a seccomp filter */
+	bool seccomp_ok; /* set by the caller: borrow a filtered thread all the same */
+	bool own_child;	 /* we are its parent: its exit status is not ours to eat */
+	bool stopped;	 /* between inject_stop() and inject_resume() */
+	u32 rounds;	 /* scans of the thread list the last stop needed */
+	u32 repaired;	 /* system calls made restartable by the last resume */
+	struct inject_urgency urgency;
+	struct inject_tracer *tracer;
 };
 
 /*
@@ -42,8 +67,13 @@ int inject_read(struct inject_target *t, u64 addr, void *buf, size_t n);
 int inject_write(struct inject_target *t, u64 addr, const void *buf, size_t n);
 
 /* Borrow one thread (only that one is stopped), make system calls in it, give it back. A thread inside a system call
- * is preferred; its call is restarted invisibly. Works also while all are stopped by inject_stop(). */
+ * is preferred; its call is restarted invisibly. Works also while all are stopped by inject_stop().
+ * -ESRCH the target is gone, -EBUSY somebody else traces it or a thread is borrowed already, -ETIMEDOUT no thread stops,
+ * -EACCES the thread is under a seccomp filter that could answer a system call by killing the process: the filter can
+ * neither be suspended (that takes CAP_SYS_ADMIN) nor has the caller set seccomp_ok. */
 int inject_borrow(struct inject_target *t);
+/* The call's result or its -errno; -ESRCH: the target died (inject_give_back() is still due). Only calls that do not
+ * block: a blocking one would overwrite what the thread's own interrupted call needs for its restart. */
 s64 inject_syscall(struct inject_target *t, long nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5);
 void inject_give_back(struct inject_target *t);
 
@@ -52,13 +82,16 @@ void inject_give_back(struct inject_target *t);
 int inject_send_fds(struct inject_target *t, const int *fd, u32 n, int *remote);
 
 /* Stops every thread. -ETIMEDOUT: some thread does not stop (vfork parent, uninterruptible); nothing stays stopped.
- * timeout in milliseconds. */
+ * -ESRCH the target is gone, -EBUSY a debugger has it. timeout in milliseconds. On success the registers of every
+ * stopped thread are in thread[i].regs. */
 int inject_stop(struct inject_target *t, u32 timeout_ms);
 /* Resumes and detaches all; interrupted system calls are made invisible (restart, completion of short counts). */
 void inject_resume(struct inject_target *t);
 
 int inject_regs(struct inject_target *t, u32 thread); /* fills thread[i].regs */
-/* Changes regs of a stopped thread; written at resume. */
+/* Changes regs of a stopped thread; written at resume. A thread that stopped inside a system call which will be
+ * restarted (inject_restarts()) goes on at pc - 2, so there must be a `syscall` instruction in front of pc. */
+bool inject_restarts(const struct inject_target *t, u32 thread);
 void inject_set_pc(struct inject_target *t, u32 thread, u64 pc);
 
 /* For every stopped thread: calls visit(word, address, arg) for each 8-byte stack word with lo <= word < hi, from the

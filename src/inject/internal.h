@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared between the files of inject/. Functions marked [tracer] run on the tracer thread only. */
+#pragma once
+
+#include "inject/inject.h"
+
+#define INJECT_MS 1000000ull /* nanoseconds */
+
+u64 inject_now_ns(void);
+void inject_nap(u64 ns);
+
+/* tracer.c. A request runs fn(t, arg) on the tracer thread and waits for it. */
+int inject_tracer_begin(struct inject_target *t);
+s64 inject_tracer_run(struct inject_target *t, s64 (*fn)(struct inject_target *, void *), void *arg);
+void inject_tracer_end(struct inject_target *t);
+
+/* urgency.c: of the calling thread. */
+void inject_urgency_begin(struct inject_urgency *ret);
+void inject_urgency_end(struct inject_urgency *u);
+
+/* thread.c: one thread of the target. */
+enum inject_event {
+	INJECT_NOTHING, /* still running at the deadline */
+	INJECT_GONE,	/* dead; reaped where that is our duty */
+	INJECT_STOP,	/* our interrupt, or a group stop: registers may be saved and restored here */
+	INJECT_SIGNAL,	/* a signal is about to be delivered: its number */
+	INJECT_SYSCALL, /* entry or exit of a system call */
+};
+enum inject_at { INJECT_AT_STOP, INJECT_AT_SIGNAL, INJECT_AT_SYSCALL_EXIT };
+
+int inject_thread_add(struct inject_target *t, pid_t tid); /* index or -ENOMEM */
+int inject_thread_seize(struct inject_target *t, struct inject_thread *th);	      /* [tracer] */
+enum inject_event inject_thread_poll(struct inject_target *t, struct inject_thread *th,
+				     int *ret_sig); /* [tracer] */
+enum inject_event inject_thread_wait(struct inject_target *t, struct inject_thread *th,
+				     u64 deadline_ns, int *ret_sig); /* [tracer] */
+/* Waits until the thread stands in any stop; 0, -ESRCH, -ETIMEDOUT. */
+int inject_thread_halt(struct inject_target *t, struct inject_thread *th, u64 deadline_ns); /* [tracer] */
+/* Brings a stopped thread to an INJECT_STOP: signals on the way are delivered. 0, -ESRCH, -ETIMEDOUT. */
+int inject_thread_settle(struct inject_target *t, struct inject_thread *th, u64 deadline_ns); /* [tracer] */
+int inject_thread_regs(struct inject_thread *th);		       /* [tracer] */
+void inject_thread_detach(struct inject_target *t, struct inject_thread *th); /* [tracer] */
+
+/* remote.c */
+int inject_remote_begin(struct inject_target *t, struct inject_thread *th); /* [tracer] */
+s64 inject_remote_call(struct inject_target *t, struct inject_thread *th, long nr,
+		       const u64 arg[6]);				    /* [tracer] */
+void inject_remote_end(struct inject_target *t, struct inject_thread *th);  /* [tracer] */
+
+/* borrow.c */
+s64 inject_do_give_back(struct inject_target *t, void *unused); /* [tracer] */
+
+/* restart.c */
+bool inject_repair(struct inject_thread *th);
+/* How much we like to interrupt a thread inside call nr: 0 best. */
+int inject_call_rank(long nr);
+bool inject_call_is_vfork(long nr);

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a target: what can be learned and prepared without stopping anything. */
+#include "inject/internal.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "inject/x86_64/regs.h"
+#include "util/proc.h"
+
+#define SCAN_CHUNK 65536u
+#define SCAN_MAX (8u << 20) /* bytes looked at in one mapping */
+
+static int open_proc(pid_t pid, const char *file, int flags)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	fd = open(path, flags | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	return errno == ENOENT ? -ESRCH : errno == EACCES ? -EPERM : -errno;
+}
+
+/* The program file tells whether this is a process of our kind; -ENOEXEC when not. */
+static int check_machine(pid_t pid)
+{
+	Elf64_Ehdr eh;
+	int fd = open_proc(pid, "exe", O_RDONLY);
+	ssize_t n;
+
+	if (fd == -ESRCH) /* kernel threads and zombies have none */
+		return -ESRCH;
+	if (fd < 0)
+		return fd;
+	n = pread(fd, &eh, sizeof(eh), 0);
+	close(fd);
+	if (n != sizeof(eh) || memcmp(eh.e_ident, ELFMAG, SELFMAG) ||
+	    eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_machine != EM_X86_64)
+		return -ENOEXEC;
+	return 0;
+}
+
+struct insn_search {
+	struct inject_target *t;
+	bool vdso_only;
+	u64 found;
+};
+
+static bool search_mapping(const struct proc_map *m, void *arg)
+{
+	struct insn_search *s = arg;
+	bool vdso = !strcmp(m->path, "[vdso]");
+	u64 end = m->end - m->start > SCAN_MAX ? m->start + SCAN_MAX : m->end;
+	u8 *buf;
+
+	/* The vsyscall page cannot be executed like code. */
+	if (!(m->prot & PROT_EXEC) || vdso != s->vdso_only || !strcmp(m->path, "[vsyscall]"))
+		return false;
+	buf = malloc(SCAN_CHUNK);
+	if (!buf)
+		return true;
+	for (u64 a = m->start; a < end && !s->found; a += SCAN_CHUNK) {
+		size_t n = end - a < SCAN_CHUNK ? end - a : SCAN_CHUNK;
+
+		if (inject_read(s->t, a, buf, n))
+			break;
+		for (size_t i = 0; i + 1 < n; i++)
+			if (regs_is_syscall_insn(buf + i)) {
+				s->found = a + i;
+				break;
+			}
+	}
+	free(buf);
+	return s->found != 0;
+}
+
+/* Any `syscall` instruction serves, even one inside another instruction. The vdso has one in nearly every process. */
+static int find_syscall_insn(struct inject_target *t)
+{
+	struct insn_search s = {.t = t, .vdso_only = true};
+	int r = proc_maps_each(t->pid, search_mapping, &s);
+
+	if (!r && !s.found) {
+		s.vdso_only = false;
+		r = proc_maps_each(t->pid, search_mapping, &s);
+	}
+	if (r)
+		return r;
+	if (!s.found)
+		return -ENOEXEC;
+	t->syscall_insn = s.found;
+	return 0;
+}
+
+static int open_files(struct inject_target *t)
+{
+	int r = check_machine(t->pid);
+
+	if (r)
+		return r;
+	t->mem = open_proc(t->pid, "mem", O_RDWR);
+	if (t->mem < 0)
+		return t->mem;
+	t->taskfd = open_proc(t->pid, "task", O_RDONLY | O_DIRECTORY);
+	if (t->taskfd < 0)
+		return t->taskfd;
+	t->pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
+	if (t->pidfd < 0)
+		return -errno;
+	return find_syscall_insn(t);
+}
+
+int inject_open(pid_t pid, struct inject_target *ret)
+{
+	struct inject_target t = {.pid = pid, .mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1};
+	struct proc_status st;
+	int r;
+
+	if (pid <= 0)
+		return -ESRCH;
+	if (pid == getpid())
+		return -EPERM;
+	r = proc_status_read(pid, &st);
+	if (r)
+		return r;
+	if (st.tgid != pid || st.state == 'Z' || st.state == 'X')
+		return -ESRCH;
+	t.seccomp = st.seccomp != 0;
+	t.own_child = st.ppid == getpid();
+	r = open_files(&t);
+	/* A debugger is the better reason when both hold, but it must not hide that the process is not ours. */
+	if (!r && st.tracer)
+		r = -EBUSY;
+	if (r) {
+		inject_close(&t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+void inject_close(struct inject_target *t)
+{
+	if (t->borrowed >= 0)
+		inject_give_back(t);
+	if (t->stopped)
+		inject_resume(t);
+	inject_tracer_end(t);
+	if (t->mem >= 0)
+		close(t->mem);
+	if (t->taskfd >= 0)
+		close(t->taskfd);
+	if (t->pidfd >= 0)
+		close(t->pidfd);
+	free(t->thread);
+	*t = (struct inject_target){.pid = t->pid, .mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1};
+}
+
+int inject_read(struct inject_target *t, u64 addr, void *buf, size_t n)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t r = pread(t->mem, (char *)buf + done, n - done, (off_t)(addr + done));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r < 0 && errno != EIO ? -errno : -EFAULT;
+		done += (size_t)r;
+	}
+	return 0;
+}
+
+int inject_write(struct inject_target *t, u64 addr, const void *buf, size_t n)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t r = pwrite(t->mem, (const char *)buf + done, n - done, (off_t)(addr + done));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r < 0 && errno != EIO ? -errno : -EFAULT;
+		done += (size_t)r;
+	}
+	return 0;
+}

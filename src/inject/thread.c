@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One thread of a target under ptrace. All waiting is polling with a deadline: there is no wait with a time limit, and
+ * a thread that does not stop must not hold up the process that asked. See ptrace(2), "PTRACE_SEIZE".
+ *
+ * Which stop is which (the value waitpid gives, shifted by 8):
+ *     event >> 8 == PTRACE_EVENT_STOP   our interrupt, or a group stop: here the kernel's restart logic has yet to run,
+ *                                       so registers may be saved, replaced and put back
+ *     SIGTRAP | 0x80                    entry or exit of a system call (PTRACE_O_TRACESYSGOOD)
+ *     anything else                     a signal on its way: the next ptrace request names the signal to deliver
+ */
+#include "inject/internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "util/proc.h"
+
+#define EVENT_STOP 128 /* PTRACE_EVENT_STOP; libc's header calls it so only in newer versions */
+#define SETTLE_TRIES 256
+
+static long ptrace_call(long req, const struct inject_thread *th, u64 addr, u64 data)
+{
+	return ptrace((enum __ptrace_request)req, th->tid, (void *)addr, (void *)data);
+}
+
+int inject_thread_add(struct inject_target *t, pid_t tid)
+{
+	if (t->nthreads == t->cap) {
+		u32 cap = t->cap ? t->cap * 2 : 64;
+		struct inject_thread *p = realloc(t->thread, cap * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		t->thread = p;
+		t->cap = cap;
+	}
+	t->thread[t->nthreads] = (struct inject_thread){.tid = tid};
+	return (int)t->nthreads++;
+}
+
+/* The kernel says EPERM for a thread that is dead and for one that has a tracer, too. */
+static int why_not_seized(const struct inject_thread *th)
+{
+	struct proc_status st;
+
+	if (proc_status_read(th->tid, &st) || st.state == 'Z' || st.state == 'X')
+		return -ESRCH;
+	return st.tracer ? -EBUSY : -EPERM;
+}
+
+int inject_thread_seize(struct inject_target *t, struct inject_thread *th)
+{
+	if (ptrace_call(PTRACE_SEIZE, th, 0, 0)) {
+		int err = errno;
+
+		th->gone = true;
+		return err == EPERM ? why_not_seized(th) : -err;
+	}
+	th->seized = true;
+	return 0;
+}
+
+/* A traced thread that dies must be reaped by its tracer, or the process can never finish dying. Only a leader that
+ * is our own child is left for whoever waits for it: there is no second waiter to unblock. */
+static bool died(struct inject_target *t, struct inject_thread *th)
+{
+	siginfo_t si = {0};
+
+	if (!t->own_child || th->tid != t->pid)
+		return false;
+	if (waitid(P_PID, (id_t)th->tid, &si, WEXITED | WNOHANG | WNOWAIT | __WALL))
+		return errno == ECHILD;
+	/* A traced thread's stops are reported as well, whatever was asked for. */
+	return si.si_pid && (si.si_code == CLD_EXITED || si.si_code == CLD_KILLED ||
+			     si.si_code == CLD_DUMPED);
+}
+
+enum inject_event inject_thread_poll(struct inject_target *t, struct inject_thread *th, int *ret_sig)
+{
+	int status;
+	pid_t w;
+
+	if (died(t, th)) {
+		th->gone = true;
+		th->stopped = th->seized = false;
+		return INJECT_GONE;
+	}
+	w = waitpid(th->tid, &status, __WALL | WNOHANG);
+	if (w == 0 || (w < 0 && errno == EINTR))
+		return INJECT_NOTHING;
+	if (w < 0 || !WIFSTOPPED(status)) {
+		th->gone = true;
+		th->stopped = th->seized = false;
+		return INJECT_GONE;
+	}
+	th->stopped = true;
+	*ret_sig = WSTOPSIG(status);
+	if (status >> 16 == EVENT_STOP)
+		return INJECT_STOP;
+	return *ret_sig == (SIGTRAP | 0x80) ? INJECT_SYSCALL : INJECT_SIGNAL;
+}
+
+enum inject_event inject_thread_wait(struct inject_target *t, struct inject_thread *th,
+				     u64 deadline_ns, int *ret_sig)
+{
+	for (u64 nap = 5000;; nap = nap < 500000 ? nap * 2 : nap) {
+		enum inject_event ev = inject_thread_poll(t, th, ret_sig);
+
+		if (ev != INJECT_NOTHING || inject_now_ns() >= deadline_ns)
+			return ev;
+		inject_nap(nap);
+	}
+}
+
+int inject_thread_halt(struct inject_target *t, struct inject_thread *th, u64 deadline_ns)
+{
+	int sig;
+
+	switch (inject_thread_wait(t, th, deadline_ns, &sig)) {
+	case INJECT_NOTHING: return -ETIMEDOUT;
+	case INJECT_GONE: return -ESRCH;
+	case INJECT_STOP:
+		th->at = INJECT_AT_STOP;
+		th->group_stop = sig != SIGTRAP;
+		return 0;
+	case INJECT_SYSCALL: /* not asked for here */
+		th->at = INJECT_AT_SYSCALL_EXIT;
+		return 0;
+	case INJECT_SIGNAL:
+		th->at = INJECT_AT_SIGNAL;
+		th->sig = sig;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int inject_thread_settle(struct inject_target *t, struct inject_thread *th, u64 deadline_ns)
+{
+	for (int i = 0; i < SETTLE_TRIES && th->at != INJECT_AT_STOP; i++) {
+		u64 sig = (u64)th->sig;
+		int r;
+
+		/* Registers that the caller changed belong in front of a handler's frame. */
+		if (th->dirty && ptrace_call(PTRACE_SETREGS, th, 0, (u64)&th->regs))
+			return -ESRCH;
+		th->dirty = th->have_regs = false;
+		th->sig = 0;
+		/* The interrupt asked for before is void once any stop has happened. */
+		if (ptrace_call(PTRACE_INTERRUPT, th, 0, 0) || ptrace_call(PTRACE_CONT, th, 0, sig)) {
+			inject_thread_poll(t, th, &r);
+			return -ESRCH;
+		}
+		th->stopped = false;
+		r = inject_thread_halt(t, th, deadline_ns);
+		if (r)
+			return r;
+	}
+	return th->at == INJECT_AT_STOP ? 0 : -ETIMEDOUT;
+}
+
+int inject_thread_regs(struct inject_thread *th)
+{
+	if (!th->stopped)
+		return -ESRCH;
+	if (th->have_regs)
+		return 0;
+	if (ptrace_call(PTRACE_GETREGS, th, 0, (u64)&th->regs))
+		return -errno;
+	th->have_regs = true;
+	return 0;
+}
+
+void inject_thread_detach(struct inject_target *t, struct inject_thread *th)
+{
+	int sig;
+
+	if (!th->seized)
+		return;
+	if (th->stopped && th->dirty)
+		ptrace_call(PTRACE_SETREGS, th, 0, (u64)&th->regs);
+	if (th->stopped && ptrace_call(PTRACE_DETACH, th, 0, (u64)th->sig) == 0)
+		th->seized = false;
+	else
+		inject_thread_poll(t, th, &sig); /* killed while stopped: reap */
+	th->stopped = th->have_regs = th->dirty = false;
+	th->sig = 0;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tracer is a thread of its own, alive from the first ptrace call of a session to the last.
+ *
+ * Why: a thread that was seized and told to stop can be let go only while it is stopped. A vfork parent, a thread in an
+ * uninterruptible wait or a group leader that has exited before its threads does not stop, possibly for hours, and the
+ * interrupt cannot be withdrawn: the target would hang later, when it does stop and nobody looks, or its parent would
+ * never hear of its death. But when a tracer exits, the kernel lets go of all that it traced, whatever state it is in,
+ * and clears what it had asked for (exit_ptrace() in kernel/ptrace.c). So ending the session means ending this thread,
+ * and no error path can leave anything behind.
+ *
+ * The caller is blocked while a request runs, so the two never touch the target's struct at the same time.
+ */
+#include "inject/internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+struct inject_tracer {
+	pthread_t thread;
+	pid_t tid;
+	sem_t request, done;
+	struct inject_target *t;
+	s64 (*fn)(struct inject_target *, void *); /* NULL: end */
+	void *arg;
+	s64 result;
+};
+
+u64 inject_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (u64)ts.tv_sec * 1000000000ull + (u64)ts.tv_nsec;
+}
+
+void inject_nap(u64 ns)
+{
+	struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000ull), .tv_nsec = (long)(ns % 1000000000ull)};
+
+	nanosleep(&ts, NULL);
+}
+
+static void sem_wait_all(sem_t *s)
+{
+	while (sem_wait(s) && errno == EINTR)
+		;
+}
+
+static void *tracer_main(void *arg)
+{
+	struct inject_tracer *tr = arg;
+
+	tr->tid = gettid();
+	for (;;) {
+		sem_wait_all(&tr->request);
+		if (!tr->fn)
+			return NULL;
+		tr->result = tr->fn(tr->t, tr->arg);
+		sem_post(&tr->done);
+	}
+}
+
+int inject_tracer_begin(struct inject_target *t)
+{
+	struct inject_tracer *tr;
+	sigset_t all, old;
+	int r;
+
+	if (t->tracer)
+		return 0;
+	tr = calloc(1, sizeof(*tr));
+	if (!tr)
+		return -ENOMEM;
+	tr->t = t;
+	sem_init(&tr->request, 0, 0);
+	sem_init(&tr->done, 0, 0);
+	/* The process' signals are for its other threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&tr->thread, NULL, tracer_main, tr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r) {
+		free(tr);
+		return -r;
+	}
+	t->tracer = tr;
+	return 0;
+}
+
+s64 inject_tracer_run(struct inject_target *t, s64 (*fn)(struct inject_target *, void *), void *arg)
+{
+	struct inject_tracer *tr = t->tracer;
+
+	if (!tr)
+		return -ESRCH;
+	tr->t = t; /* the struct may have been moved since */
+	tr->fn = fn;
+	tr->arg = arg;
+	sem_post(&tr->request);
+	sem_wait_all(&tr->done);
+	return tr->result;
+}
+
+void inject_tracer_end(struct inject_target *t)
+{
+	struct inject_tracer *tr = t->tracer;
+
+	if (!tr)
+		return;
+	tr->fn = NULL;
+	sem_post(&tr->request);
+	pthread_join(tr->thread, NULL);
+	/* Joined means that it has left its memory; it lets go of its tracees just before its id disappears. */
+	while (syscall(SYS_tgkill, getpid(), tr->tid, 0) == 0)
+		inject_nap(20000);
+	sem_destroy(&tr->request);
+	sem_destroy(&tr->done);
+	free(tr);
+	t->tracer = NULL;
+}
