@@ -150,8 +150,11 @@ static void release(struct inject_target *t)
 
 static s64 do_borrow(struct inject_target *t, void *unused)
 {
-	int i = t->stopped ? borrow_stopped(t) : borrow_one(t);
+	struct inject_urgency u; /* ends with this thread */
+	int i;
 
+	inject_urgency_begin(&u);
+	i = t->stopped ? borrow_stopped(t) : borrow_one(t);
 	if (i < 0) {
 		if (!t->stopped)
 			release(t);
@@ -170,10 +173,15 @@ int inject_borrow(struct inject_target *t)
 	r = inject_tracer_begin(t);
 	if (r)
 		return r;
-	t->repaired = t->stopped ? t->repaired : 0;
+	if (!t->stopped) {
+		t->repaired = 0;
+		inject_urgency_begin(&t->urgency);
+	}
 	r = (int)inject_tracer_run(t, do_borrow, NULL);
-	if (r && !t->stopped)
+	if (r && !t->stopped) {
+		inject_urgency_end(&t->urgency);
 		inject_tracer_end(t);
+	}
 	return r;
 }
 
@@ -214,6 +222,8 @@ void inject_give_back(struct inject_target *t)
 	if (t->borrowed < 0)
 		return;
 	inject_tracer_run(t, inject_do_give_back, NULL);
-	if (!t->stopped)
+	if (!t->stopped) {
+		inject_urgency_end(&t->urgency);
 		inject_tracer_end(t);
+	}
 }

@@ -78,7 +78,8 @@ s64 inject_syscall(struct inject_target *t, long nr, u64 a0, u64 a1, u64 a2, u64
 void inject_give_back(struct inject_target *t);
 
 /* With a borrowed thread: hand over descriptors (SCM_RIGHTS through a socketpair made in the target). remote[i] is
- * the number in the target; the caller closes them there when mapped. */
+ * the number in the target (close-on-exec); the caller closes them there when mapped. All or none: -EMFILE the target's
+ * limit of open files does not allow n more. */
 int inject_send_fds(struct inject_target *t, const int *fd, u32 n, int *remote);
 
 /* Stops every thread. -ETIMEDOUT: some thread does not stop (vfork parent, uninterruptible); nothing stays stopped.
@@ -94,8 +95,9 @@ int inject_regs(struct inject_target *t, u32 thread); /* fills thread[i].regs */
 bool inject_restarts(const struct inject_target *t, u32 thread);
 void inject_set_pc(struct inject_target *t, u32 thread, u64 pc);
 
-/* For every stopped thread: calls visit(word, address, arg) for each 8-byte stack word with lo <= word < hi, from the
- * stack pointer up to the end of its mapping, at most limit bytes. Returns the number of visits or -errno. */
+/* For every stopped thread: calls visit(word, address, thread, arg) for each 8-byte stack word with lo <= word < hi,
+ * from the stack pointer up to the first page that is not there, at most limit bytes. Returns the number of visits or
+ * -errno. Only the stack a thread stands on is seen (stack.c). */
 int inject_scan_stacks(struct inject_target *t, u64 lo, u64 hi, size_t limit,
 		       void (*visit)(u64 word, u64 addr, u32 thread, void *arg), void *arg);
 u64 inject_pause_ns(const struct inject_target *t);
