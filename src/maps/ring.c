@@ -287,27 +287,29 @@ u32 ring_reap(const struct nt_map_view *v, bool (*is_dead)(u32 tid, void *arg), 
 {
 	struct nt_ring_ctl *ctl = ring_ctl(v);
 	u32 owner = at_load(&ctl->lock), count = 0;
-	u64 pos, prod;
+	u64 pos, left;
 
 	if (owner && is_dead(owner, arg))
 		at_cas(&ctl->lock, &owner, 0);
 	pos = at_load_acq(ring_cons(v));
-	prod = at_load_acq(ring_prod(v));
-	if (prod - pos > v->max_entries)
+	left = at_load_acq(ring_prod(v)) - pos;
+	if (left > v->max_entries)
 		return 0;
-	while (pos < prod) {
+	while (left) {
 		struct ring_hdr *hdr = ring_hdr_at(v, pos);
 		u32 len = at_load_acq(&hdr->len), tid = at_load_acq(&hdr->owner);
-		u64 cons = at_load_acq(ring_cons(v));
+		u64 step = at_load_acq(ring_cons(v)) - pos;
 
-		if (cons > pos) {
-			pos = cons;
-			continue;
+		if ((s64)step <= 0) { /* the consumer has not passed it */
+			if ((len & NT_RING_BUSY) && is_dead(tid, arg) &&
+			    at_cas(&hdr->len, &len, (len & ~NT_RING_BUSY) | NT_RING_DISCARD))
+				count++;
+			step = bits_round_up((u64)(len & RING_LEN_MASK) + NT_RING_HDR, 8ull);
 		}
-		if ((len & NT_RING_BUSY) && is_dead(tid, arg) &&
-		    at_cas(&hdr->len, &len, (len & ~NT_RING_BUSY) | NT_RING_DISCARD))
-			count++;
-		pos += bits_round_up((u64)(len & RING_LEN_MASK) + NT_RING_HDR, 8ull);
+		if (step > left)
+			break;
+		pos += step;
+		left -= step;
 	}
 	return count;
 }
