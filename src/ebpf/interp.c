@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+#include "ebpf/interp.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { INTERP_LOAD_ACQ = 0x100, INTERP_STORE_REL = 0x110 };
+
+struct frame {
+	u32 ret; /* instruction to go on with */
+	u64 saved[5]; /* caller's R6..R10 */
+};
+
+struct run {
+	const struct interp *it;
+	u64 r[11];
+	u32 pc;
+	u32 depth;
+	struct frame frame[EBPF_MAX_FRAMES];
+	u8 stack[EBPF_MAX_FRAMES][EBPF_MAX_STACK] __attribute__((aligned(16)));
+};
+
+static void *mem_at(struct run *r, u64 addr, u32 size, bool write)
+{
+	u64 lo = (u64)(uintptr_t)r->stack[0], hi = (u64)(uintptr_t)r->stack[r->depth] + EBPF_MAX_STACK;
+
+	if (addr >= lo && addr < hi && size <= hi - addr)
+		return (void *)(uintptr_t)addr;
+	for (u32 i = 0; i < r->it->nranges; i++) {
+		const struct interp_range *x = &r->it->range[i];
+
+		if (addr >= x->lo && addr < x->hi && size <= x->hi - addr && (x->writable || !write))
+			return (void *)(uintptr_t)addr;
+	}
+	return NULL;
+}
+
+static u32 size_of(const struct bpf_insn *insn)
+{
+	switch (BPF_SIZE(insn->code)) {
+	case BPF_B: return 1;
+	case BPF_H: return 2;
+	case BPF_W: return 4;
+	default: return 8;
+	}
+}
+
+static u64 load(const void *p, u32 size)
+{
+	u64 v = 0;
+
+	memcpy(&v, p, size);
+	return v;
+}
+
+static u64 sign_extend(u64 v, u32 bits)
+{
+	return bits >= 64 ? v : (u64)((s64)(v << (64 - bits)) >> (64 - bits));
+}
+
+static u64 divide(u8 op, bool sign, u32 bits, u64 a, u64 b)
+{
+	s64 x = (s64)sign_extend(a, bits), y = (s64)sign_extend(b, bits);
+
+	if (b == 0)
+		return op == BPF_DIV ? 0 : a;
+	if (!sign)
+		return op == BPF_DIV ? a / b : a % b;
+	if (y == -1)
+		return op == BPF_DIV ? 0 - (u64)x : 0;
+	return (u64)(op == BPF_DIV ? x / y : x % y);
+}
+
+static u64 swap(u64 v, u32 bits)
+{
+	switch (bits) {
+	case 16: return __builtin_bswap16((u16)v);
+	case 32: return __builtin_bswap32((u32)v);
+	default: return __builtin_bswap64(v);
+	}
+}
+
+static int run_end(const struct bpf_insn *insn, u64 *dst)
+{
+	bool bswap = BPF_CLASS(insn->code) == BPF_ALU64;
+
+	if ((insn->imm != 16 && insn->imm != 32 && insn->imm != 64) || insn->off ||
+	    (bswap && BPF_SRC(insn->code) == BPF_X))
+		return -EINVAL;
+	if (bswap || BPF_SRC(insn->code) == BPF_X)
+		*dst = swap(*dst, (u32)insn->imm);
+	else if (insn->imm < 64)
+		*dst &= (1ull << insn->imm) - 1;
+	return 0;
+}
+
+static int run_alu(struct run *r, const struct bpf_insn *insn)
+{
+	u32 bits = BPF_CLASS(insn->code) == BPF_ALU64 ? 64 : 32;
+	u64 mask = bits == 64 ? ~0ull : 0xffffffffull;
+	u64 a = r->r[insn->dst_reg] & mask;
+	u64 b = (BPF_SRC(insn->code) == BPF_X ? r->r[insn->src_reg] : (u64)(s64)insn->imm) & mask;
+	u8 op = BPF_OP(insn->code), count = (u8)(b & (bits - 1));
+
+	switch (op) {
+	case BPF_ADD: a += b; break;
+	case BPF_SUB: a -= b; break;
+	case BPF_MUL: a *= b; break;
+	case BPF_OR: a |= b; break;
+	case BPF_AND: a &= b; break;
+	case BPF_XOR: a ^= b; break;
+	case BPF_LSH: a <<= count; break;
+	case BPF_RSH: a >>= count; break;
+	case BPF_ARSH: a = (u64)((s64)sign_extend(a, bits) >> count); break;
+	case BPF_NEG: a = 0 - a; break;
+	case BPF_MOV:
+		if (insn->off && insn->off != 8 && insn->off != 16 && (insn->off != 32 || bits == 32))
+			return -EINVAL;
+		a = insn->off ? sign_extend(b, (u32)insn->off) : b;
+		break;
+	case BPF_DIV:
+	case BPF_MOD:
+		if (insn->off != 0 && insn->off != 1)
+			return -EINVAL;
+		a = divide(op, insn->off, bits, a, b);
+		break;
+	case BPF_END: return run_end(insn, &r->r[insn->dst_reg]);
+	default: return -EINVAL;
+	}
+	r->r[insn->dst_reg] = a & mask;
+	return 0;
+}
+
+static bool compare(const struct bpf_insn *insn, u64 a, u64 b, u32 bits)
+{
+	s64 x = (s64)sign_extend(a, bits), y = (s64)sign_extend(b, bits);
+
+	switch (BPF_OP(insn->code)) {
+	case BPF_JEQ: return a == b;
+	case BPF_JNE: return a != b;
+	case BPF_JGT: return a > b;
+	case BPF_JGE: return a >= b;
+	case BPF_JLT: return a < b;
+	case BPF_JLE: return a <= b;
+	case BPF_JSET: return a & b;
+	case BPF_JSGT: return x > y;
+	case BPF_JSGE: return x >= y;
+	case BPF_JSLT: return x < y;
+	default: return x <= y;
+	}
+}
+
+static int run_call(struct run *r, const struct bpf_insn *insn)
+{
+	if (insn->src_reg == BPF_PSEUDO_CALL) {
+		struct frame *f = &r->frame[r->depth];
+
+		if (r->depth + 1 == EBPF_MAX_FRAMES)
+			return -E2BIG;
+		f->ret = r->pc;
+		memcpy(f->saved, &r->r[6], sizeof(f->saved));
+		r->depth++;
+		r->r[10] = (u64)(uintptr_t)r->stack[r->depth] + EBPF_MAX_STACK;
+		r->pc += (u32)insn->imm;
+		return 0;
+	}
+	if (insn->src_reg || !r->it->helper)
+		return -EINVAL;
+	return r->it->helper(r->it->arg, (u32)insn->imm, &r->r[1], &r->r[0]);
+}
+
+static int run_jump(struct run *r, const struct bpf_insn *insn)
+{
+	u32 bits = BPF_CLASS(insn->code) == BPF_JMP ? 64 : 32;
+	u64 mask = bits == 64 ? ~0ull : 0xffffffffull;
+	u64 a = r->r[insn->dst_reg] & mask;
+	u64 b = (BPF_SRC(insn->code) == BPF_X ? r->r[insn->src_reg] : (u64)(s64)insn->imm) & mask;
+	u8 op = BPF_OP(insn->code);
+
+	if (op == BPF_CALL)
+		return insn->code == (BPF_JMP | BPF_CALL) ? run_call(r, insn) : -EINVAL;
+	if (op == BPF_JA)
+		r->pc += (u32)(bits == 64 ? insn->off : insn->imm);
+	else if (op > BPF_JSLE)
+		return -EINVAL;
+	else if (compare(insn, a, b, bits))
+		r->pc += (u32)(s32)insn->off;
+	return 0;
+}
+
+static int run_atomic(struct run *r, const struct bpf_insn *insn)
+{
+	u32 size = size_of(insn);
+	bool acq = insn->imm == INTERP_LOAD_ACQ, rel = insn->imm == INTERP_STORE_REL;
+	u64 addr = r->r[acq ? insn->src_reg : insn->dst_reg] + (u64)(s64)insn->off;
+	u64 src = r->r[insn->src_reg], old, new;
+	void *p = mem_at(r, addr, size, !acq);
+
+	if (!acq && !rel && size < 4)
+		return -EINVAL;
+	if (!p)
+		return -EFAULT;
+	if (size == 4)
+		src = (u32)src;
+	old = load(p, size);
+	switch (insn->imm) {
+	case BPF_ADD:
+	case BPF_ADD | BPF_FETCH: new = old + src; break;
+	case BPF_OR:
+	case BPF_OR | BPF_FETCH: new = old | src; break;
+	case BPF_AND:
+	case BPF_AND | BPF_FETCH: new = old & src; break;
+	case BPF_XOR:
+	case BPF_XOR | BPF_FETCH: new = old ^ src; break;
+	case BPF_XCHG: new = src; break;
+	case BPF_CMPXCHG: new = old == (size == 4 ? (u32)r->r[0] : r->r[0]) ? src : old; break;
+	case INTERP_LOAD_ACQ: r->r[insn->dst_reg] = old; return 0;
+	case INTERP_STORE_REL: new = src; break;
+	default: return -EINVAL;
+	}
+	memcpy(p, &new, size); /* one thread: nobody sees between load and store */
+	if (insn->imm == BPF_CMPXCHG)
+		r->r[0] = old;
+	else if (insn->imm & BPF_FETCH)
+		r->r[insn->src_reg] = old;
+	return 0;
+}
+
+static int run_mem(struct run *r, const struct bpf_insn *insn)
+{
+	u8 class = BPF_CLASS(insn->code), mode = BPF_MODE(insn->code);
+	u64 base = r->r[class == BPF_LDX ? insn->src_reg : insn->dst_reg];
+	u64 v = class == BPF_ST ? (u64)(s64)insn->imm : r->r[insn->src_reg];
+	u32 size = size_of(insn);
+	void *p;
+
+	if (class == BPF_STX && mode == BPF_ATOMIC)
+		return run_atomic(r, insn);
+	if (mode != BPF_MEM && (class != BPF_LDX || mode != BPF_MEMSX || size == 8))
+		return -EINVAL;
+	p = mem_at(r, base + (u64)(s64)insn->off, size, class != BPF_LDX);
+	if (!p)
+		return -EFAULT;
+	if (class != BPF_LDX)
+		memcpy(p, &v, size);
+	else
+		r->r[insn->dst_reg] = mode == BPF_MEMSX ? sign_extend(load(p, size), 8 * size) : load(p, size);
+	return 0;
+}
+
+static int run_ld_imm64(struct run *r, const struct bpf_insn *insn)
+{
+	u64 *dst = &r->r[insn->dst_reg];
+
+	if (insn->code != (BPF_LD | BPF_IMM | BPF_DW) || r->pc >= r->it->n)
+		return -EINVAL;
+	r->pc++;
+	if (insn->src_reg && (u32)insn->imm >= r->it->nmaps)
+		return -EINVAL;
+	switch (insn->src_reg) {
+	case 0: *dst = (u32)insn->imm | (u64)(u32)insn[1].imm << 32; return 0;
+	case BPF_PSEUDO_MAP_FD: *dst = r->it->map_view[insn->imm]; return 0;
+	case BPF_PSEUDO_MAP_VALUE: *dst = r->it->map_data[insn->imm] + (u32)insn[1].imm; return 0;
+	default: return -EINVAL;
+	}
+}
+
+static int run_insn(struct run *r, const struct bpf_insn *insn)
+{
+	if (insn->dst_reg > 10 || insn->src_reg > 10)
+		return -EINVAL;
+	switch (BPF_CLASS(insn->code)) {
+	case BPF_ALU:
+	case BPF_ALU64: return run_alu(r, insn);
+	case BPF_JMP:
+	case BPF_JMP32: return run_jump(r, insn);
+	case BPF_LD: return run_ld_imm64(r, insn);
+	default: return run_mem(r, insn);
+	}
+}
+
+int interp_run(const struct interp *it, u64 ctx, u64 *ret_r0)
+{
+	struct run r = { .it = it };
+	u64 limit = it->max_insns ? it->max_insns : 1000000;
+
+	r.r[1] = ctx;
+	r.r[10] = (u64)(uintptr_t)r.stack[0] + EBPF_MAX_STACK;
+	for (u64 k = 0; k < limit; k++) {
+		const struct bpf_insn *insn;
+		int err;
+
+		if (r.pc >= it->n)
+			return -EINVAL;
+		insn = &it->insns[r.pc++];
+		if (insn->code == (BPF_JMP | BPF_EXIT)) {
+			if (!r.depth) {
+				*ret_r0 = r.r[0];
+				return 0;
+			}
+			r.pc = r.frame[--r.depth].ret;
+			memcpy(&r.r[6], r.frame[r.depth].saved, sizeof(r.frame[0].saved));
+			continue;
+		}
+		err = run_insn(&r, insn);
+		if (err)
+			return err;
+	}
+	return -ELOOP;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs a BPF program instruction by instruction, straight from RFC 9669: the second opinion on the JIT in tests.
+ * Slow and careful: every memory access is checked against the ranges the caller registered (and the program's own
+ * stack), so a wrong program ends with an error instead of a crash. Pure.
+ */
+#pragma once
+
+#include "abi/types.h"
+#include "ebpf/insn.h"
+
+struct interp_range { /* memory [lo, hi) the program may touch; programs use real addresses */
+	u64 lo, hi;
+	bool writable;
+};
+
+struct interp {
+	const struct bpf_insn *insns;
+	u32 n;
+	const struct interp_range *range;
+	u32 nranges;
+	/* What LD_IMM64 src 1 and 2 (map index in imm) stand for: address of the map, of its data. */
+	const u64 *map_view, *map_data;
+	u32 nmaps;
+	/* A helper call; -errno ends the run. NULL: no helpers. */
+	int (*helper)(void *arg, u32 id, const u64 args[5], u64 *ret_r0);
+	void *arg;
+	u64 max_insns; /* run at most this many; 0 = 1 million */
+};
+
+/*
+ * Runs with R1 = ctx. 0 and R0; -EFAULT an access outside every range; -EINVAL an instruction that does not exist;
+ * -ELOOP too many instructions; -E2BIG more than EBPF_MAX_FRAMES calls deep; or what the helper returned.
+ */
+int interp_run(const struct interp *it, u64 ctx, u64 *ret_r0);
