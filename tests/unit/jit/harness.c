@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bits.h"
+#include "isa/x86_64/writer.h"
+
+void jt_init(struct jt *t, const struct bpf_insn *insn, u32 n)
+{
+	memset(t, 0, sizeof(*t));
+	t->n = n;
+	memcpy(t->insn, insn, n * sizeof(*insn));
+	for (u32 i = 0; i < JT_MAX_INSNS; i++)
+		t->fact[i].seen = true;
+	for (u32 i = 0; i < n; i++) {
+		const struct bpf_insn *x = &insn[i];
+		u8 class = BPF_CLASS(x->code);
+		u32 base = class == BPF_LDX ? x->src_reg : x->dst_reg;
+
+		if ((class == BPF_LDX || class == BPF_ST || class == BPF_STX) && base == 10) {
+			t->fact[i].mem = VMEM_STACK;
+			t->fact[0].stack_depth = bits_max(t->fact[0].stack_depth, -x->off);
+		}
+	}
+}
+
+u32 jt_map(struct jt *t, u32 type, u32 value_size, u32 max_entries, u32 ncpus)
+{
+	struct nt_map_view *v = &t->map[t->nmaps];
+
+	*v = (struct nt_map_view){ .type = type, .key_size = 4, .value_size = value_size, .max_entries = max_entries,
+				   .ncpus = ncpus, .value_stride = bits_round_up(value_size, 8u), .data_off = 64 };
+	v->cpu_stride = (u64)v->value_stride * max_entries + (ncpus > 1 ? 64 : 0);
+	v->size = JT_MAP_BYTES;
+	v->base = calloc(1, JT_MAP_BYTES);
+	if (!v->base || v->data_off + v->cpu_stride * ncpus > v->size)
+		abort();
+	return t->nmaps++;
+}
+
+void jt_fact_lookup(struct jt *t, u32 i, u32 map, s64 key)
+{
+	t->fact[i].map_known = true;
+	t->fact[i].map_index = map;
+	t->fact[i].key_known = key >= 0;
+	t->fact[i].key = key >= 0 ? (u32)key : 0;
+}
+
+static u32 this_cpu(void)
+{
+	u32 aux;
+
+	__asm__ volatile("rdtscp" : "=c"(aux) : : "eax", "edx");
+	return aux & 0xfff;
+}
+
+/* Helpers, called by compiled code. They destroy what a helper may destroy. */
+static void *helper_lookup(const struct nt_map_view *v, const void *key)
+{
+	u32 index, cpu = v->ncpus > 1 ? this_cpu() : 0;
+
+	memcpy(&index, key, 4);
+	if (index >= v->max_entries)
+		return NULL;
+	return v->base + v->data_off + (cpu < v->ncpus ? cpu : 0) * v->cpu_stride + (u64)index * v->value_stride;
+}
+
+static u64 helper_mix(u64 a, u64 b, u64 c, u64 d, u64 e)
+{
+	return (a ^ b * 3 ^ c * 5 ^ d * 7 ^ e * 11) * 0x9e3779b97f4a7c15ull;
+}
+
+static u64 helper_hash(const u8 *p, u64 n)
+{
+	u64 h = 14695981039346656037ull;
+
+	for (u64 i = 0; i < n && i < 512; i++)
+		h = (h ^ p[i]) * 1099511628211ull;
+	return h;
+}
+
+static u64 helper_addr(u32 id)
+{
+	switch (id) {
+	case 1: return (u64)(uintptr_t)helper_lookup;
+	case 5: return (u64)(uintptr_t)helper_mix;
+	case 6: return (u64)(uintptr_t)helper_hash;
+	case 8: return (u64)(uintptr_t)this_cpu;
+	default: return 0;
+	}
+}
+
+static int interp_helper(void *arg, u32 id, const u64 a[5], u64 *ret)
+{
+	const struct jt *t = arg;
+
+	switch (id) {
+	case 1: *ret = (u64)(uintptr_t)helper_lookup((void *)(uintptr_t)a[0], (void *)(uintptr_t)a[1]); return 0;
+	case 5: *ret = helper_mix(a[0], a[1], a[2], a[3], a[4]); return 0;
+	case 6: *ret = helper_hash((void *)(uintptr_t)a[0], a[1]); return 0;
+	case 8: *ret = this_cpu(); return 0;
+	case 173: *ret = t->ctx[1]; return 0;
+	case 174: *ret = t->ctx[0]; return 0;
+	default: return -EINVAL;
+	}
+}
+
+static u64 got_value(const struct jt *t, const struct jit_got *g)
+{
+	switch (g->kind) {
+	case JIT_GOT_MAP_VIEW: return (u64)(uintptr_t)&t->map[g->index];
+	case JIT_GOT_MAP_DATA: return (u64)(uintptr_t)t->map[g->index].base + t->map[g->index].data_off;
+	default: return helper_addr(g->index);
+	}
+}
+
+int jt_compile(struct jt *t)
+{
+	struct verifier_result facts = { .insn = t->fact };
+	struct jit_input in = { .insns = t->insn, .n = t->n, .facts = &facts, .maps = t->map, .nmaps = t->nmaps,
+				.has_rdpid = !t->no_rdpid };
+	int r = jit_compile(&in, &t->img);
+
+	if (r)
+		return r;
+	t->text_size = bits_round_up((size_t)t->img.size, (size_t)NT_PAGE);
+	t->text = mmap(NULL, t->text_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (t->text == MAP_FAILED)
+		abort();
+	memcpy(t->text, t->img.code, t->img.size);
+	for (u32 i = 0; i < t->img.ngot; i++) {
+		u64 v = got_value(t, &t->img.got[i]);
+
+		memcpy(t->text + 8 * i, &v, 8);
+	}
+	mprotect(t->text, t->text_size, PROT_READ | PROT_EXEC);
+	return 0;
+}
+
+void jt_deinit(struct jt *t)
+{
+	if (t->text)
+		munmap(t->text, t->text_size);
+	jit_image_deinit(&t->img);
+	for (u32 i = 0; i < t->nmaps; i++)
+		free(t->map[i].base);
+	t->text = NULL;
+	t->nmaps = 0;
+}
+
+/* Loads all registers but rsp from regs[0..15] (order of enum x86_reg), calls fn, stores them to regs[16..31]. */
+void jt_enter(u64 fn, u64 regs[32]);
+__asm__(".text\n.globl jt_enter\n.hidden jt_enter\n.type jt_enter,@function\njt_enter:\n"
+	"push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rsi; push %rdi\n"
+	"mov %rsi, %r11\n"
+	"mov (%r11), %rax; mov 8(%r11), %rcx; mov 16(%r11), %rdx; mov 24(%r11), %rbx\n"
+	"mov 40(%r11), %rbp; mov 48(%r11), %rsi; mov 56(%r11), %rdi; mov 64(%r11), %r8\n"
+	"mov 72(%r11), %r9; mov 80(%r11), %r10; mov 96(%r11), %r12; mov 104(%r11), %r13\n"
+	"mov 112(%r11), %r14; mov 120(%r11), %r15; mov 88(%r11), %r11\n"
+	"call *(%rsp)\n"
+	"push %r11\n"
+	"mov 16(%rsp), %r11\n"
+	"mov %rax, 128(%r11); mov %rcx, 136(%r11); mov %rdx, 144(%r11); mov %rbx, 152(%r11)\n"
+	"mov %rbp, 168(%r11); mov %rsi, 176(%r11); mov %rdi, 184(%r11); mov %r8, 192(%r11)\n"
+	"mov %r9, 200(%r11); mov %r10, 208(%r11); mov %r12, 224(%r11); mov %r13, 232(%r11)\n"
+	"mov %r14, 240(%r11); mov %r15, 248(%r11)\n"
+	"pop 216(%r11)\n"
+	"pop %rdi; pop %rsi; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+	"ret\n.size jt_enter,.-jt_enter\n");
+
+u64 jt_run(struct jt *t, u32 *ret_bad)
+{
+	u64 regs[32] = { 0 };
+	u32 bad = 0;
+
+	for (u32 r = 0; r < 16; r++)
+		regs[r] = 0x1111111111111111ull * r + 0x0f1e2d3c4b5a6978ull;
+	regs[X86_RDI] = (u64)(uintptr_t)&t->ctx[4];
+	jt_enter((u64)(uintptr_t)t->text + t->img.entry, regs);
+	for (u32 r = 0; r < 16; r++)
+		if (r != X86_RSP && r != X86_RAX && regs[r] != regs[16 + r] && !(t->img.clobbers >> r & 1))
+			bad |= 1u << r;
+	*ret_bad = bad;
+	return regs[16 + X86_RAX];
+}
+
+int jt_interp(struct jt *t, u64 *ret_r0)
+{
+	struct interp_range range[1 + JT_MAX_MAPS];
+	u64 view[JT_MAX_MAPS], data[JT_MAX_MAPS];
+	struct interp it = { .insns = t->insn, .n = t->n, .range = range, .nranges = 1 + t->nmaps, .map_view = view,
+			     .map_data = data, .nmaps = t->nmaps, .helper = interp_helper, .arg = t };
+
+	range[0] = (struct interp_range){ (u64)(uintptr_t)&t->ctx[4], (u64)(uintptr_t)&t->ctx[4] + JT_CTX_BYTES, false };
+	for (u32 i = 0; i < t->nmaps; i++) {
+		const struct nt_map_view *v = &t->map[i];
+
+		view[i] = (u64)(uintptr_t)v;
+		data[i] = (u64)(uintptr_t)v->base + v->data_off;
+		range[1 + i] = (struct interp_range){ data[i], data[i] + v->cpu_stride * v->ncpus, true };
+	}
+	return interp_run(&it, (u64)(uintptr_t)&t->ctx[4], ret_r0);
+}
+
+const char *jt_hex(const struct jt *t, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	buf[0] = 0;
+	for (u32 i = t->img.entry; i < t->img.size && len + 3 < size; i++)
+		len += (size_t)snprintf(buf + len, size - len, "%02x", t->img.code[i]);
+	return buf;
+}
