@@ -21,6 +21,7 @@ struct client {
 	int sock;
 	u32 role; /* enum nt_role, 0 before HELLO */
 	struct loop_source *source;
+	struct loop_source *exit; /* the process ended, though a child may have inherited its socket */
 	struct client *prev, *next;
 };
 

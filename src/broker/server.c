@@ -32,6 +32,7 @@ static void client_free(struct client *c)
 
 	DL_DELETE(b->clients, c);
 	loop_source_free(c->source);
+	loop_source_free(c->exit);
 	fd_closep(&c->sock);
 	fd_closep(&c->pidfd);
 	free(c);
@@ -140,6 +141,11 @@ static void server_request(struct loop_source *s, u32 events, void *arg)
 		client_free(c);
 }
 
+static void server_exited(struct loop_source *s, u32 events, void *arg)
+{
+	client_free(arg);
+}
+
 /* The process at the other end, pinned so that its pid cannot come to mean another one. */
 static int server_identify(int sock, struct client *c)
 {
@@ -168,7 +174,10 @@ static int client_new(struct broker *b, int sock)
 	r = server_identify(sock, c);
 	if (!r)
 		r = loop_add(b->loop, sock, EPOLLIN, server_request, c, &c->source);
+	if (!r)
+		r = loop_add(b->loop, c->pidfd, EPOLLIN, server_exited, c, &c->exit);
 	if (r < 0) {
+		loop_source_free(c->source);
 		fd_closep(&c->pidfd);
 		free(c);
 		return r;

@@ -21,3 +21,7 @@ __attribute__((format(printf, 2, 3))) int cli_usage_error(const struct cli_comma
 __attribute__((format(printf, 2, 3))) int cli_error(const struct cli_command *c, const char *fmt, ...);
 
 extern const struct cli_command cli_plan;
+extern const struct cli_command cli_ps;
+extern const struct cli_command cli_run;
+extern const struct cli_command cli_stop;
+extern const struct cli_command cli_trace;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = {
-	&cli_plan,
+	&cli_run, &cli_ps, &cli_trace, &cli_stop, &cli_plan,
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -1,2 +1,206 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The front end inside a loader. It forwards system calls as they are; the broker does the rest and hands back real
+ * descriptors. Rules of a guest: no malloc, no stdio, no libc call that could be ours, errno untouched, nothing
+ * happens before the first call that concerns BPF.
+ */
+#include "shim/shim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "base/syscall.h"
 #include "ipc/ipc.h"
+#include "shim/fdset.h"
+#include "shim/polled.h"
+#include "shim/session.h"
+
+/* The one piece of state a front end has; a guest has nowhere else to keep it. */
+static struct {
+	struct session session;
+	struct fdset fds;
+	struct polled polled;
+} shim;
+
+void shim_start(void)
+{
+	session_adopt(&shim.session, getenv("NOTRAP_FD"));
+}
+
+static s64 shim_raw(long nr, u64 a0, u64 a1, u64 a2, u64 a3)
+{
+	return sys_call6(nr, a0, a1, a2, a3, 0, 0);
+}
+
+/* `notrap run -v`: what the user should know although the call worked. */
+static void shim_show_notice(const struct nt_reply *reply)
+{
+	const char *verbose = getenv("NOTRAP_VERBOSE");
+	char line[2048] = "notrap: ";
+	size_t n = 8, len = bits_min((size_t)reply->text_len, sizeof(line) - n - 1);
+
+	if (!len || !verbose || verbose[0] != '1')
+		return;
+	for (size_t i = 0; i < len; i++)
+		line[n++] = reply->text[i];
+	line[n++] = '\n';
+	shim_raw(__NR_write, 2, (u64)line, n, 0);
+}
+
+static s64 shim_call(u32 op, const u64 arg[6])
+{
+	struct nt_reply reply;
+	int fd, r = session_call(&shim.session, op, arg, &reply, &fd);
+
+	if (r < 0)
+		return r;
+	shim_show_notice(&reply);
+	if (reply.flags & NT_REPLY_NATIVE)
+		return SHIM_NATIVE;
+	if (!(reply.flags & NT_REPLY_FD))
+		return reply.ret;
+	fdset_put(&shim.fds, fd, true);
+	return fd;
+}
+
+s64 shim_bpf(u64 cmd, u64 attr, u64 size)
+{
+	const u64 arg[6] = {cmd, attr, size};
+
+	return shim_call(NT_OP_BPF, arg);
+}
+
+s64 shim_perf_open(u64 attr, u64 pid, u64 cpu, u64 group_fd, u64 flags)
+{
+	const u64 arg[6] = {attr, pid, cpu, group_fd, flags};
+
+	return shim_call(NT_OP_PERF_OPEN, arg);
+}
+
+s64 shim_ioctl(int fd, u64 request, u64 argument)
+{
+	const u64 arg[6] = {(u64)fd, request, argument};
+
+	return shim_call(NT_OP_IOCTL, arg);
+}
+
+bool shim_knows_fd(int fd)
+{
+	return fdset_has(&shim.fds, fd);
+}
+
+bool shim_hides_fd(int fd)
+{
+	return session_owns(&shim.session, fd);
+}
+
+static s64 polled_ctl(int epfd, int op, int event_fd, u64 event)
+{
+	struct epoll_event ev;
+
+	if (!event)
+		return shim_raw(__NR_epoll_ctl, (u64)epfd, (u64)op, (u64)event_fd, 0);
+	ev = *(const struct epoll_event *)event;
+	ev.events |= EPOLLET; /* nobody reads the eventfd: every write of the broker is one event */
+	return shim_raw(__NR_epoll_ctl, (u64)epfd, (u64)op, (u64)event_fd, (u64)&ev);
+}
+
+static void polled_drop(const struct polled_entry *e)
+{
+	/* The broker has the same open file, so closing alone would not take it out of the set. */
+	shim_raw(__NR_epoll_ctl, (u64)e->epfd, EPOLL_CTL_DEL, (u64)e->event_fd, 0);
+	shim_raw(__NR_close, (u64)e->event_fd, 0, 0, 0);
+}
+
+static s64 polled_new(int epfd, int fd, u64 event)
+{
+	const u64 arg[6] = {(u64)fd};
+	struct nt_reply reply;
+	int event_fd, r = session_call(&shim.session, NT_OP_POLLABLE, arg, &reply, &event_fd);
+	s64 ret;
+
+	if (r < 0 || !(reply.flags & NT_REPLY_FD))
+		return -EPERM;
+	event_fd = session_move_fd(event_fd);
+	ret = polled_ctl(epfd, EPOLL_CTL_ADD, event_fd, event);
+	if (!ret && !polled_add(&shim.polled, epfd, fd, event_fd))
+		ret = -ENOSPC; /* as for a full epoll quota */
+	if (ret < 0)
+		polled_drop(&(struct polled_entry){epfd, fd, event_fd});
+	return ret;
+}
+
+s64 shim_epoll_ctl(int epfd, int op, int fd, u64 event)
+{
+	int event_fd = polled_find(&shim.polled, epfd, fd);
+	struct polled_entry e;
+
+	if (event_fd < 0)
+		return op == EPOLL_CTL_ADD && event ? polled_new(epfd, fd, event) : -EPERM;
+	if (op != EPOLL_CTL_DEL)
+		return polled_ctl(epfd, op, event_fd, event);
+	if (polled_take_pair(&shim.polled, epfd, fd, &e))
+		polled_drop(&e);
+	return 0;
+}
+
+/*
+ * In a forked child the parent's objects are not ours to wait for, its epoll sets not ours to change; a vfork child
+ * even shares the tables below with it.
+ */
+static bool shim_is_owner(void)
+{
+	return at_load(&shim.session.pid) == (u32)shim_raw(__NR_getpid, 0, 0, 0, 0);
+}
+
+static void shim_sync(void)
+{
+	const u64 arg[6] = {};
+
+	shim_call(NT_OP_SYNC, arg);
+}
+
+void shim_closed(int fd, bool was_ours)
+{
+	struct polled_entry e;
+
+	if ((!was_ours && !at_load(&shim.polled.n)) || !shim_is_owner())
+		return;
+	while (polled_take(&shim.polled, fd, &e))
+		polled_drop(&e);
+	if (!was_ours)
+		return;
+	fdset_put(&shim.fds, fd, false);
+	shim_sync();
+}
+
+void shim_closed_range(u32 first, u32 last)
+{
+	bool any = false;
+
+	if (!shim_is_owner())
+		return;
+	for (u32 fd = first; fd <= last && fd < FDSET_MAX; fd++) {
+		if (!shim_knows_fd((int)fd))
+			continue;
+		any = true;
+		fdset_put(&shim.fds, (int)fd, false);
+	}
+	if (any)
+		shim_sync();
+}
+
+void shim_duplicated(int from, int to, bool to_was_ours)
+{
+	bool ours = shim_knows_fd(from);
+
+	if (from == to)
+		return;
+	if (to_was_ours)
+		shim_closed(to, true);
+	if (ours)
+		fdset_put(&shim.fds, to, true);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the interposed functions (interpose.c) ask: each call is either answered by the broker, or SHIM_NATIVE: make
+ * it yourself. Return values are the system call's, negative errno included.
+ */
+#pragma once
+
+#include "abi/types.h"
+
+#define SHIM_NATIVE INT64_MIN
+
+/* Once, before main(). */
+void shim_start(void);
+
+s64 shim_bpf(u64 cmd, u64 attr, u64 size);
+s64 shim_perf_open(u64 attr, u64 pid, u64 cpu, u64 group_fd, u64 flags);
+/* Before the real ioctl for descriptors of ours, after it failed for others. */
+bool shim_knows_fd(int fd);
+s64 shim_ioctl(int fd, u64 request, u64 argument);
+/* After epoll_ctl said EPERM: maps are replaced by something that can be polled. event: struct epoll_event or 0. */
+s64 shim_epoll_ctl(int epfd, int op, int fd, u64 event);
+
+/* Our own connection, which the application must not close: pretend that the number is not open. */
+bool shim_hides_fd(int fd);
+/* fd was closed (was_ours: shim_knows_fd() before). Returns after the broker has taken note. */
+void shim_closed(int fd, bool was_ours);
+void shim_closed_range(u32 first, u32 last);
+/* to is now a duplicate of from; to_was_ours: what it was before. */
+void shim_duplicated(int from, int to, bool to_was_ours);
