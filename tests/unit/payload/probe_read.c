@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* bpf_probe_read*: whatever the address, the program goes on and gets what the kernel would give. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -204,6 +205,44 @@ static void test_own_stack(const struct subject *s)
 	tap_eq(out, NT_STATE_MAGIC, "its value");
 }
 
+struct edge {
+	const struct subject *s;
+	u8 *hole; /* begins where the thread's stack ends */
+	s64 read, cross, str;
+};
+
+static void *edge_main(void *arg)
+{
+	struct edge *e = arg;
+	u8 dst[16];
+
+	e->read = helper_call(e->s, 113, dst, sizeof(dst), e->hole);
+	e->cross = helper_call(e->s, 113, dst, sizeof(dst), e->hole - 8);
+	e->hole[-1] = 'x';
+	e->str = helper_call(e->s, 115, dst, sizeof(dst), e->hole - 1);
+	return NULL;
+}
+
+/* Memory above this thread's stack is not there: the short cut must not go that far. */
+static void test_stack_end(const struct subject *s)
+{
+	enum { STACK = 64 * 1024 };
+	u8 *m = mmap(NULL, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct edge e = { .s = s, .hole = m + STACK };
+	pthread_attr_t attr;
+	pthread_t t;
+
+	mprotect(e.hole, PAGE, PROT_NONE);
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, m, STACK);
+	if (pthread_create(&t, &attr, edge_main, &e)) {
+		tap_ok(false, "pthread_create");
+		return;
+	}
+	pthread_join(t, NULL);
+	tap_ok(e.read == -EFAULT && e.cross == -EFAULT && e.str == -EFAULT, "just above the stack");
+}
+
 int main(void)
 {
 	const struct subject *s = subject_new();
@@ -215,6 +254,7 @@ int main(void)
 	test_sizes(s, m);
 	test_strings(s, m);
 	test_own_stack(s);
+	test_stack_end(s);
 	test_random(s);
 	s->state->tid_off = 0;
 	s->local->tgid = 0;

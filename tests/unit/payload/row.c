@@ -88,6 +88,55 @@ static void test_crowds(const struct subject *s)
 	tap_ok(few, "a table of 8 serves exactly 8 of them");
 }
 
+/* Two threads that want the same row at the same instant, over and over. */
+struct duel {
+	const struct subject *s;
+	u32 round, ready, done;
+	struct nt_row *row[2];
+};
+enum { DUELS = 30000 };
+
+static void *duel_second(void *arg)
+{
+	struct duel *d = arg;
+
+	for (u32 round = 1; round <= DUELS; round++) {
+		at_store_rel(&d->ready, round);
+		while (at_load_acq(&d->round) != round)
+			at_pause();
+		d->row[1] = d->s->row_slow();
+		at_store_rel(&d->done, round);
+	}
+	return NULL;
+}
+
+static void test_duels(const struct subject *s)
+{
+	struct duel d = { .s = s };
+	u32 wrong = 0, met = 0;
+	pthread_t t;
+
+	s->state->row_bits = 1;
+	pthread_create(&t, NULL, duel_second, &d);
+	for (u32 round = 1; round <= DUELS; round++) {
+		struct nt_row *rows = (void *)s->state->rows;
+
+		while (at_load_acq(&d.ready) != round)
+			at_pause();
+		memset(rows, 0, 2 * sizeof(*rows));
+		at_store_rel(&d.round, round);
+		d.row[0] = s->row_slow();
+		while (at_load_acq(&d.done) != round)
+			at_pause();
+		wrong += !d.row[0] || !d.row[1] || d.row[0] == d.row[1] || d.row[0]->fs != pthread_self() ||
+			 d.row[1]->fs != (u64)t;
+		met += (u64)pthread_self() * NT_ROW_HASH_MUL >> 63 == (u64)t * NT_ROW_HASH_MUL >> 63;
+	}
+	pthread_join(t, NULL);
+	s->state->row_bits = SUBJECT_ROW_BITS;
+	tap_eq(wrong, 0, "%d duels, %u for the same row", DUELS, met);
+}
+
 static void test_place(const struct subject *s)
 {
 	struct nt_row *rows = (void *)s->state->rows, *row, *next;
@@ -164,6 +213,8 @@ int main(void)
 	test_place(s);
 	test_nothing(s);
 	test_crowds(s);
+	for (int i = 0; i < 4; i++)
+		test_duels(s);
 	test_signals(s);
 	return tap_done();
 }
