@@ -227,6 +227,14 @@ static json_t *json_build_id(const struct report *r)
 	return n ? json_string(hex) : json_null();
 }
 
+/* Output that nobody got is an error, not a success. */
+static int flush_output(bool failed)
+{
+	if (fflush(stdout) || failed || ferror(stdout))
+		return cli_error(&cli_plan, "cannot write the output: %s", strerror(errno));
+	return CLI_OK;
+}
+
 static int print_json(const struct report *r, bool sites)
 {
 	json_t *o = json_object(), *forms = json_object(), *list = json_array();
@@ -251,7 +259,7 @@ static int print_json(const struct report *r, bool sites)
 	printf("\n");
 	json_decref(list);
 	json_decref(o);
-	return failed || fflush(stdout) ? CLI_FAILED : CLI_OK;
+	return flush_output(failed);
 }
 
 /* ---- the command ---- */
@@ -321,7 +329,7 @@ static int plan_main(int argc, char **argv)
 	if (sites)
 		print_sites(&r);
 	print_summary(&r);
-	return fflush(stdout) ? CLI_FAILED : CLI_OK;
+	return flush_output(false);
 }
 
 const struct cli_command cli_plan = {
