@@ -62,12 +62,11 @@ int array_geometry(struct nt_map_view *v)
 	return 0;
 }
 
+typedef u32 array_key __attribute__((may_alias, aligned(1)));
+
 static u32 array_index(const void *key)
 {
-	u32 idx;
-
-	mem_copy(&idx, key, sizeof(idx));
-	return idx;
+	return *(const array_key *)key;
 }
 
 /* idx and cpu have been checked. */

@@ -126,13 +126,30 @@ void hash_init(const struct nt_map_view *v)
 	at_store(&hash_ctl(v)->seed, seed);
 }
 
-void *hash_lookup(const struct nt_map_view *v, u32 cpu, const void *key)
+static inline __attribute__((always_inline)) void *lookup_sized(const struct nt_map_view *v, u32 cpu,
+								const void *key, u32 ksize)
 {
+	u32 hash = key_hash(key, ksize, at_load(&hash_ctl(v)->seed));
 	struct hash_pos pos;
 
-	if (cpu >= v->ncpus || hash_find(v, key, hash_of(v, key), &pos) <= 0)
+	if (hash_walk(v, key, hash, ksize, &pos) <= 0)
 		return NULL;
-	return hash_value(v, pos.elem, cpu);
+	return hash_is_small(v) ? (u8 *)&pos.elem->small : hash_value(v, pos.elem, cpu);
+}
+
+/* The hottest function of all maps: compiled for the two usual key sizes. */
+void *hash_lookup(const struct nt_map_view *v, u32 cpu, const void *key)
+{
+	if (cpu >= v->ncpus)
+		return NULL;
+	switch (v->key_size) {
+	case 4:
+		return lookup_sized(v, cpu, key, 4);
+	case 8:
+		return lookup_sized(v, cpu, key, 8);
+	default:
+		return lookup_sized(v, cpu, key, v->key_size);
+	}
 }
 
 /* --- taking elements out --- */

@@ -25,15 +25,19 @@ static inline __attribute__((always_inline)) u32 key_hash(const void *key, u32 s
 {
 	const u8 *p = key;
 	u64 h = seed ^ size, tail = 0;
+	u32 left = size;
 
 	if (size == 4)
 		return (u32)key_fold(*(const key_half *)p ^ seed, KEY_MUL);
 	if (size == 8)
 		return (u32)key_fold(*(const mem_word *)p ^ seed, KEY_MUL);
-	for (; size >= 8; size -= 8, p += 8)
+	for (; left >= 8; left -= 8, p += 8)
 		h = key_fold(*(const mem_word *)p ^ h, KEY_MUL);
-	for (u32 i = 0; i < size; i++)
-		tail |= (u64)p[i] << (8 * i);
+	if (left && size > 8) /* the last word, overlapping the one before */
+		tail = *(const mem_word *)(p + left - 8);
+	else
+		for (u32 i = 0; i < left; i++)
+			tail |= (u64)p[i] << (8 * i);
 	return (u32)key_fold(tail ^ h, KEY_MUL_LAST);
 }
 
