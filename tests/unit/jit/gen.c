@@ -161,8 +161,10 @@ static void stmt_mem_ptr(struct gen *g)
 	s16 off = slot(g, k), part = (s16)(gen_below(g, 64) - 32);
 
 	put(g, MOV64(p, 10));
-	put(g, ALU64I(gen_below(g, 2) ? BPF_ADD : BPF_SUB, p, 0));
-	g->t->insn[g->t->n - 1].imm = BPF_OP(g->t->insn[g->t->n - 1].code) == BPF_ADD ? part : -part;
+	if (g->flags & GEN_KERNEL || gen_below(g, 2)) /* the kernel does not let anybody subtract */
+		put(g, ALU64I(BPF_ADD, p, part));
+	else
+		put(g, ALU64I(BPF_SUB, p, -part));
 	if (r == p)
 		r = (p + 1) % 9;
 	if (gen_below(g, 2))
@@ -378,7 +380,7 @@ static void begin(struct gen *g)
 	u32 first = g->t->n;
 	bool kernel = g->flags & GEN_KERNEL;
 
-	g->depth = depths[gen_below(g, bits_count(depths))];
+	g->depth = depths[gen_below(g, kernel ? 3 : 4)]; /* two frames have 512 bytes */
 	g->t->fact[first].stack_depth = (s32)g->depth + 8;
 	put(g, STX(BPF_DW, 10, (s16)(-(s32)g->depth - 8), 1));
 	for (s32 off = -(s32)g->depth; off < 0; off += 8) {
