@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker changes the list of code regions from outside at any moment, without stopping us. It writes the fields of
- * a region before its state says live, and takes the state back before it changes them.
+ * The broker changes the list of code regions from outside at any moment, without stopping us. Its order:
+ *
+ *     state = FREE; fields; seq = a number never used before; state = LIVE
+ *
+ * So fields read while the state was live, with the same seq before and after, belong together.
  */
 #pragma once
 

@@ -213,8 +213,7 @@ int main(void)
 	test_place(s);
 	test_nothing(s);
 	test_crowds(s);
-	for (int i = 0; i < 4; i++)
-		test_duels(s);
+	test_duels(s);
 	test_signals(s);
 	return tap_done();
 }

@@ -98,7 +98,7 @@ const struct subject *subject_new(void)
 
 struct nt_map_view *subject_map(u32 type, u32 key_size, u32 value_size, u32 max_entries, u32 ncpus)
 {
-	struct nt_map_view *v = need(calloc(1, sizeof(*v)));
+	struct nt_map_view *v = pages(NT_PAGE);
 
 	*v = (struct nt_map_view){ .type = type,
 				   .key_size = key_size,

@@ -56,6 +56,11 @@ static void test_answers(const struct subject *s)
 	tap_eq(ask(s, 0x1000ff, &o), 42, "the address before");
 	tap_eq(ask(s, 0x300100, &o), 42, "a region that is not live");
 	tap_eq(ask(s, 0x400100, &o), 42, "a region without frames");
+	s->state->region[2].frames_hi = 0;
+	tap_eq(ask(s, 0x400180, &o), 42, "a region that is half written");
+	s->state->region[2] = region_at(0x400000);
+	s->state->region[2].eh_frame_hdr = 0;
+	tap_eq(ask(s, 0x400180, &o), 42, "a region without a table");
 	s->state->nregions = 0xffffffff;
 	tap_eq(ask(s, 0x500000, &o), 42, "a wrong number of regions");
 	s->state->nregions = 2;
@@ -80,6 +85,9 @@ static void *changer(void *arg)
 		at_store_rel(&r->frames_lo, n.frames_lo);
 		at_store_rel(&r->frames_hi, n.frames_hi);
 		at_store_rel(&r->eh_frame_hdr, n.eh_frame_hdr);
+		for (u64 k = 0; k < i % 64; k++)
+			at_pause();
+		at_store_rel(&r->seq, i + 1);
 		at_store_rel(&r->state, NT_REGION_LIVE);
 	}
 	return NULL;
