@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Both words are changed with full barriers between them and what was made visible before: a sleeper says that it
- * will sleep and looks once more, we make the news visible and look whether somebody sleeps. One of the two sees the
- * other.
+ * Both words are changed with full barriers between them and what was made visible before: a
+ * sleeper says that it will sleep and looks once more, we make the news visible and look whether
+ * somebody sleeps. One of the two sees the other.
  */
 #include "payload/bell.h"
 

@@ -9,7 +9,7 @@ struct clock_time {
 
 u64 clock_ns(u32 id)
 {
-	int (*vdso)(s64 id, struct clock_time *ret) = (void *)nt_state.clock_gettime;
+	int (*vdso)(s64 id, struct clock_time * ret) = (void *)nt_state.clock_gettime;
 	struct clock_time t;
 	s64 r;
 

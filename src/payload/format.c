@@ -7,7 +7,7 @@
 #include "payload/safe_read.h"
 
 #define WIDTH_MAX ((1u << 23) - 1) /* the kernel's */
-#define STRING_MAX 512u		   /* of one %s, NUL included: the kernel's buffer for all of them */
+#define STRING_MAX 512u /* of one %s, NUL included: the kernel's buffer for all of them */
 
 struct text {
 	char *buf;
@@ -100,7 +100,8 @@ static void put_integer(struct text *t, const struct spec *s, u64 arg)
 		put_number(t, s, (u64)v, sign);
 }
 
-/* Read once for its length, then once more to its place. If it changed in between, the gap is filled. */
+/* Read once for its length, then once more to its place. If it changed in between, the gap is
+ * filled. */
 static void put_string(struct text *t, const struct spec *s, u64 addr)
 {
 	s64 r = safe_read_str(NULL, addr, STRING_MAX);
@@ -126,9 +127,7 @@ static void put_arg(struct text *t, struct spec *s, u64 arg)
 	u32 pad = s->width > 1 ? s->width - 1 : 0;
 
 	switch (s->kind) {
-	case 's':
-		put_string(t, s, arg);
-		return;
+	case 's': put_string(t, s, arg); return;
 	case 'c':
 		put_fill(t, ' ', s->left ? 0 : pad);
 		put_char(t, (char)arg);
@@ -141,8 +140,7 @@ static void put_arg(struct text *t, struct spec *s, u64 arg)
 		}
 		put_number(t, s, arg, 0);
 		return;
-	default:
-		put_integer(t, s, arg);
+	default: put_integer(t, s, arg);
 	}
 }
 
@@ -178,7 +176,7 @@ static const char *parse_integer(const char *p, struct spec *s)
 /* p is behind the '%'; returns the end of the conversion or NULL. */
 static const char *parse_spec(const char *p, struct spec *s)
 {
-	*s = (struct spec){ 0 };
+	*s = (struct spec){0};
 	for (;; p++) {
 		if (*p == '0')
 			s->zero = true;
@@ -219,7 +217,7 @@ static bool is_text(const char *s, u32 size)
 
 s64 format_text(char *buf, u32 cap, const char *fmt, u32 fmt_size, const u64 *arg, u32 nargs)
 {
-	struct text t = { buf, cap, 0 };
+	struct text t = {buf, cap, 0};
 	u32 used = 0;
 
 	if (!is_text(fmt, fmt_size))

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first bytes of the image, struct nt_payload_hdr. The compiler cannot put the difference of two addresses into a
- * constant, the assembler can; the offsets come from the contract all the same. Only in the freestanding build.
+ * The first bytes of the image, struct nt_payload_hdr. The compiler cannot put the difference of
+ * two addresses into a constant, the assembler can; the offsets come from the contract all the
+ * same. Only in the freestanding build.
  */
 #include "payload/payload.h"
 
 #define AT(field) ".org nt_image + %c[" #field "]\n\t"
 #define LINK(field, function) AT(field) ".long " #function " - nt_image\n\t"
 /* By rising id. */
-#define HELPER(id, function) ".org nt_image + %c[helper] + 4 * " #id "\n\t.long " #function " - nt_image\n\t"
+#define HELPER(id, function)                                                                       \
+	".org nt_image + %c[helper] + 4 * " #id "\n\t.long " #function " - nt_image\n\t"
 
 __attribute__((naked, used, section(".header"))) void nt_image(void);
 
 void nt_image(void)
 {
 	__asm__ volatile(
-		/* clang-format off */
+	    /* clang-format off */
 		AT(magic) ".long %c[magic_low], %c[magic_high]\n\t"
 		AT(version) ".long %c[version_value]\n\t"
 		AT(image_size) ".long nt_state - nt_image\n\t"
@@ -56,19 +58,18 @@ void nt_image(void)
 		/* payload.lds places nt_local behind nt_state, whose size only the compiler knows. */
 		".globl nt_state_size\n\t"
 		".set nt_state_size, %c[state_size]\n\t"
-		/* clang-format on */
-		:
-		: [magic] "i"(offsetof(struct nt_payload_hdr, magic)),
-		  [magic_low] "i"((u32)NT_PAYLOAD_MAGIC),
-		  [magic_high] "i"((u32)(NT_PAYLOAD_MAGIC >> 32)),
-		  [version] "i"(offsetof(struct nt_payload_hdr, version)),
-		  [version_value] "i"(NT_PAYLOAD_VERSION),
-		  [image_size] "i"(offsetof(struct nt_payload_hdr, image_size)),
-		  [fn_ret_slow] "i"(offsetof(struct nt_payload_hdr, fn_ret_slow)),
-		  [fn_row_slow] "i"(offsetof(struct nt_payload_hdr, fn_row_slow)),
-		  [fn_dl_find_object] "i"(offsetof(struct nt_payload_hdr, fn_dl_find_object)),
-		  [fn_r_brk] "i"(offsetof(struct nt_payload_hdr, fn_r_brk)),
-		  [helper] "i"(offsetof(struct nt_payload_hdr, helper)),
-		  [size] "i"(sizeof(struct nt_payload_hdr)),
-		  [state_size] "i"(sizeof(struct nt_state)));
+	    /* clang-format on */
+	    :
+	    : [magic] "i"(offsetof(struct nt_payload_hdr, magic)),
+	      [magic_low] "i"((u32)NT_PAYLOAD_MAGIC),
+	      [magic_high] "i"((u32)(NT_PAYLOAD_MAGIC >> 32)),
+	      [version] "i"(offsetof(struct nt_payload_hdr, version)),
+	      [version_value] "i"(NT_PAYLOAD_VERSION),
+	      [image_size] "i"(offsetof(struct nt_payload_hdr, image_size)),
+	      [fn_ret_slow] "i"(offsetof(struct nt_payload_hdr, fn_ret_slow)),
+	      [fn_row_slow] "i"(offsetof(struct nt_payload_hdr, fn_row_slow)),
+	      [fn_dl_find_object] "i"(offsetof(struct nt_payload_hdr, fn_dl_find_object)),
+	      [fn_r_brk] "i"(offsetof(struct nt_payload_hdr, fn_r_brk)),
+	      [helper] "i"(offsetof(struct nt_payload_hdr, helper)),
+	      [size] "i"(sizeof(struct nt_payload_hdr)), [state_size] "i"(sizeof(struct nt_state)));
 }

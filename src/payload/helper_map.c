@@ -7,8 +7,9 @@
 u64 helper_map_lookup(u64 map, u64 key, u64 r3, u64 r4, u64 r5)
 {
 	const struct nt_map_view *v = (void *)map;
-	/* A look-up takes no lock, so it does not pay for a thread id that only the kernel knows. */
-	struct nt_caller c = { .tid = nt_state.tid_off ? thread_tid() : 0, .cpu = thread_cpu_of(v) };
+	/* A look-up takes no lock, so it does not pay for a thread id that only the kernel knows.
+	 */
+	struct nt_caller c = {.tid = nt_state.tid_off ? thread_tid() : 0, .cpu = thread_cpu_of(v)};
 
 	return (u64)map_lookup(v, &c, (void *)key);
 }

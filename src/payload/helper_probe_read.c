@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpf_probe_read{,_user,_kernel} and their _str forms. What a program calls kernel memory (ctx, its stack, map values)
- * is memory of this process too, so one routine serves all; addresses of the real kernel are unreadable.
+ * bpf_probe_read{,_user,_kernel} and their _str forms. What a program calls kernel memory (ctx, its
+ * stack, map values) is memory of this process too, so one routine serves all; addresses of the
+ * real kernel are unreadable.
  */
 #include <asm/errno.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_current_comm, bpf_get_current_task,
- * bpf_get_smp_processor_id. Ids are those of the process' own namespaces. Where an id cannot be had the answer is
- * -EINVAL, the kernel's when there is no task.
+ * bpf_get_smp_processor_id. Ids are those of the process' own namespaces. Where an id cannot be had
+ * the answer is -EINVAL, the kernel's when there is no task.
  */
 #include <linux/prctl.h>
 

@@ -4,7 +4,8 @@
 
 #define HZ 250u /* no user can see the kernel's; distributions agree on this one */
 #define JIFFY_NS (1000000000u / HZ)
-#define INITIAL_JIFFIES ((u64)(u32)(-300 * (s32)HZ)) /* at boot, so that the wrap of 32 bits is met early */
+#define INITIAL_JIFFIES                                                                            \
+	((u64)(u32)(-300 * (s32)HZ)) /* at boot, so that the wrap of 32 bits is met early */
 
 u64 helper_ktime_ns(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
 {

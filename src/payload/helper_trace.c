@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* bpf_trace_printk, bpf_trace_vprintk: a record in the trace ring, which `notrap trace` shows. Never the target's
- * standard output. As in the kernel the result is the text's length, whether or not there is room for it. */
+/* bpf_trace_printk, bpf_trace_vprintk: a record in the trace ring, which `notrap trace` shows.
+ * Never the target's standard output. As in the kernel the result is the text's length, whether or
+ * not there is room for it. */
 #include "base/bits.h"
 #include "maps/maps.h"
 #include "payload/bell.h"
@@ -13,7 +14,8 @@
 #define TEXT_MAX 1023u
 #define VPRINTK_ARGS_MAX 12u
 
-/* The text is made twice, first to know its length: it goes straight into the ring, the stack is not ours. */
+/* The text is made twice, first to know its length: it goes straight into the ring, the stack is
+ * not ours. */
 static void trace_write(u32 len, const char *fmt, u32 fmt_size, const u64 *arg, u32 nargs)
 {
 	const struct nt_map_view *v = &nt_state.trace;
@@ -47,7 +49,7 @@ static u64 trace(const char *fmt, u32 fmt_size, const u64 *arg, u32 nargs)
 
 u64 helper_trace_printk(u64 fmt, u64 fmt_size, u64 r3, u64 r4, u64 r5)
 {
-	u64 arg[3] = { r3, r4, r5 };
+	u64 arg[3] = {r3, r4, r5};
 
 	return trace((void *)fmt, (u32)fmt_size, arg, 3);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The only door to the kernel: closed in processes with a seccomp filter, where a call could mean death. */
+/* The only door to the kernel: closed in processes with a seccomp filter, where a call could mean
+ * death. */
 #pragma once
 
 #include <asm/errno.h>

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What runs inside a target: helpers of programs and the slow paths of hits. Its entry points are reached through
- * struct nt_payload_hdr (abi/payload.h), never by name, except in hosted tests.
+ * What runs inside a target: helpers of programs and the slow paths of hits. Its entry points are
+ * reached through struct nt_payload_hdr (abi/payload.h), never by name, except in hosted tests.
  *
- * Rules for every line in this folder. It runs on any thread of a stranger, on that thread's stack, between any two
- * instructions of it, perhaps in a signal handler that interrupted another run of the same function:
- *   - no libc, no errno, no vector register, no allocation, no lock of anybody; a few hundred bytes of stack
+ * Rules for every line in this folder. It runs on any thread of a stranger, on that thread's stack,
+ * between any two instructions of it, perhaps in a signal handler that interrupted another run of
+ * the same function:
+ *   - no libc, no errno, no vector register, no allocation, no lock of anybody
+ *   - a few hundred bytes of stack
  *   - the stack pointer may be misaligned (a probe can sit anywhere): nothing may count on 16 bytes
  *   - the kernel is entered through kernel.h only, which knows the processes where it must not be
- *   - no writable data but nt_state, nt_local and what they point to; several threads change them at once
+ *   - no writable data but nt_state, nt_local and what they point to, which others change too
  *   - a fault kills the target, so foreign memory is read through safe_read.h only
  */
 #pragma once
@@ -22,16 +24,17 @@ extern struct nt_state nt_state;
 extern struct nt_local nt_local;
 
 /* Entry points of the header, besides the helpers. */
-void *ret_refill(void);		   /* fn_ret_slow */
+void *ret_refill(void);		      /* fn_ret_slow */
 struct nt_row *row_find_or_add(void); /* fn_row_slow */
 struct unwind_object;
 int unwind_find_object(void *pc, struct unwind_object *ret); /* fn_dl_find_object */
-void rbrk_notify(void);		   /* fn_r_brk */
+void rbrk_notify(void);					     /* fn_r_brk */
 
 /*
- * Helpers. All have the type of a BPF helper: five 64-bit arguments, a 64-bit result; errors are negative errno, as
- * the kernel's. Arguments and results are those of include/uapi/linux/bpf.h, with these readings: a map is the
- * address of its struct nt_map_view in this process, ctx is the address of struct pt_regs behind struct nt_run.
+ * Helpers. All have the type of a BPF helper: five 64-bit arguments, a 64-bit result; errors are
+ * negative errno, as the kernel's. Arguments and results are those of include/uapi/linux/bpf.h,
+ * with these readings: a map is the address of its struct nt_map_view in this process, ctx is the
+ * address of struct pt_regs behind struct nt_run.
  */
 typedef u64 helper_fn(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5);
 
@@ -42,7 +45,8 @@ helper_fn helper_trace_printk, helper_trace_vprintk;
 helper_fn helper_prandom_u32, helper_smp_processor_id, helper_strncmp;
 helper_fn helper_pid_tgid, helper_uid_gid, helper_comm, helper_current_task;
 helper_fn helper_func_ip, helper_attach_cookie;
-helper_fn helper_ringbuf_output, helper_ringbuf_reserve, helper_ringbuf_submit, helper_ringbuf_discard;
+helper_fn helper_ringbuf_output, helper_ringbuf_reserve, helper_ringbuf_submit,
+    helper_ringbuf_discard;
 helper_fn helper_ringbuf_query;
 
 #pragma GCC visibility pop

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker changes the list of code regions from outside at any moment, without stopping us. Its order:
+ * The broker changes the list of code regions from outside at any moment, without stopping us. Its
+ * order:
  *
  *     state = FREE; fields; seq = a number never used before; state = LIVE
  *

@@ -4,33 +4,41 @@
  *
  *     pool      [ handed out .............. | never used ......... ]     one array per process
  *                                           ^ pool_next
- *     row.free  -> entry -> entry -> 0      one list per thread; dispatcher pops, exit pushes, ret_refill() adds
+ *     row.free  -> entry -> entry -> 0      one list per thread: dispatchers pop, exits push
  *
- * When the pool is used up, entries come back only by reaping: a call that was left by longjmp, by an exception or by
- * its thread's end never reaches its exit, and its entry stays in_use for ever. Taking an entry from a call that will
- * still return would send that return into nowhere, so the rules are strict.
+ * When the pool is used up, entries come back only by reaping: a call that was left by longjmp, by
+ * an exception or by its thread's end never reaches its exit, and its entry stays in_use for ever.
+ * Taking an entry from a call that will still return would send that return into nowhere, so the
+ * rules are strict.
  *
- * What a live call shows. Its return address word, *(sp), goes through these values, and in_use is 1 all the time:
- *     ra                 dispatcher: entry filled in, word not yet replaced
- *     into the slot      dispatcher: the slot's return address moved up
- *     into the thunk     the body runs; still after its ret (the red zone keeps it)
- *     ra                 exit: real return address pushed; programs run; then in_use = 0
- * If the body left by a tail jump to another probed function, that call has its own entry with the same sp, its ra is
- * our thunk, and the word shows its values; all of them are addresses of regions, down to our thunk.
+ * What a live call shows. Its return address word, *(sp), goes through these values, and in_use is
+ * 1 all the time:
+ *
+ *     ra               dispatcher: entry filled in, word not yet replaced
+ *     into the slot    dispatcher: the slot's return address moved up
+ *     into the thunk   the body runs; still after its ret (the red zone keeps it)
+ *     ra               exit: real return address pushed; programs run; then in_use = 0
+ *
+ * If the body left by a tail jump to another probed function, that call has its own entry with the
+ * same sp, its ra is our thunk, and the word shows its values: all of them are addresses of
+ * regions, down to our thunk.
  * => a word that is neither ra nor an address in a region belongs to nobody who could come back.
  *
- * The dispatcher that called us has a word too, and no entry for it yet. No live call can show ra there, unless ra
- * itself is in a region (tail jump). This finds what piles up when a loop calls a function that always longjmps.
+ * The dispatcher that called us has a word too, and no entry for it yet. No live call can show ra
+ * there, unless ra itself is in a region (tail jump). This finds what piles up when a loop calls a
+ * function that always longjmps.
  *
- * What may change while we look. The entry may be freed and taken again, by its own thread, between any two loads.
- * So the reaper marks it first: in_use 1 -> address of its own frame (unique among the reapers alive). A call that
- * ends stores 0, one that begins stores 1, so if the final mark -> 0 succeeds then the call has been the same and in
- * use from before the word was read until now. Stores of others become visible in program order on x86, so a word
- * that changed after in_use = 0 is not seen without it. Marks that a fork or a killed thread left behind count as in
- * use and are replaced.
+ * What may change while we look. The entry may be freed and taken again, by its own thread, between
+ * any two loads. So the reaper marks it first: in_use 1 -> address of its own frame (unique among
+ * the reapers alive). A call that ends stores 0, one that begins stores 1, so if the final
+ * change from mark to 0 succeeds then the call has been the same and in use from before the word
+ * was read until now.
+ * Stores of others become visible in program order on x86, so a word that changed after in_use = 0
+ * is not seen without it. Marks that a fork or a killed thread left behind count as in use and are
+ * replaced.
  *
- * Not covered: a coroutine library that copies stacks away and back (a suspended call then shows someone else's
- * bytes). It takes an exhausted pool for it to matter.
+ * Not covered: a coroutine library that copies stacks away and back (a suspended call then shows
+ * someone else's bytes). It takes an exhausted pool for it to matter.
  */
 #include "base/atomic.h"
 #include "payload/kernel.h"
@@ -64,8 +72,8 @@ static void chain_add(struct chain *c, struct nt_ret_entry *e)
 	c->last = e;
 }
 
-/* Signal handlers of this thread pop and push too; all that they took is back when they return, so a head that is
- * the same as before is as good as before. */
+/* Signal handlers of this thread pop and push too; all that they took is back when they return, so
+ * a head that is the same as before is as good as before. */
 static void chain_give(struct chain *c, struct nt_row *row)
 {
 	u64 old = at_load(&row->free);
@@ -96,7 +104,7 @@ static void look_mark(struct look *l, struct nt_ret_entry *e)
 	if (!use || !at_cas(&e->in_use, &use, (u64)l))
 		return;
 	l->entry[l->n] = e;
-	l->word_at[l->n++] = (struct safe_range){ at_load(&e->sp), sizeof(u64) };
+	l->word_at[l->n++] = (struct safe_range){at_load(&e->sp), sizeof(u64)};
 }
 
 static void look_read(struct look *l)
@@ -137,9 +145,9 @@ static void look_decide(struct look *l, u64 own_word_at, struct chain *c)
 }
 
 /*
- * The address of the return address word that our caller's function has, 0 = not called by a dispatcher. Above our
- * return address lies the dispatcher's frame (struct nt_run, struct pt_regs), then its return address into the slot,
- * then the word; the address into the slot is the proof.
+ * The address of the return address word that our caller's function has, 0 = not called by a
+ * dispatcher. Above our return address lies the dispatcher's frame (struct nt_run, struct pt_regs),
+ * then its return address into the slot, then the word; the address into the slot is the proof.
  */
 static u64 own_word_addr(u64 frame)
 {
@@ -151,8 +159,8 @@ static u64 own_word_addr(u64 frame)
 	return into_slot_at + sizeof(u64);
 }
 
-/* Starts anywhere: entries of one place pile up together, and a loop that takes a fixed number of entries per turn
- * should not find itself always at the same function. */
+/* Starts anywhere: entries of one place pile up together, and a loop that takes a fixed number of
+ * entries per turn should not find itself always at the same function. */
 static void reap(struct chain *c, struct nt_row *row, u64 frame)
 {
 	struct nt_ret_entry *pool = (void *)nt_state.pool;
@@ -174,7 +182,7 @@ static void reap(struct chain *c, struct nt_row *row, u64 frame)
 void *ret_refill(void)
 {
 	struct nt_row *row = row_find_or_add();
-	struct chain c = { NULL, NULL };
+	struct chain c = {NULL, NULL};
 
 	if (!row)
 		return NULL;

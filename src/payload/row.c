@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of threads: open addressing, linear probing, one cache line per thread. Rows are only ever added, by one
- * compare-and-swap of a zero key, so a look-up needs no lock and a row once found stays this thread's. A signal
- * handler or another thread that takes the row we were about to take is seen as the swap failing.
+ * The table of threads: open addressing, linear probing, one cache line per thread. Rows are only
+ * ever added, by one compare-and-swap of a zero key, so a look-up needs no lock and a row once
+ * found stays this thread's. A signal handler or another thread that takes the row we were about to
+ * take is seen as the swap failing.
  *
- * Thread pointers of dead threads stay in the table until a new thread gets the same one; the number of steps is
- * therefore bounded, so that a table that filled up over the days costs little more than an empty one.
+ * Thread pointers of dead threads stay in the table until a new thread gets the same one; the
+ * number of steps is therefore bounded, so that a table that filled up over the days costs little
+ * more than an empty one.
  */
 #include "payload/row.h"
 
@@ -38,7 +40,8 @@ struct nt_row *row_find_or_add(void)
 	return NULL;
 }
 
-/* Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators (2014): a counter and a mixing function. */
+/* Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators (2014): a counter and a mixing
+ * function. */
 static u64 mix(u64 x)
 {
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;

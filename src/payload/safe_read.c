@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A payload that must not own SIGSEGV cannot try a load and see. The kernel can: process_vm_readv(2) on oneself copies
- * what is readable and says so, for a microsecond. Most reads of a program are of its own stack or of ctx, which lie
- * above us on the stack of this thread. From our frame to the end of the page that holds our return address memory is
- * there for certain, so such a read is a plain copy. Nothing farther up is certain: a stack may end at any page.
+ * A payload that must not own SIGSEGV cannot try a load and see. The kernel can:
+ * process_vm_readv(2) on oneself copies what is readable and says so, for a microsecond. Most reads
+ * of a program are of its own stack or of ctx, which lie above us on the stack of this thread. From
+ * our frame to the end of the page that holds our return address memory is there for certain, so
+ * such a read is a plain copy. Nothing farther up is certain: a stack may end at any page.
  *
- * Addresses of the upper half belong to the kernel: no process can read them. The first page is never mapped.
+ * Addresses of the upper half belong to the kernel: no process can read them. The first page is
+ * never mapped.
  */
 #include "payload/safe_read.h"
 
@@ -54,7 +56,7 @@ __attribute__((no_sanitize("address"))) static u32 text_len(u64 text, u32 max)
 
 s64 safe_read_ranges(void *dst, const struct safe_range *src, u32 n)
 {
-	struct safe_range local = { (u64)dst, 0 };
+	struct safe_range local = {(u64)dst, 0};
 	u32 tgid = thread_tgid();
 	s64 r;
 
@@ -64,13 +66,14 @@ s64 safe_read_ranges(void *dst, const struct safe_range *src, u32 n)
 		local.len += src[i].len;
 	r = kernel_call6(__NR_process_vm_readv, tgid, (u64)&local, 1, (u64)src, n, 0);
 	if (r == -ESRCH) /* we share memory with a process that has gone since */
-		r = kernel_call6(__NR_process_vm_readv, thread_tgid_from_kernel(), (u64)&local, 1, (u64)src, n, 0);
+		r = kernel_call6(__NR_process_vm_readv, thread_tgid_from_kernel(), (u64)&local, 1,
+				 (u64)src, n, 0);
 	return r;
 }
 
 int safe_read(void *dst, u64 src, u32 n)
 {
-	struct safe_range range = { src, n };
+	struct safe_range range = {src, n};
 
 	if (src >> 63)
 		return -EFAULT;
@@ -89,7 +92,7 @@ int safe_read(void *dst, u64 src, u32 n)
 static s64 read_ahead(char *dst, u64 src, u32 n)
 {
 	u32 in_page = NT_PAGE - (u32)(src % NT_PAGE);
-	struct safe_range range[2] = { { src, bits_min(n, in_page) }, { src + in_page, 0 } };
+	struct safe_range range[2] = {{src, bits_min(n, in_page)}, {src + in_page, 0}};
 	s64 r;
 
 	if (addr_is_hopeless(src))

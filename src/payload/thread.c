@@ -12,10 +12,11 @@ u32 thread_tid_from_kernel(void)
 }
 
 /*
- * nt_local is wiped in a forked child, so what it remembers cannot be the parent's. A child of vfork or of a bare
- * clone(CLONE_VM) shares it with the parent, though, and must not leave its own id there. Such a child has a thread id
- * of its own while the thread block that it runs on still holds the parent's; so the id is kept only where the two
- * agree, and where there is no thread block to ask it is asked for every time.
+ * nt_local is wiped in a forked child, so what it remembers cannot be the parent's. A child of
+ * vfork or of a bare clone(CLONE_VM) shares it with the parent, though, and must not leave its own
+ * id there. Such a child has a thread id of its own while the thread block that it runs on still
+ * holds the parent's; so the id is kept only where the two agree, and where there is no thread
+ * block to ask it is asked for every time.
  */
 u32 thread_tgid_from_kernel(void)
 {

@@ -15,7 +15,8 @@ static inline u64 thread_pointer(void)
 	return nt_state.flags & NT_STATE_FS0 ? cpu_thread_self() : cpu_thread_base();
 }
 
-/* Kernel thread id, 0 = cannot be known here. In a vfork child this is its parent's: libc keeps no other. */
+/* Kernel thread id, 0 = cannot be known here. In a vfork child this is its parent's: libc keeps no
+ * other. */
 static inline u32 thread_tid(void)
 {
 	return nt_state.tid_off ? cpu_thread_u32(nt_state.tid_off) : thread_tid_from_kernel();
@@ -46,8 +47,8 @@ static inline u32 thread_cpu_of(const struct nt_map_view *v)
 static inline struct nt_caller thread_caller(const struct nt_map_view *v)
 {
 	return (struct nt_caller){
-		.tid = thread_tid(),
-		.cpu = thread_cpu_of(v),
-		.flags = nt_state.flags & NT_STATE_NO_SYSCALL ? NT_CALLER_NO_SYSCALL : 0,
+	    .tid = thread_tid(),
+	    .cpu = thread_cpu_of(v),
+	    .flags = nt_state.flags & NT_STATE_NO_SYSCALL ? NT_CALLER_NO_SYSCALL : 0,
 	};
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stands in front of libc's _dl_find_object, by which unwinders find the unwind tables of an address: knows the
- * tables of our return thunks and passes everything else on.
+ * Stands in front of libc's _dl_find_object, by which unwinders find the unwind tables of an
+ * address: knows the tables of our return thunks and passes everything else on.
  *
- * A region may be replaced while we copy its fields: see region.h. One that changes under us cannot be the one that is
- * asked for: a region that holds a frame of this thread is never taken away. So no second try is needed.
+ * A region may be replaced while we copy its fields: see region.h. One that changes under us cannot
+ * be the one that is asked for: a region that holds a frame of this thread is never taken away. So
+ * no second try is needed.
  */
 #include "payload/unwind.h"
 

@@ -3,8 +3,8 @@
 
 #include "abi/types.h"
 
-/* struct dl_find_object of glibc 2.35 and later (manual, "Dynamic Linker Introspection"); own name so that hosted
- * code can include <dlfcn.h> too. */
+/* struct dl_find_object of glibc 2.35 and later (manual, "Dynamic Linker Introspection"); own name
+ * so that hosted code can include <dlfcn.h> too. */
 struct unwind_object {
 	u64 flags;
 	u64 map_start, map_end; /* addresses [start, end) that the answer is good for */

@@ -16,8 +16,8 @@ static void test_clock(const struct subject *s, int helper, clockid_t id, const 
 {
 	u64 before = now(id), t = (u64)helper_call(s, helper, 0, 0, 0), after = now(id);
 
-	tap_ok(before <= t && t <= after, "%s: %llu <= %llu <= %llu", name, (long long)before, (long long)t,
-	       (long long)after);
+	tap_ok(before <= t && t <= after, "%s: %llu <= %llu <= %llu", name, (long long)before,
+	       (long long)t, (long long)after);
 }
 
 static void test_all(const struct subject *s)
@@ -29,7 +29,8 @@ static void test_all(const struct subject *s)
 	test_clock(s, 160, CLOCK_MONOTONIC_COARSE, "ktime_get_coarse_ns");
 	want = 4294892296u + now(CLOCK_MONOTONIC_COARSE) / 4000000;
 	jiffies = (u64)helper_call(s, 118, 0, 0, 0);
-	tap_ok(jiffies - want < 3, "jiffies64: %llu, about %llu", (long long)jiffies, (long long)want);
+	tap_ok(jiffies - want < 3, "jiffies64: %llu, about %llu", (long long)jiffies,
+	       (long long)want);
 }
 
 int main(void)

@@ -20,8 +20,9 @@ extern const u8 nt_payload_blob[], nt_payload_blob_end[];
 
 static void test_header(const struct subject *s)
 {
-	static const u32 ids[] = { 1, 2, 3, 4, 5, 6, 7, 8, 14, 15, 16, 35, 45, 112, 113, 114, 115, 118, 125,
-				   130, 131, 132, 133, 134, 160, 173, 174, 177, 182 };
+	static const u32 ids[] = {1,   2,   3,	 4,   5,   6,	7,   8,	  14,  15,
+				  16,  35,  45,	 112, 113, 114, 115, 118, 125, 130,
+				  131, 132, 133, 134, 160, 173, 174, 177, 182};
 	const struct nt_payload_hdr *h = (const void *)nt_payload_blob;
 	u32 n = 0, missing = 0;
 
@@ -73,8 +74,10 @@ static void test_misaligned(const struct subject *s)
 		ok &= !call_misaligned(s->helper[2], shift, (u64)hash, (u64)&key, (u64)&value);
 		p = (u64 *)call_misaligned(s->helper[1], shift, (u64)hash, (u64)&key, 0);
 		ok &= p && *p == value;
-		ok &= !call_misaligned(s->helper[112], shift, (u64)&got, 8, (u64)hash) && got == (u64)hash->base;
-		ok &= call_misaligned(s->helper[114], shift, (u64)out, 32, (u64) "text") == 5 && !strcmp(out, "text");
+		ok &= !call_misaligned(s->helper[112], shift, (u64)&got, 8, (u64)hash) &&
+		      got == (u64)hash->base;
+		ok &= call_misaligned(s->helper[114], shift, (u64)out, 32, (u64) "text") == 5 &&
+		      !strcmp(out, "text");
 		ok &= call_misaligned(s->helper[5], shift, 0, 0, 0) > 0;
 		ok &= call_misaligned(s->helper[6], shift, (u64) "%d", 3, 12345) == 5;
 		rec = call_misaligned(s->helper[131], shift, (u64)ring, 8, 0);
@@ -86,12 +89,13 @@ static void test_misaligned(const struct subject *s)
 }
 
 /* Everything that there is, with arguments that are good enough; nobody looks at the results. */
-static void call_everything(const struct subject *s, struct nt_map_view *hash, struct nt_map_view *ring)
+static void call_everything(const struct subject *s, struct nt_map_view *hash,
+			    struct nt_map_view *ring)
 {
 	struct {
 		struct nt_run run;
 		u64 regs[NT_PT_REGS_SIZE / 8];
-	} f = { 0 };
+	} f = {0};
 	u64 key = 1, value = 2;
 	struct unwind_object o;
 	char buf[64];
@@ -125,12 +129,12 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash, s
 static int sandboxed(const struct subject *s, u32 flags)
 {
 	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
-	struct sock_fprog prog = { sizeof(code) / sizeof(code[0]), code };
+	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
 	struct nt_map_view *hash = subject_map(BPF_MAP_TYPE_HASH, 8, 8, 64, 1);
 	struct nt_map_view *ring = subject_map(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 1);
 	pid_t pid = fork();
@@ -144,7 +148,8 @@ static int sandboxed(const struct subject *s, u32 flags)
 		s->state->pool_n = 0; /* so that the reaper is tried */
 		((struct nt_ring_ctl *)(void *)(ring->base + ring->ctl_off))->armed = 1;
 		subject_bell(s)->waiting = 1;
-		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
 			_exit(77);
 		call_everything(s, hash, ring);
 		syscall(SYS_exit_group, 0); /* sanitizers enter the kernel before an _exit() */
@@ -163,7 +168,8 @@ static void test_sandbox(const struct subject *s)
 	}
 	tap_ok(WIFSIGNALED(st), "the sandbox kills who enters the kernel");
 	st = sandboxed(s, NT_STATE_NO_SYSCALL);
-	tap_ok(WIFEXITED(st) && WEXITSTATUS(st) == 0, "with NT_STATE_NO_SYSCALL nothing enters the kernel");
+	tap_ok(WIFEXITED(st) && WEXITSTATUS(st) == 0,
+	       "with NT_STATE_NO_SYSCALL nothing enters the kernel");
 }
 
 int main(void)

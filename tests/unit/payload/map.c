@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Map helpers: the right value of the right CPU, the kernel's errors. What maps do inside is tested in tests/unit/maps. */
+/* Map helpers: the right value of the right CPU, the kernel's errors. What maps do inside is tested
+ * in tests/unit/maps. */
 #include <errno.h>
 #include <linux/bpf.h>
 #include <sched.h>
@@ -16,9 +17,11 @@ static void test_hash(const struct subject *s)
 
 	tap_eq(helper_call(s, 1, v, &key, 0), 0, "hash: miss");
 	tap_eq(helper_call(s, 3, v, &key, 0), -ENOENT, "hash: delete of nothing");
-	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_EXIST, 0), -ENOENT, "hash: must exist");
+	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_EXIST, 0), -ENOENT,
+	       "hash: must exist");
 	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_ANY, 0), 0, "hash: insert");
-	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_NOEXIST, 0), -EEXIST, "hash: must be new");
+	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_NOEXIST, 0), -EEXIST,
+	       "hash: must be new");
 	p = (u64 *)helper_call(s, 1, v, &key, 0);
 	tap_ok(p && *p == 55, "hash: found");
 	tap_eq(helper_call(s, 3, v, &key, 0), 0, "hash: delete");
@@ -37,7 +40,8 @@ static void test_array(const struct subject *s)
 	tap_eq(helper_call(s, 3, v, &key, 0), -EINVAL, "array: no delete");
 	key = 3;
 	tap_eq(helper_call(s, 1, v, &key, 0), 0, "array: index too large");
-	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_ANY, 0), -E2BIG, "array: update of it");
+	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_ANY, 0), -E2BIG,
+	       "array: update of it");
 }
 
 static void pin(int cpu)
@@ -64,13 +68,14 @@ static void test_per_cpu(const struct subject *s)
 			continue;
 		pin(cpu);
 		p = (u64 *)helper_call(s, 1, v, &key, 0);
-		tap_ok(p == (u64 *)(void *)(base + (u64)cpu * v->cpu_stride + v->value_stride), "per-CPU value of %d",
-		       cpu);
+		tap_ok(p == (u64 *)(void *)(base + (u64)cpu * v->cpu_stride + v->value_stride),
+		       "per-CPU value of %d", cpu);
 	}
 	/* A CPU beyond what the map was made for: no memory outside is touched. */
 	v->ncpus = 1;
 	p = (u64 *)helper_call(s, 1, v, &key, 0);
-	tap_ok(p == (u64 *)(void *)(base + v->value_stride), "a CPU that the map does not have takes the last");
+	tap_ok(p == (u64 *)(void *)(base + v->value_stride),
+	       "a CPU that the map does not have takes the last");
 	sched_setaffinity(0, sizeof(all), &all);
 }
 
@@ -81,15 +86,18 @@ static void test_nobody(const struct subject *s)
 	u64 key = 1, value = 2, *p;
 
 	s->state->tid_off = 0;
-	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_ANY, 0), 0, "update with a tid from the kernel");
+	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_ANY, 0), 0,
+	       "update with a tid from the kernel");
 	s->state->flags |= NT_STATE_NO_SYSCALL;
 	p = (u64 *)helper_call(s, 1, v, &key, 0);
 	tap_ok(p && *p == 2, "look-up without any tid");
-	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_ANY, 0), -EPERM, "no update without a tid");
+	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_ANY, 0), -EPERM,
+	       "no update without a tid");
 	tap_eq(helper_call(s, 3, v, &key, 0), -EPERM, "no delete without a tid");
 	s->state->tid_off = off;
 	value = 3;
-	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_ANY, 0), 0, "libc's tid is enough");
+	tap_eq(call5(s->helper[2], (u64)v, (u64)&key, (u64)&value, BPF_ANY, 0), 0,
+	       "libc's tid is enough");
 	s->state->flags &= ~NT_STATE_NO_SYSCALL;
 }
 

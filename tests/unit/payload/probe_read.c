@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* bpf_probe_read*: whatever the address, the program goes on and gets what the kernel would give. */
+/* bpf_probe_read*: whatever the address, the program goes on and gets what the kernel would give.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #define NON_CANONICAL 0x0000800000000000ull
 #define KERNEL_HALF 0xffff888000000000ull
 
-static const int read_ids[] = { 4, 112, 113 }, str_ids[] = { 45, 114, 115 };
+static const int read_ids[] = {4, 112, 113}, str_ids[] = {45, 114, 115};
 
 static bool all_bytes(const u8 *p, size_t n, u8 b)
 {
@@ -41,11 +42,17 @@ static void test_bad_addresses(const struct subject *s, u8 *m)
 		const char *name;
 		u64 addr;
 	} bad[] = {
-		{ "NULL", 0 }, { "first page", 8 }, { "PROT_NONE", (u64)m + PAGE },
-		{ "unmapped", (u64)m + 3 * PAGE }, { "readable then PROT_NONE", (u64)m + PAGE - 8 },
-		{ "readable then unmapped", (u64)m + 3 * PAGE - 8 }, { "non-canonical", NON_CANONICAL },
-		{ "non-canonical end", NON_CANONICAL - 8 }, { "kernel half", KERNEL_HALF },
-		{ "last byte", ~0ull }, { "wraps round", ~0ull - 7 },
+	    {"NULL", 0},
+	    {"first page", 8},
+	    {"PROT_NONE", (u64)m + PAGE},
+	    {"unmapped", (u64)m + 3 * PAGE},
+	    {"readable then PROT_NONE", (u64)m + PAGE - 8},
+	    {"readable then unmapped", (u64)m + 3 * PAGE - 8},
+	    {"non-canonical", NON_CANONICAL},
+	    {"non-canonical end", NON_CANONICAL - 8},
+	    {"kernel half", KERNEL_HALF},
+	    {"last byte", ~0ull},
+	    {"wraps round", ~0ull - 7},
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -53,12 +60,12 @@ static void test_bad_addresses(const struct subject *s, u8 *m)
 			u8 dst[24];
 
 			memset(dst, 0xcc, sizeof(dst));
-			tap_ok(helper_call(s, read_ids[k], dst, 16, bad[i].addr) == -EFAULT && all_bytes(dst, 16, 0) &&
-				       all_bytes(dst + 16, 8, 0xcc),
+			tap_ok(helper_call(s, read_ids[k], dst, 16, bad[i].addr) == -EFAULT &&
+				   all_bytes(dst, 16, 0) && all_bytes(dst + 16, 8, 0xcc),
 			       "read %d of %s is -EFAULT and zeros", read_ids[k], bad[i].name);
 			memset(dst, 0xcc, sizeof(dst));
-			tap_ok(helper_call(s, str_ids[k], dst, 16, bad[i].addr) == -EFAULT && all_bytes(dst, 16, 0) &&
-				       all_bytes(dst + 16, 8, 0xcc),
+			tap_ok(helper_call(s, str_ids[k], dst, 16, bad[i].addr) == -EFAULT &&
+				   all_bytes(dst, 16, 0) && all_bytes(dst + 16, 8, 0xcc),
 			       "string %d of %s is -EFAULT and zeros", str_ids[k], bad[i].name);
 		}
 	}
@@ -111,7 +118,8 @@ static void test_strings(const struct subject *s, u8 *m)
 		big[len] = 0;
 		memset(out, 'x', sizeof(out));
 		r = helper_call(s, 114, out, sizeof(out), big);
-		tap_ok(r == len + 1 && strlen(out) == len && out[len + 1] == 'x', "string of %u", len);
+		tap_ok(r == len + 1 && strlen(out) == len && out[len + 1] == 'x', "string of %u",
+		       len);
 		big[len] = keep;
 	}
 }
@@ -120,7 +128,8 @@ static void test_strings(const struct subject *s, u8 *m)
 static void test_random(const struct subject *s)
 {
 	enum { NPAGES = 8, ROUNDS = 20000 };
-	u8 *m = mmap(NULL, NPAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *m =
+	    mmap(NULL, NPAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	static u8 model[NPAGES * PAGE], dst[3 * PAGE];
 	u32 seed = (u32)getpid(), wrong = 0;
 
@@ -131,7 +140,8 @@ static void test_random(const struct subject *s)
 	mprotect(m + 2 * PAGE, PAGE, PROT_NONE);
 	munmap(m + 5 * PAGE, PAGE);
 	for (int i = 0; i < ROUNDS; i++) {
-		u32 at = (u32)random() % (NPAGES * PAGE), n = (u32)random() % (random() & 1 ? 64 : 2 * PAGE);
+		u32 at = (u32)random() % (NPAGES * PAGE),
+		    n = (u32)random() % (random() & 1 ? 64 : 2 * PAGE);
 		u32 good = 0;
 		const u8 *nul;
 		s64 want, got;
@@ -143,7 +153,8 @@ static void test_random(const struct subject *s)
 		memset(dst, 0xcc, n + 1);
 		got = helper_call(s, 112, dst, n, m + at);
 		want = good == n ? 0 : -EFAULT;
-		wrong += got != want || dst[n] != 0xcc || (want ? !all_bytes(dst, n, 0) : !!memcmp(dst, model + at, n));
+		wrong += got != want || dst[n] != 0xcc ||
+			 (want ? !all_bytes(dst, n, 0) : !!memcmp(dst, model + at, n));
 		memset(dst, 0xcc, n + 1);
 		got = helper_call(s, 114, dst, n, m + at);
 		nul = memchr(model + at, 0, good);
@@ -157,18 +168,20 @@ static void test_random(const struct subject *s)
 	tap_eq(wrong, 0, "%d random reads", ROUNDS);
 }
 
-/* A program's stack and ctx lie above the helper's frame: where they share its page no system call is made. */
+/* A program's stack and ctx lie above the helper's frame: where they share its page no system call
+ * is made. */
 __attribute__((noinline)) static int own_stack_at(const struct subject *s, u32 shift)
 {
 	volatile u8 room[PAGE];
-	volatile u64 value[4] = { 11, 22, 33, 44 };
-	u64 out[4] = { 0 }, here = (u64)__builtin_frame_address(0);
+	volatile u64 value[4] = {11, 22, 33, 44};
+	u64 out[4] = {0}, here = (u64)__builtin_frame_address(0);
 	s64 r;
 
 	(void)room;
 	(void)shift;
 	/* Below us the helper's frame, 64 bytes at most to its return address. */
-	if (((u64)&out - 512) / PAGE != ((u64)value + sizeof(value)) / PAGE || here - (u64)value > PAGE)
+	if (((u64)&out - 512) / PAGE != ((u64)value + sizeof(value)) / PAGE ||
+	    here - (u64)value > PAGE)
 		return -1;
 	r = helper_call(s, 113, out, sizeof(out), value);
 	return r == 0 && out[0] == 11 && out[3] == 44;
@@ -195,10 +208,12 @@ static void test_own_stack(const struct subject *s)
 	tap_eq(out, 77, "its value");
 	memset(far, 'f', sizeof(far));
 	page[PAGE + 3] = 0;
-	tap_eq(helper_call(s, 115, far, 64, page + PAGE - 5), 9, "string across two pages of the stack");
+	tap_eq(helper_call(s, 115, far, 64, page + PAGE - 5), 9,
+	       "string across two pages of the stack");
 	s->state->flags |= NT_STATE_NO_SYSCALL;
 	tap_eq(own_stack(s, 0), 1, "own stack, same page, without the kernel");
-	tap_eq(helper_call(s, 113, &out, sizeof(out), s->state), -EFAULT, "elsewhere: not without the kernel");
+	tap_eq(helper_call(s, 113, &out, sizeof(out), s->state), -EFAULT,
+	       "elsewhere: not without the kernel");
 	tap_eq(out, 0, "zeroed");
 	s->state->flags &= ~NT_STATE_NO_SYSCALL;
 	tap_eq(helper_call(s, 113, &out, sizeof(out), &s->state->magic), 0, "with the kernel");
@@ -227,8 +242,9 @@ static void *edge_main(void *arg)
 static void test_stack_end(const struct subject *s)
 {
 	enum { STACK = 64 * 1024 };
-	u8 *m = mmap(NULL, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct edge e = { .s = s, .hole = m + STACK };
+	u8 *m =
+	    mmap(NULL, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct edge e = {.s = s, .hole = m + STACK};
 	pthread_attr_t attr;
 	pthread_t t;
 

@@ -52,7 +52,8 @@ static void *liar(void *arg)
 	struct nt_bell *bell = arg;
 
 	while (at_load(&bell->waiting) != 2)
-		at_add(&bell->rbrk_done, 0x80000001u); /* half of the values say yes: make them all say no */
+		at_add(&bell->rbrk_done,
+		       0x80000001u); /* half of the values say yes: make them all say no */
 	return NULL;
 }
 
@@ -64,14 +65,15 @@ int main(void)
 {
 	const struct subject *s = subject_new();
 	struct nt_bell *bell = subject_bell(s);
-	struct itimerval on = { { 0, 5000 }, { 0, 5000 } }, off = { { 0, 0 }, { 0, 0 } };
-	struct sigaction sa = { .sa_handler = on_alarm };
+	struct itimerval on = {{0, 5000}, {0, 5000}}, off = {{0, 0}, {0, 0}};
+	struct sigaction sa = {.sa_handler = on_alarm};
 	u32 rung = bell->rung, ms;
 	pthread_t t;
 
 	ms = answered_ms(s);
 	tap_ok(ms >= 15 && ms < 150, "waits for the answer: %u ms", ms);
-	tap_ok(s->state->rbrk_seq == 1 && bell->rbrk == 1 && bell->rung == rung + 1, "counted and rung");
+	tap_ok(s->state->rbrk_seq == 1 && bell->rbrk == 1 && bell->rung == rung + 1,
+	       "counted and rung");
 	bell->rbrk = bell->rbrk_done = 0xffffffff; /* the counters wrap */
 	ms = answered_ms(s);
 	tap_ok(ms >= 15 && ms < 150 && bell->rbrk == 0, "the counter may wrap: %u ms", ms);
@@ -87,7 +89,8 @@ int main(void)
 	setitimer(ITIMER_REAL, &on, NULL);
 	ms = ms_of_call(s);
 	setitimer(ITIMER_REAL, &off, NULL);
-	tap_ok(ms >= 190 && ms < 400, "after a sign of life it waits again, signals or not: %u ms", ms);
+	tap_ok(ms >= 190 && ms < 400, "after a sign of life it waits again, signals or not: %u ms",
+	       ms);
 
 	bell->rbrk_done = bell->rbrk - 0x7ffffff0u;
 	pthread_create(&t, NULL, liar, bell);
@@ -100,7 +103,8 @@ int main(void)
 	s->state->flags |= NT_STATE_NO_SYSCALL;
 	rung = bell->rbrk;
 	ms = ms_of_call(s);
-	tap_ok(ms < 50 && bell->rbrk == rung, "no wait where the kernel must not be entered: %u ms", ms);
+	tap_ok(ms < 50 && bell->rbrk == rung, "no wait where the kernel must not be entered: %u ms",
+	       ms);
 	s->state->flags &= ~NT_STATE_NO_SYSCALL;
 	s->state->bell = 0;
 	tap_ok(ms_of_call(s) < 50, "no bell, no wait");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Return entries: refilled from the pool, then reaped, and only from calls that cannot come back. */
+/* Return entries: refilled from the pool, then reaped, and only from calls that cannot come back.
+ */
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -45,8 +46,10 @@ static void test_pool(const struct subject *s)
 
 	subject_reset(s);
 	row = s->row_slow();
-	tap_ok((u64)s->ret_slow() == row->free && list_len(s, row->free) == 16, "16 entries to begin with");
-	tap_ok((u64)s->ret_slow() == row->free && list_len(s, row->free) == 16, "no more while there are some");
+	tap_ok((u64)s->ret_slow() == row->free && list_len(s, row->free) == 16,
+	       "16 entries to begin with");
+	tap_ok((u64)s->ret_slow() == row->free && list_len(s, row->free) == 16,
+	       "no more while there are some");
 	tap_eq(row->missed, 0, "nothing missed");
 	for (n = take_all(s, row); s->ret_slow(); n += got, calls++) {
 		got = take_all(s, row);
@@ -75,7 +78,8 @@ static void fill(const struct subject *s, u64 *words, u64 word)
 	s->state->pool_next = SUBJECT_POOL;
 	for (u32 i = 0; i < SUBJECT_POOL; i++) {
 		words[i] = word;
-		pool[i] = (struct nt_ret_entry){ .ra = RA, .thunk = THUNK, .sp = (u64)&words[i], .in_use = 1 };
+		pool[i] = (struct nt_ret_entry){
+		    .ra = RA, .thunk = THUNK, .sp = (u64)&words[i], .in_use = 1};
 	}
 }
 
@@ -106,17 +110,18 @@ static void test_reap_words(const struct subject *s)
 		u64 word;
 		u32 want;
 	} c[] = {
-		{ "its thunk", THUNK, 0 },
-		{ "its real return address", RA, 0 },
-		{ "an address in a region", REGION + 0xfff, 0 },
-		{ "the first address of a region", REGION, 0 },
-		{ "the address behind a region", REGION + 0x1000, SUBJECT_POOL },
-		{ "something else", JUNK, SUBJECT_POOL },
-		{ "nothing", 0, SUBJECT_POOL },
+	    {"its thunk", THUNK, 0},
+	    {"its real return address", RA, 0},
+	    {"an address in a region", REGION + 0xfff, 0},
+	    {"the first address of a region", REGION, 0},
+	    {"the address behind a region", REGION + 0x1000, SUBJECT_POOL},
+	    {"something else", JUNK, SUBJECT_POOL},
+	    {"nothing", 0, SUBJECT_POOL},
 	};
 	u8 taken[SUBJECT_POOL];
 
-	s->state->region[1] = (struct nt_region){ .base = REGION, .size = 0x1000, .state = NT_REGION_LIVE };
+	s->state->region[1] =
+	    (struct nt_region){.base = REGION, .size = 0x1000, .state = NT_REGION_LIVE};
 	s->state->nregions = 2;
 	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
 		fill(s, words, c[i].word);
@@ -130,7 +135,8 @@ static void test_reap_words(const struct subject *s)
 static void test_reap_mixed(const struct subject *s)
 {
 	static u64 words[SUBJECT_POOL];
-	u8 *hole = mmap(NULL, 2 * NT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *hole =
+	    mmap(NULL, 2 * NT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	u8 taken[SUBJECT_POOL];
 	u32 wrong = 0, want = 0;
 
@@ -144,7 +150,8 @@ static void test_reap_mixed(const struct subject *s)
 		else if (i % 5 == 2)
 			pool_of(s)[i].in_use = 0; /* on some thread's list */
 		else if (i % 5 == 3)
-			pool_of(s)[i].in_use = (u64)&words; /* a reaper's mark that was left behind */
+			pool_of(s)[i].in_use =
+			    (u64)&words; /* a reaper's mark that was left behind */
 		want += i % 5 < 2;
 	}
 	words[3] = JUNK;
@@ -156,7 +163,8 @@ static void test_reap_mixed(const struct subject *s)
 
 		wrong += taken[i] != dead || (dead ? use != 0 : i % 5 == 2 ? use != 0 : use != 1);
 	}
-	tap_eq(wrong, 0, "exactly those, also where the stack is gone; the others are in use as before");
+	tap_eq(wrong, 0,
+	       "exactly those, also where the stack is gone; the others are in use as before");
 	fill(s, words, JUNK);
 	s->state->flags |= NT_STATE_NO_SYSCALL;
 	tap_eq(reap_all(s, taken), 0, "without the kernel nobody is declared dead");
@@ -179,7 +187,8 @@ static void test_back_off(const struct subject *s)
 	tap_eq(list_len(s, row->free), 1, "and finds what has died since");
 }
 
-/* Calls fn with the stack as a dispatcher leaves it; entry->sp becomes the address of the return address word. */
+/* Calls fn with the stack as a dispatcher leaves it; entry->sp becomes the address of the return
+ * address word. */
 u64 call_as_dispatcher(void *(*fn)(void), u64 word, u64 into_slot, u64 *ret_sp);
 __asm__(".text\n"
 	".type call_as_dispatcher, @function\n"
@@ -196,7 +205,8 @@ __asm__(".text\n"
 	"	ret\n"
 	".size call_as_dispatcher, . - call_as_dispatcher\n");
 
-/* A loop that calls a function which always leaves by longjmp: each time the same word, holding the same ra. */
+/* A loop that calls a function which always leaves by longjmp: each time the same word, holding the
+ * same ra. */
 static void test_own_word(const struct subject *s)
 {
 	static u64 words[SUBJECT_POOL];
@@ -204,7 +214,8 @@ static void test_own_word(const struct subject *s)
 	struct nt_row *row;
 	u64 at = 0;
 
-	_Static_assert(sizeof(struct nt_run) + NT_PT_REGS_SIZE == 200, "the frame that call_as_dispatcher() makes");
+	_Static_assert(sizeof(struct nt_run) + NT_PT_REGS_SIZE == 200,
+		       "the frame that call_as_dispatcher() makes");
 	fill(s, words, THUNK);
 	s->state->region[1].state = NT_REGION_LIVE;
 	row = s->row_slow();
@@ -214,9 +225,11 @@ static void test_own_word(const struct subject *s)
 	for (u32 i = 0; i < SUBJECT_POOL; i += 2)
 		words[i] = RA; /* these may be at their entry or exit on other threads */
 	row->missed = 0;
-	tap_ok(!call_as_dispatcher(s->ret_slow, RA, JUNK, &at), "not called by a dispatcher: all may live");
+	tap_ok(!call_as_dispatcher(s->ret_slow, RA, JUNK, &at),
+	       "not called by a dispatcher: all may live");
 	row->missed = 0;
-	tap_ok(call_as_dispatcher(s->ret_slow, RA, REGION + 8, &at), "entries of the caller's own word are dead");
+	tap_ok(call_as_dispatcher(s->ret_slow, RA, REGION + 8, &at),
+	       "entries of the caller's own word are dead");
 	tap_eq(list_len(s, row->free), 8, "all that were looked at");
 	for (u64 e = row->free; e; e = ((struct nt_ret_entry *)e)->next)
 		if (!(((struct nt_ret_entry *)e - pool) & 1))
@@ -227,7 +240,8 @@ static void test_own_word(const struct subject *s)
 		words[i] = REGION + 16;
 	}
 	row->missed = 0;
-	tap_ok(!call_as_dispatcher(s->ret_slow, REGION + 16, REGION + 8, &at), "reached by a tail jump: they live");
+	tap_ok(!call_as_dispatcher(s->ret_slow, REGION + 16, REGION + 8, &at),
+	       "reached by a tail jump: they live");
 	s->state->region[1].state = NT_REGION_FREE;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads and signal handlers that do what dispatchers and exits do to return entries, store by store, with a pool that
- * is always used up. Some calls are left for good, some tail-jump into another call. No call that does return may find
- * its entry changed.
+ * Threads and signal handlers that do what dispatchers and exits do to return entries, store by
+ * store, with a pool that is always used up. Some calls are left for good, some tail-jump into
+ * another call. No call that does return may find its entry changed.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -89,8 +89,8 @@ bool torture_wants_entry(void);
 bool torture_dispatch(u32 depth, volatile u64 *word);
 
 /*
- * Calls a function at `depth` the way a hit does: return address word, address into the slot, the dispatcher's frame;
- * from there, at that stack pointer, the refill if the list is empty.
+ * Calls a function at `depth` the way a hit does: return address word, address into the slot, the
+ * dispatcher's frame; from there, at that stack pointer, the refill if the list is empty.
  */
 bool torture_call(u32 depth, u64 ra, u64 into_slot, void *(*refill)(void));
 __asm__(".text\n"
@@ -157,7 +157,8 @@ __attribute__((used)) bool torture_dispatch(u32 depth, volatile u64 *word)
 	if (gone || !roll(12)) {
 		at_add(&left, 1);
 		if (roll(2))
-			*word = JUNK; /* something else is there soon, or another call of the same kind */
+			*word = JUNK; /* something else is there soon, or another call of the same
+					 kind */
 		return depth > 0 && roll(4);
 	}
 	if (tail)
@@ -181,24 +182,26 @@ static void *thread_main(void *arg)
 
 int main(int argc, char **argv)
 {
-	u32 seed = argc > 1 ? (u32)strtoul(argv[1], NULL, 0) : (u32)time(NULL) ^ (u32)getpid() << 16;
-	struct itimerval on = { { 0, 300 }, { 0, 300 } }, off = { { 0, 0 }, { 0, 0 } };
-	struct sigaction sa = { .sa_handler = on_alarm };
+	u32 seed =
+	    argc > 1 ? (u32)strtoul(argv[1], NULL, 0) : (u32)time(NULL) ^ (u32)getpid() << 16;
+	struct itimerval on = {{0, 300}, {0, 300}}, off = {{0, 0}, {0, 0}};
+	struct sigaction sa = {.sa_handler = on_alarm};
 	pthread_t t[THREADS];
 
 	subject = subject_new();
 	subject->state->pool_n = POOL;
 	subject->state->region[0] =
-		(struct nt_region){ .base = REGION, .size = 0x1000, .state = NT_REGION_LIVE };
+	    (struct nt_region){.base = REGION, .size = 0x1000, .state = NT_REGION_LIVE};
 	subject->state->nregions = 1;
 	printf("# seed %u\n", seed);
 	rnd = seed | 1;
 	for (int i = 0; i < THREADS; i++)
-		pthread_create(&t[i], NULL, thread_main, (void *)(uintptr_t)((seed + (u32)i * 0x9e3779b9) | 1));
+		pthread_create(&t[i], NULL, thread_main,
+			       (void *)(uintptr_t)((seed + (u32)i * 0x9e3779b9) | 1));
 	sigaction(SIGALRM, &sa, NULL);
 	setitimer(ITIMER_REAL, &on, NULL);
 	for (int ms = 0; ms < MS; ms++) {
-		struct timespec tick = { .tv_nsec = 1000000 };
+		struct timespec tick = {.tv_nsec = 1000000};
 
 		nanosleep(&tick, NULL);
 	}

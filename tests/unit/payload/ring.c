@@ -38,7 +38,8 @@ static void test_reserve(const struct subject *s, struct nt_map_view *a, struct 
 	tap_eq(helper_call(s, 131, a, 4096 - 8, 0), 0, "too large");
 	tap_eq(hdr_of(ra), 24 | NT_RING_BUSY, "busy");
 	tap_eq(helper_call(s, 132, rb, 0, 0), 0, "submit");
-	tap_ok(hdr_of(ra) == (24 | NT_RING_BUSY) && hdr_of(rb) == 16, "only that record is finished");
+	tap_ok(hdr_of(ra) == (24 | NT_RING_BUSY) && hdr_of(rb) == 16,
+	       "only that record is finished");
 	tap_eq(helper_call(s, 133, ra, 0, 0), 0, "discard");
 	tap_eq(hdr_of(ra), 24 | NT_RING_DISCARD, "discarded");
 	tap_eq(helper_call(s, 134, a, BPF_RB_RING_SIZE, 0), 4096, "query");
@@ -47,7 +48,7 @@ static void test_reserve(const struct subject *s, struct nt_map_view *a, struct 
 
 static void test_strangers(const struct subject *s)
 {
-	u64 fake[4] = { 1, 24 | NT_RING_BUSY, 3, 4 };
+	u64 fake[4] = {1, 24 | NT_RING_BUSY, 3, 4};
 
 	helper_call(s, 132, &fake[2], 0, 0);
 	tap_ok(fake[1] == (24 | NT_RING_BUSY), "a record of no ring is left alone");
@@ -73,7 +74,8 @@ static void test_wrap(const struct subject *s, struct nt_map_view *v)
 		last = rec;
 		*cons_of(v) = (u64)helper_call(s, 134, v, BPF_RB_PROD_POS, 0);
 	}
-	tap_ok(last && finished == 300 && crossed, "records across the end of the first copy are found");
+	tap_ok(last && finished == 300 && crossed,
+	       "records across the end of the first copy are found");
 }
 
 static void test_wake(const struct subject *s, struct nt_map_view *v)
@@ -88,7 +90,8 @@ static void test_wake(const struct subject *s, struct nt_map_view *v)
 	tap_eq(bell->rung, rung, "nobody waits: no bell");
 	*cons_of(v) = (u64)helper_call(s, 134, v, BPF_RB_PROD_POS, 0);
 	ctl->armed = 1;
-	tap_eq(call5(s->helper[130], (u64)v, (u64)&data, 8, BPF_RB_NO_WAKEUP, 0), 0, "output, no wake-up");
+	tap_eq(call5(s->helper[130], (u64)v, (u64)&data, 8, BPF_RB_NO_WAKEUP, 0), 0,
+	       "output, no wake-up");
 	tap_ok(bell->rung == rung && ctl->armed == 1, "stays armed");
 	rec = (u64)helper_call(s, 131, v, 8, 0);
 	helper_call(s, 132, rec, BPF_RB_FORCE_WAKEUP, 0);
@@ -100,19 +103,22 @@ static void test_wake(const struct subject *s, struct nt_map_view *v)
 	helper_call(s, 133, helper_call(s, 131, v, 8, 0), 0, 0);
 	tap_ok(bell->rung == rung + 2 && !ctl->armed, "a discarded record wakes too");
 	tap_eq(call5(s->helper[130], (u64)v, (u64)&data, 8, 4, 0), -EINVAL, "unknown flag");
-	tap_eq(call5(s->helper[130], (u64)v, (u64)&data, 5000, 0, 0), -EAGAIN, "too large for the ring");
+	tap_eq(call5(s->helper[130], (u64)v, (u64)&data, 5000, 0, 0), -EAGAIN,
+	       "too large for the ring");
 }
 
 static void *sleeper(void *arg)
 {
 	struct nt_bell *bell = arg;
 	u32 seen = at_load_acq(&bell->rung);
-	struct timespec limit = { .tv_sec = 5 };
+	struct timespec limit = {.tv_sec = 5};
 	long r;
 
 	at_store(&bell->waiting, 1);
 	at_fence();
-	r = at_load_acq(&bell->rung) == seen ? syscall(SYS_futex, &bell->rung, FUTEX_WAIT, seen, &limit, NULL, 0) : 0;
+	r = at_load_acq(&bell->rung) == seen
+		? syscall(SYS_futex, &bell->rung, FUTEX_WAIT, seen, &limit, NULL, 0)
+		: 0;
 	return (void *)(intptr_t)(r == 0 || at_load_acq(&bell->rung) != seen);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of threads: every thread finds its own row, from several threads at once, in a full table and without one. */
+/* The table of threads: every thread finds its own row, from several threads at once, in a full
+ * table and without one. */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static void *member_main(void *arg)
 /* Number of threads that got a row; rows are checked to be different. */
 static u32 crowd_run(const struct subject *s, u32 row_bits)
 {
-	struct crowd c = { .s = s };
+	struct crowd c = {.s = s};
 	struct member m[THREADS];
 	pthread_t t[THREADS];
 	u32 got = 0;
@@ -60,7 +61,7 @@ static u32 crowd_run(const struct subject *s, u32 row_bits)
 	pthread_barrier_init(&c.start, NULL, THREADS);
 	pthread_barrier_init(&c.end, NULL, THREADS);
 	for (int i = 0; i < THREADS; i++) {
-		m[i] = (struct member){ &c, i };
+		m[i] = (struct member){&c, i};
 		pthread_create(&t[i], NULL, member_main, &m[i]);
 	}
 	for (int i = 0; i < THREADS; i++)
@@ -112,7 +113,7 @@ static void *duel_second(void *arg)
 
 static void test_duels(const struct subject *s)
 {
-	struct duel d = { .s = s };
+	struct duel d = {.s = s};
 	u32 wrong = 0, met = 0;
 	pthread_t t;
 
@@ -128,9 +129,10 @@ static void test_duels(const struct subject *s)
 		d.row[0] = s->row_slow();
 		while (at_load_acq(&d.done) != round)
 			at_pause();
-		wrong += !d.row[0] || !d.row[1] || d.row[0] == d.row[1] || d.row[0]->fs != pthread_self() ||
-			 d.row[1]->fs != (u64)t;
-		met += (u64)pthread_self() * NT_ROW_HASH_MUL >> 63 == (u64)t * NT_ROW_HASH_MUL >> 63;
+		wrong += !d.row[0] || !d.row[1] || d.row[0] == d.row[1] ||
+			 d.row[0]->fs != pthread_self() || d.row[1]->fs != (u64)t;
+		met +=
+		    (u64)pthread_self() * NT_ROW_HASH_MUL >> 63 == (u64)t * NT_ROW_HASH_MUL >> 63;
 	}
 	pthread_join(t, NULL);
 	s->state->row_bits = SUBJECT_ROW_BITS;
@@ -182,7 +184,7 @@ static void on_alarm(int sig)
 /* A handler that looks for the row of the thread whose search it interrupted. */
 static void test_signals(const struct subject *s)
 {
-	struct itimerval on = { { 0, 50 }, { 0, 50 } }, off = { { 0, 0 }, { 0, 0 } };
+	struct itimerval on = {{0, 50}, {0, 50}}, off = {{0, 0}, {0, 0}};
 	u32 wrong = 0, seen = 0;
 
 	alarm_subject = s;
@@ -203,7 +205,8 @@ static void test_signals(const struct subject *s)
 	}
 	setitimer(ITIMER_REAL, &off, NULL);
 	s->state->row_bits = SUBJECT_ROW_BITS;
-	tap_ok(!wrong && alarms, "handlers that search too: %u of %u alarms met a search", seen, alarms);
+	tap_ok(!wrong && alarms, "handlers that search too: %u of %u alarms met a search", seen,
+	       alarms);
 }
 
 int main(void)

@@ -92,7 +92,8 @@ const struct subject *subject_new(void)
 	st->pool_n = SUBJECT_POOL;
 	st->pool = (u64)pages(sizeof(struct nt_ret_entry) * SUBJECT_POOL);
 	st->clock_gettime = (u64)clock_gettime;
-	st->bell = (u64)need(mmap(NULL, NT_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	st->bell = (u64)need(
+	    mmap(NULL, NT_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 	return &s;
 }
 
@@ -100,16 +101,17 @@ struct nt_map_view *subject_map(u32 type, u32 key_size, u32 value_size, u32 max_
 {
 	struct nt_map_view *v = pages(NT_PAGE);
 
-	*v = (struct nt_map_view){ .type = type,
-				   .key_size = key_size,
-				   .value_size = value_size,
-				   .max_entries = max_entries,
-				   .ncpus = ncpus };
+	*v = (struct nt_map_view){.type = type,
+				  .key_size = key_size,
+				  .value_size = value_size,
+				  .max_entries = max_entries,
+				  .ncpus = ncpus};
 	if (map_geometry(v)) {
 		fprintf(stderr, "map_geometry\n");
 		exit(99);
 	}
-	v->base = need(mmap(NULL, v->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	v->base =
+	    need(mmap(NULL, v->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 	if (map_init(v)) {
 		fprintf(stderr, "map_init\n");
 		exit(99);

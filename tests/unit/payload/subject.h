@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of this folder test. Every test is built twice: with the payload's sources as ordinary code
- * (subject_hosted.c; sanitizers work), and with the image as the broker maps it (subject_blob.c; the real thing).
+ * What the tests of this folder test. Every test is built twice: with the payload's sources as
+ * ordinary code (subject_hosted.c; sanitizers work), and with the image as the broker maps it
+ * (subject_blob.c; the real thing).
  */
 #pragma once
 
@@ -14,7 +15,7 @@ typedef u64 subject_helper(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5);
 struct subject {
 	struct nt_state *state;
 	struct nt_local *local;
-	bool wiped_on_fork; /* local is */
+	bool wiped_on_fork;		       /* local is */
 	subject_helper *helper[NT_HELPER_MAX]; /* by id, NULL = there is none */
 	void *(*ret_slow)(void);
 	struct nt_row *(*row_slow)(void);
@@ -24,7 +25,8 @@ struct subject {
 
 enum { SUBJECT_ROW_BITS = 6, SUBJECT_POOL = 256 };
 
-/* Loads the payload and fills the state as a broker would: rows, pool, clock, tid, a bell. Exits on failure. */
+/* Loads the payload and fills the state as a broker would: rows, pool, clock, tid, a bell. Exits on
+ * failure. */
 const struct subject *subject_new(void);
 struct nt_bell *subject_bell(const struct subject *s);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Maps the image as a broker does: code read and execute, state and local behind it read and write. */
+/* Maps the image as a broker does: code read and execute, state and local behind it read and write.
+ */
 #include "subject.h"
 
 #include <stdio.h>
@@ -28,7 +29,8 @@ void subject_load(struct subject *s)
 
 	need(h->magic == NT_PAYLOAD_MAGIC && h->version == NT_PAYLOAD_VERSION, "header");
 	need(h->image_size == size && size % NT_PAGE == 0, "image size");
-	at = mmap(NULL, size + state_size + NT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	at = mmap(NULL, size + state_size + NT_PAGE, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	need(at != MAP_FAILED, "mmap");
 	memcpy(at, nt_payload_blob, size);
 	need(!mprotect(at, size, PROT_READ | PROT_EXEC), "mprotect");

@@ -35,7 +35,7 @@ static void *thread_main(void *arg)
 
 static void test_ids(const struct subject *s)
 {
-	struct thread_ids t = { .s = s };
+	struct thread_ids t = {.s = s};
 	pthread_t p;
 
 	tap_ok(s->state->tid_off, "libc keeps the tid at %d", s->state->tid_off);
@@ -164,7 +164,7 @@ static void test_run(const struct subject *s)
 	struct {
 		struct nt_run run;
 		u64 regs[NT_PT_REGS_SIZE / 8];
-	} f = { .run = { .cookie = 0xc00c1e, .func_ip = 0xf00 } };
+	} f = {.run = {.cookie = 0xc00c1e, .func_ip = 0xf00}};
 
 	tap_eq(helper_call(s, 174, f.regs, 0, 0), 0xc00c1e, "cookie");
 	tap_eq(helper_call(s, 173, f.regs, 0, 0), 0xf00, "func_ip");
@@ -197,7 +197,8 @@ static void test_random(const struct subject *s)
 	tap_eq(same, 0, "1000 random numbers of 32 bits differ from their neighbours");
 	tap_ok(ones > 15500 && ones < 16500, "half of their bits are set: %u of 32000", ones);
 	s->state->rows = 0;
-	tap_ok(helper_call(s, 7, 0, 0, 0) != helper_call(s, 7, 0, 0, 0), "without rows they differ too");
+	tap_ok(helper_call(s, 7, 0, 0, 0) != helper_call(s, 7, 0, 0, 0),
+	       "without rows they differ too");
 	s->state->rows = rows;
 }
 

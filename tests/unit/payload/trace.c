@@ -46,19 +46,23 @@ static void check(const struct subject *s, const char *want, s64 got)
 
 	snprintf(name, sizeof(name), "%s", want);
 	for (char *p = name; *p; p++)
-		*p = *p < ' ' ? '.' : *p == '#' ? '.' : *p; /* TAP lives on lines, # begins a directive */
+		*p = *p < ' '	 ? '.'
+		     : *p == '#' ? '.'
+				 : *p; /* TAP lives on lines, # begins a directive */
 	tap_ok(r && (size_t)got == n && r->len == n && !memcmp(r->text, want, n), "\"%s\"", name);
 	if (!r || (size_t)got != n || memcmp(r->text, want, n))
-		printf("# got %lld \"%.*s\"\n", (long long)got, r ? (int)r->len : 0, r ? r->text : "");
+		printf("# got %lld \"%.*s\"\n", (long long)got, r ? (int)r->len : 0,
+		       r ? r->text : "");
 }
 
-#define same(s, fmt, a, b, c)                                                                        \
-	do {                                                                                         \
-		char want[200];                                                                      \
-		u64 arg[3] = { (u64)(a), (u64)(b), (u64)(c) };                                       \
-		snprintf(want, sizeof(want), fmt, a, b, c);                                          \
-		check(s, want, print(s, fmt, arg, 3));                                               \
-		check(s, want, call5((s)->helper[6], (u64)(fmt), sizeof(fmt), arg[0], arg[1], arg[2])); \
+#define same(s, fmt, a, b, c)                                                                      \
+	do {                                                                                       \
+		char want[200];                                                                    \
+		u64 arg[3] = {(u64)(a), (u64)(b), (u64)(c)};                                       \
+		snprintf(want, sizeof(want), fmt, a, b, c);                                        \
+		check(s, want, print(s, fmt, arg, 3));                                             \
+		check(s, want,                                                                     \
+		      call5((s)->helper[6], (u64)(fmt), sizeof(fmt), arg[0], arg[1], arg[2]));     \
 	} while (0)
 
 #pragma GCC diagnostic push
@@ -86,8 +90,8 @@ static void test_formats(const struct subject *s)
 
 static void test_kernel_forms(const struct subject *s)
 {
-	u64 p[2] = { 0xffff888012345678, 0 };
-	u64 str[3] = { (u64) "abc", (u64) "def", 0 };
+	u64 p[2] = {0xffff888012345678, 0};
+	u64 str[3] = {(u64) "abc", (u64) "def", 0};
 
 	check(s, "ffff888012345678 0000000000000000", print(s, "%p %p", p, 2));
 	check(s, "ffff888012345678,   0", print(s, "%px, %3pK", p, 2));
@@ -97,49 +101,57 @@ static void test_kernel_forms(const struct subject *s)
 	check(s, "plain", print(s, "plain", NULL, 0));
 	check(s, "<>", print(s, "<%s>", p, 1));
 	check(s, "<     >", print(s, "<%5s>", p + 1, 1));
-	check(s, "4294967295 -1", print(s, "%u %d", (u64[]){ ~0ull, ~0ull }, 2));
+	check(s, "4294967295 -1", print(s, "%u %d", (u64[]){~0ull, ~0ull}, 2));
 	check(s, "1 2 3 4 5 6 7 8 9 10 11 12",
-	      print(s, "%d %d %d %d %d %d %d %d %d %d %d %d", (u64[]){ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 }, 12));
+	      print(s, "%d %d %d %d %d %d %d %d %d %d %d %d",
+		    (u64[]){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 12));
 }
 
 static void test_refusals(const struct subject *s)
 {
-	static const char *const bad[] = { "%", "%q", "%5", "%l", "%lld%", "%hd", "%sx", "%.3d", "%*d", "%f",
-					   "%pi4", "%pB", "%lllx", "%llp", "\x01", "a\x80", "%n" };
-	u64 arg[13] = { 0 };
+	static const char *const bad[] = {"%",	   "%q",   "%5",   "%l",    "%lld%", "%hd",
+					  "%sx",   "%.3d", "%*d",  "%f",    "%pi4",  "%pB",
+					  "%lllx", "%llp", "\x01", "a\x80", "%n"};
+	u64 arg[13] = {0};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		tap_eq(print(s, bad[i], arg, 3), -EINVAL, "refused: %s", i == 14 || i == 15 ? "not text" : bad[i]);
+		tap_eq(print(s, bad[i], arg, 3), -EINVAL, "refused: %s",
+		       i == 14 || i == 15 ? "not text" : bad[i]);
 	tap_eq(print(s, "%d %d", arg, 1), -EINVAL, "more conversions than arguments");
 	tap_eq(call5(s->helper[6], (u64) "%d%d%d%d", 9, 1, 2, 3), -EINVAL, "more than three");
 	tap_eq(call5(s->helper[6], (u64) "abc", 3, 0, 0, 0), -EINVAL, "no NUL within the size");
 	tap_eq(call5(s->helper[6], (u64) "abc", 0, 0, 0, 0), -EINVAL, "no format");
-	tap_eq(call5(s->helper[177], (u64) "a", 2, (u64)arg, 7, 0), -EINVAL, "argument size not a multiple of 8");
-	tap_eq(call5(s->helper[177], (u64) "a", 2, (u64)arg, 104, 0), -EINVAL, "more than 12 arguments");
+	tap_eq(call5(s->helper[177], (u64) "a", 2, (u64)arg, 7, 0), -EINVAL,
+	       "argument size not a multiple of 8");
+	tap_eq(call5(s->helper[177], (u64) "a", 2, (u64)arg, 104, 0), -EINVAL,
+	       "more than 12 arguments");
 	tap_eq(call5(s->helper[177], (u64) "a", 2, 0, 8, 0), -EINVAL, "no arguments");
-	tap_ok(!next_record(&(u32){ 0 }), "nothing of it was written");
+	tap_ok(!next_record(&(u32){0}), "nothing of it was written");
 }
 
 static void test_long(const struct subject *s)
 {
 	static char big[3000];
 	const struct nt_trace_rec *r;
-	u64 arg[2] = { (u64)big, 7 };
+	u64 arg[2] = {(u64)big, 7};
 	u32 len;
 
 	memset(big, 'z', sizeof(big) - 1);
 	tap_eq(print(s, "%s%d", arg, 2), 512, "a long string is cut");
 	r = next_record(&len);
 	tap_ok(r && r->len == 512 && r->text[510] == 'z' && r->text[511] == '7', "its text");
-	tap_eq(print(s, "%1200d|%d", (u64[]){ 1, 2 }, 2), 1202, "the length is that of the whole text");
+	tap_eq(print(s, "%1200d|%d", (u64[]){1, 2}, 2), 1202,
+	       "the length is that of the whole text");
 	r = next_record(&len);
-	tap_ok(r && r->len == 1023 && r->text[0] == ' ' && r->text[1022] == ' ', "a long text is cut");
-	tap_eq(print(s, "%99999999999d", (u64[]){ 1 }, 1), (1 << 23) - 1, "the largest width");
+	tap_ok(r && r->len == 1023 && r->text[0] == ' ' && r->text[1022] == ' ',
+	       "a long text is cut");
+	tap_eq(print(s, "%99999999999d", (u64[]){1}, 1), (1 << 23) - 1, "the largest width");
 	r = next_record(&len);
 	tap_ok(r && r->len == 1023, "is cut");
-	tap_eq(print(s, "%700d%s", (u64[]){ 1, (u64)big }, 2), 1211, "string beyond the end");
+	tap_eq(print(s, "%700d%s", (u64[]){1, (u64)big}, 2), 1211, "string beyond the end");
 	r = next_record(&len);
-	tap_ok(r && r->len == 1023 && r->text[699] == '1' && r->text[1022] == 'z', "as much of it as fits");
+	tap_ok(r && r->len == 1023 && r->text[699] == '1' && r->text[1022] == 'z',
+	       "as much of it as fits");
 }
 
 static void test_record(const struct subject *s)
@@ -155,13 +167,15 @@ static void test_record(const struct subject *s)
 	print(s, "x", NULL, 0);
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	r = next_record(&len);
-	tap_ok(r && r->tgid == (u32)getpid() && r->tid == (u32)gettid() && !strcmp(r->comm, "tracer"), "who");
+	tap_ok(r && r->tgid == (u32)getpid() && r->tid == (u32)gettid() &&
+		   !strcmp(r->comm, "tracer"),
+	       "who");
 	tap_ok(r && (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec - r->ts < 1000000000u, "when");
 	tap_eq(subject_bell(s)->rung, rung + 1, "the bell was rung");
 
 	for (int i = 0; i < 200; i++)
-		print(s, "%900d", (u64[]){ 1 }, 1);
-	tap_eq(print(s, "%900d", (u64[]){ 1 }, 1), 900, "a full ring does not change the result");
+		print(s, "%900d", (u64[]){1}, 1);
+	tap_eq(print(s, "%900d", (u64[]){1}, 1), 900, "a full ring does not change the result");
 	while (next_record(&len))
 		;
 	s->state->trace.base = NULL;
@@ -169,7 +183,7 @@ static void test_record(const struct subject *s)
 	s->state->trace.base = base;
 	tap_ok(!next_record(&len), "and no record");
 	s->state->flags |= NT_STATE_NO_SYSCALL;
-	check(s, "<>", print(s, "<%s>", (u64[]){ (u64)ring }, 1));
+	check(s, "<>", print(s, "<%s>", (u64[]){(u64)ring}, 1));
 	s->state->flags = flags;
 }
 

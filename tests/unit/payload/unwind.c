@@ -19,12 +19,12 @@ static int original(void *pc, struct unwind_object *ret)
 
 static struct nt_region region_at(u64 lo)
 {
-	return (struct nt_region){ .base = lo,
-				   .size = 0x10000,
-				   .frames_lo = lo + 0x100,
-				   .frames_hi = lo + 0x200,
-				   .eh_frame_hdr = lo + 0x5000,
-				   .state = NT_REGION_LIVE };
+	return (struct nt_region){.base = lo,
+				  .size = 0x10000,
+				  .frames_lo = lo + 0x100,
+				  .frames_hi = lo + 0x200,
+				  .eh_frame_hdr = lo + 0x5000,
+				  .state = NT_REGION_LIVE};
 }
 
 static int ask(const struct subject *s, u64 pc, struct unwind_object *ret)
@@ -47,11 +47,12 @@ static void test_answers(const struct subject *s)
 	s->state->nregions = 4;
 	s->state->orig_dl_find_object = (u64)original;
 	tap_ok(ask(s, 0x200100, &o) == 0 && o.map_start == 0x200100 && o.map_end == 0x200200 &&
-		       o.eh_frame == 0x205000 && !o.link_map && !o.flags,
+		   o.eh_frame == 0x205000 && !o.link_map && !o.flags,
 	       "an address of ours");
 	tap_ok(ask(s, 0x1001ff, &o) == 0 && o.eh_frame == 0x105000, "the last address");
 	tap_eq(original_calls, 0, "nobody else was asked");
-	tap_ok(ask(s, 0x100200, &o) == 42 && o.eh_frame == ~0x100200ull && o.flags == 0xeeeeeeeeeeeeeeeeull,
+	tap_ok(ask(s, 0x100200, &o) == 42 && o.eh_frame == ~0x100200ull &&
+		   o.flags == 0xeeeeeeeeeeeeeeeeull,
 	       "the address behind: the original answers");
 	tap_eq(ask(s, 0x1000ff, &o), 42, "the address before");
 	tap_eq(ask(s, 0x300100, &o), 42, "a region that is not live");
@@ -107,11 +108,13 @@ static void test_changes(const struct subject *s)
 		if (r == 42)
 			continue;
 		found++;
-		wrong += r || o.map_end - o.map_start != 0x100 || o.eh_frame - o.map_start != 0x4f00;
+		wrong +=
+		    r || o.map_end - o.map_start != 0x100 || o.eh_frame - o.map_start != 0x4f00;
 	}
 	at_store(&stop, 1);
 	pthread_join(t, NULL);
-	tap_ok(!wrong && found, "answers are whole while a region changes (%u, wrong %u)", found, wrong);
+	tap_ok(!wrong && found, "answers are whole while a region changes (%u, wrong %u)", found,
+	       wrong);
 }
 
 int main(void)

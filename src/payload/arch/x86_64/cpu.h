@@ -30,7 +30,8 @@ static inline u32 cpu_thread_u32(s64 off)
 	return v;
 }
 
-/* Linux keeps {node, cpu} in TSC_AUX and, for older processors, as the limit of a segment that all may ask for. */
+/* Linux keeps {node, cpu} in TSC_AUX and, for older processors, as the limit of a segment that all
+ * may ask for. */
 #define CPU_NODE_SELECTOR 0x7bul
 #define CPU_NUMBER_MASK 0xfffu
 
