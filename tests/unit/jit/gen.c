@@ -177,6 +177,31 @@ static void stmt_mem_ptr(struct gen *g)
 		put_imm64(g, p, value(g));
 }
 
+/* A pointer to the stack goes through the stack, or is one of two, depending on the path. */
+static void stmt_mem_lost(struct gen *g)
+{
+	u32 k = gen_below(g, 4), p = reg(g), q = (p + 1 + gen_below(g, 7)) % 9;
+	s16 a = slot(g, k), b = slot(g, k), spill = slot(g, 3);
+
+	put(g, MOV64(p, 10));
+	put(g, ALU64I(BPF_ADD, p, a));
+	if (gen_below(g, 2)) {
+		put(g, STX(BPF_DW, 10, spill, p));
+		put(g, MOV64I(p, value(g)));
+		put(g, LDX(BPF_DW, p, 10, spill));
+		put(g, ST(BPF_DW, 10, spill, value(g)));
+	} else {
+		put(g, JMPI(BPF_JSGT, q == p ? (p + 1) % 9 : q, value(g), 2));
+		put(g, MOV64(p, 10));
+		put(g, ALU64I(BPF_ADD, p, b));
+	}
+	if (gen_below(g, 2))
+		put(g, STX(size_code(k), p, 0, q == p ? (p + 1) % 9 : q));
+	else
+		put(g, LDX(size_code(k), q == p ? (p + 1) % 9 : q, p, 0));
+	put_imm64(g, p, value(g));
+}
+
 static void stmt_atomic(struct gen *g)
 {
 	static const s32 ops[] = { BPF_ADD, BPF_OR, BPF_AND, BPF_XOR, BPF_ADD | BPF_FETCH, BPF_OR | BPF_FETCH,
@@ -356,8 +381,10 @@ static void statement(struct gen *g)
 		stmt_atomic(g);
 	else if (kind < 23)
 		stmt_end(g);
-	else if (kind < 25)
+	else if (kind < 24)
 		stmt_mem_ptr(g);
+	else if (kind < 25)
+		stmt_mem_lost(g);
 	else if (kind < 26)
 		put_imm64(g, reg(g), value(g));
 	else if (kind < 27)
