@@ -5,9 +5,9 @@
  *     array:          base + idx * value_stride
  *     per-CPU array:  base + cpu * cpu_stride + idx * value_stride
  *
- * The JIT emits these two formulas, and a loader that mmaps the map sees the first. There is no state to tear: a
- * write is a copy into the value, concurrent writers of one value mix as they do in the kernel. Values up to eight
- * bytes are written by one store.
+ * The JIT emits these two formulas, and a loader that mmaps the map sees the first. There is no
+ * state to tear: a write is a copy into the value, concurrent writers of one value mix as they do
+ * in the kernel. Values up to eight bytes are written by one store.
  */
 #include "maps/types.h"
 
@@ -19,9 +19,9 @@
 #include "base/mem.h"
 
 #define ARRAY_CPU_ALIGN 64u /* CPUs do not share cache lines */
-#define ARRAY_FLAGS                                                                                           \
-	(BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG |  \
-	 BPF_F_INNER_MAP)
+#define ARRAY_FLAGS                                                                                \
+	(BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG |      \
+	 BPF_F_WRONLY_PROG | BPF_F_INNER_MAP)
 #define ARRAY_PROG_ACCESS (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)
 
 static bool array_is_percpu(const struct nt_map_view *v)
@@ -93,12 +93,8 @@ static void array_write(u8 *dst, const void *src, u32 size)
 	case 1:
 	case 2:
 	case 4:
-	case 8:
-		mem_copy(&word, src, size);
-		break;
-	default:
-		mem_copy(dst, src, size);
-		return;
+	case 8: mem_copy(&word, src, size); break;
+	default: mem_copy(dst, src, size); return;
 	}
 	if (size == 8)
 		at_store_rel((u64 *)(void *)dst, word);
@@ -111,7 +107,8 @@ static void array_write(u8 *dst, const void *src, u32 size)
 }
 
 /* array_map_update_elem() and, for the system call on per-CPU arrays, bpf_percpu_array_update() */
-int array_update(const struct nt_map_view *v, u32 cpu, const void *key, const void *value, u64 flags, bool sys)
+int array_update(const struct nt_map_view *v, u32 cpu, const void *key, const void *value,
+		 u64 flags, bool sys)
 {
 	u32 idx = array_index(key);
 	const u8 *src = value;
@@ -126,7 +123,8 @@ int array_update(const struct nt_map_view *v, u32 cpu, const void *key, const vo
 		return -EINVAL;
 	if (array_is_percpu(v) && sys) {
 		for (u32 i = 0; i < v->ncpus; i++)
-			array_write(array_value(v, i, idx), src + (u64)i * v->value_stride, v->value_stride);
+			array_write(array_value(v, i, idx), src + (u64)i * v->value_stride,
+				    v->value_stride);
 		return 0;
 	}
 	if (cpu >= v->ncpus)
@@ -151,7 +149,7 @@ int array_sys_lookup(const struct nt_map_view *v, const void *key, void *value)
 	return 0;
 }
 
-/* array_map_get_next_key(): the key is an index, and so is an unknown one's successor: the first. */
+/* array_map_get_next_key(): what follows an unknown key is the first one. */
 int array_next_key(const struct nt_map_view *v, const void *key, void *next)
 {
 	u32 idx = key ? array_index(key) : 0xffffffffu;

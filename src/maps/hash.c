@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hash and per-CPU hash, without locks. Semantics of kernel/bpf/hashtab.c with preallocated elements.
+ * Hash and per-CPU hash, without locks. Semantics of kernel/bpf/hashtab.c with preallocated
+ * elements.
  *
- * Problem. Threads of many processes use one map; any of them may be killed at any instruction, and a signal
- * handler may interrupt an operation and run another one on the same bucket in the same thread. So nobody may ever
- * have to wait for anybody.
+ * Problem. Threads of many processes use one map; any of them may be killed at any instruction, and
+ * a signal handler may interrupt an operation and run another one on the same bucket in the same
+ * thread. So nobody may ever have to wait for anybody.
  *
  *     bucket:  head ---> A ---> B(removed) ---> C ---> 0
  *
@@ -14,30 +15,37 @@
  *     delete   B.next:  -> C          becomes  -> C, removed
  *     replace  B.next:  -> C          becomes  -> new, removed      (new -> C)
  *
- * A removed element is then bypassed (link before it := what it points to) and given back, by who removed it. Killed
- * in between, it stays in the chain as a dead link that walks step over and the next bypass cleans away.
+ * A removed element is then bypassed (link before it := what it points to) and given back, by who
+ * removed it. Killed in between, it stays in the chain as a dead link that walks step over and the
+ * next bypass cleans away.
  *
  * Rules.
- * 1. Walks check the link they came by again after reading an element (hash_walk). It is unchanged and its own element
- *    not removed: then the element read was in the chain, and so was everything removed on the way to it (removed
- *    links do not change while they are linked). Else the walk starts over. Hence "not found" means that at one
- *    moment during the walk the key was not there.
- * 2. New keys enter at the head only, by a swap that fails if the head changed since the walk began. A key that was
- *    absent during the walk can have come only through the head; so no key ever gets a second element.
- * 3. A replacement takes the replaced element's place in the same step that removes it: no moment without the key.
- * 4. Elements are never unmapped and versions never go back, so a late swap by a slow process fails harmlessly.
+ * 1. Walks check the link they came by again after reading an element (hash_walk). It is unchanged
+ * and its own element not removed: then the element read was in the chain, and so was everything
+ * removed on the way to it (removed links do not change while they are linked). Else the walk
+ * starts over. Hence "not found" means that at one moment during the walk the key was not there.
+ * 2. New keys enter at the head only, by a swap that fails if the head changed since the walk
+ * began. A key that was absent during the walk can have come only through the head; so no key ever
+ * gets a second element.
+ * 3. A replacement takes the replaced element's place in the same step that removes it: no moment
+ * without the key.
+ * 4. Elements are never unmapped and versions never go back, so a late swap by a slow process fails
+ * harmlessly.
  *
- * Values. A program's pointer into a value stays valid memory; after a delete the element may come to serve another
- * key, as in the kernel. Updates of an existing element:
- *   - up to 8 bytes: in place, by a swap of {link, value} together: fails when the element is no longer this key's;
- *   - larger, and all CPUs at once (system call): a new element replaces it, readers see the old or the new value;
- *   - one CPU's value by a program: in place like the kernel; that CPU's value has no other writer but programs that
- *     were preempted there. (If the element is deleted and reused within those few instructions the write lands
- *     in the new key's value of this CPU, just as through a looked-up pointer.)
- * A system call's lookup copies, then checks the element's use count, so it never mixes two keys' values.
+ * Values. A program's pointer into a value stays valid memory; after a delete the element may come
+ * to serve another key, as in the kernel. Updates of an existing element:
+ *   - up to 8 bytes: in place, by a swap of {link, value} together: fails when the element is no
+ * longer this key's;
+ *   - larger, and all CPUs at once (system call): a new element replaces it, readers see the old or
+ * the new value;
+ *   - one CPU's value by a program: in place like the kernel; that CPU's value has no other writer
+ * but programs that were preempted there. (If the element is deleted and reused within those few
+ * instructions the write lands in the new key's value of this CPU, just as through a looked-up
+ * pointer.) A system call's lookup copies, then checks the element's use count, so it never mixes
+ * two keys' values.
  *
- * Bounds. Element numbers are checked, steps and retries are counted: corrupted memory gives wrong answers or
- * -EBUSY, never a stray access or an endless loop.
+ * Bounds. Element numbers are checked, steps and retries are counted: corrupted memory gives wrong
+ * answers or -EBUSY, never a stray access or an endless loop.
  */
 #include "maps/types.h"
 
@@ -50,8 +58,8 @@
 #include "maps/pair.h"
 
 #define HASH_TRIES (1u << 12)
-#define HASH_FLAGS                                                                                            \
-	(BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG |                   \
+#define HASH_FLAGS                                                                                 \
+	(BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG |   \
 	 BPF_F_WRONLY_PROG | BPF_F_ZERO_SEED)
 #define HASH_PROG_ACCESS (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)
 #define HASH_KERNEL_KMALLOC_MAX (4u << 20) /* KMALLOC_MAX_SIZE */
@@ -71,8 +79,9 @@ static bool hash_is_small(const struct nt_map_view *v)
 
 static u64 hash_value_off(const struct nt_map_view *v)
 {
-	return hash_is_small(v) ? offsetof(struct hash_elem, small)
-				: bits_round_up(offsetof(struct hash_elem, key) + (u64)v->key_size, 8ull);
+	return hash_is_small(v)
+		   ? offsetof(struct hash_elem, small)
+		   : bits_round_up(offsetof(struct hash_elem, key) + (u64)v->key_size, 8ull);
 }
 
 static u8 *hash_value(const struct nt_map_view *v, struct hash_elem *e, u32 cpu)
@@ -113,7 +122,8 @@ int hash_geometry(struct nt_map_view *v)
 	v->data_off = bits_round_up(sizeof(struct hash_ctl) + heads, (u64)64);
 	if (elem * ((u64)v->max_entries + HASH_SPARES) > MAP_SIZE_MAX)
 		return -ENOMEM;
-	v->size = bits_round_up(v->data_off + elem * ((u64)v->max_entries + HASH_SPARES), (u64)NT_PAGE);
+	v->size =
+	    bits_round_up(v->data_off + elem * ((u64)v->max_entries + HASH_SPARES), (u64)NT_PAGE);
 	return 0;
 }
 
@@ -126,8 +136,8 @@ void hash_init(const struct nt_map_view *v)
 	at_store(&hash_ctl(v)->seed, seed);
 }
 
-static inline __attribute__((always_inline)) void *lookup_sized(const struct nt_map_view *v, u32 cpu,
-								const void *key, u32 ksize)
+static inline __attribute__((always_inline)) void *lookup_sized(const struct nt_map_view *v,
+								u32 cpu, const void *key, u32 ksize)
 {
 	u32 hash = key_hash(key, ksize, at_load(&hash_ctl(v)->seed));
 	struct hash_pos pos;
@@ -143,20 +153,17 @@ void *hash_lookup(const struct nt_map_view *v, u32 cpu, const void *key)
 	if (cpu >= v->ncpus)
 		return NULL;
 	switch (v->key_size) {
-	case 4:
-		return lookup_sized(v, cpu, key, 4);
-	case 8:
-		return lookup_sized(v, cpu, key, 8);
-	default:
-		return lookup_sized(v, cpu, key, v->key_size);
+	case 4: return lookup_sized(v, cpu, key, 4);
+	case 8: return lookup_sized(v, cpu, key, 8);
+	default: return lookup_sized(v, cpu, key, v->key_size);
 	}
 }
 
 /* --- taking elements out --- */
 
 /*
- * Goes through the whole bucket and bypasses every run of removed elements. True: finished, so no element that was
- * removed before is linked any more. False: gave up (corrupted memory).
+ * Goes through the whole bucket and bypasses every run of removed elements. True: finished, so no
+ * element that was removed before is linked any more. False: gave up (corrupted memory).
  */
 static bool hash_sweep(const struct nt_map_view *v, u32 hash)
 {
@@ -185,14 +192,15 @@ static bool hash_sweep(const struct nt_map_view *v, u32 hash)
 		was = next;
 		idx = link_index(next);
 		continue;
-again:
+	again:
 		prev = head;
 		was = at_load_acq(head);
 		idx = link_index(was);
 	}
 }
 
-/* The caller has removed pos->elem, whose link now leads to succ. True: it is out of the chain, free to be given back. */
+/* The caller has removed pos->elem, whose link now leads to succ. True: it is out of the chain,
+ * free to be given back. */
 static bool hash_bypass(const struct nt_map_view *v, u32 hash, struct hash_pos *pos, u32 succ)
 {
 	u64 was = pos->prev_was;
@@ -214,7 +222,8 @@ static void hash_copy_out(const struct nt_map_view *v, struct hash_elem *e, void
 	}
 }
 
-int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key, void *value)
+int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key,
+		void *value)
 {
 	u32 hash = hash_of(v, key), succ;
 	struct hash_pos pos;
@@ -255,8 +264,8 @@ struct hash_put {
 	const void *value;
 	u32 hash;
 	bool sys;
-	bool entered; /* hash_pool_enter() was called */
-	u32 held;     /* an element taken and not linked yet, 0 = none */
+	bool entered;	       /* hash_pool_enter() was called */
+	u32 held;	       /* an element taken and not linked yet, 0 = none */
 	enum hash_class class; /* of held */
 	struct hash_patience patience;
 };
@@ -318,7 +327,8 @@ static int put_insert(struct hash_put *put, struct hash_pos *pos)
 	if (!put_take(put, HASH_ENTRY))
 		return hash_pool_wait(put->v, put->c, &put->patience) ? -EAGAIN : -E2BIG;
 	put_fill(put, link_index(pos->head_was));
-	if (!at_cas(hash_head(put->v, put->hash), &pos->head_was, link_after(pos->head_was, put->held, 0)))
+	if (!at_cas(hash_head(put->v, put->hash), &pos->head_was,
+		    link_after(pos->head_was, put->held, 0)))
 		return -EAGAIN;
 	put->held = 0;
 	return 0;
@@ -350,7 +360,8 @@ static int put_existing(struct hash_put *put, struct hash_pos *pos)
 
 	if (hash_is_small(v)) {
 		mem_copy(&word, put->value, v->value_size);
-		return pair_cas(&e->next, pos->next, at_load(&e->small), pos->next, word) ? 0 : -EAGAIN;
+		return pair_cas(&e->next, pos->next, at_load(&e->small), pos->next, word) ? 0
+											  : -EAGAIN;
 	}
 	if (!hash_is_percpu(v) || put->sys)
 		return put_replace(put, pos);
@@ -359,10 +370,10 @@ static int put_existing(struct hash_put *put, struct hash_pos *pos)
 }
 
 /* htab_map_update_elem(), htab_percpu_map_update_elem() */
-int hash_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value, u64 flags,
-		bool sys)
+int hash_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key,
+		const void *value, u64 flags, bool sys)
 {
-	struct hash_put put = { .v = v, .c = c, .key = key, .value = value, .sys = sys };
+	struct hash_put put = {.v = v, .c = c, .key = key, .value = value, .sys = sys};
 	struct hash_pos pos;
 	int r = -EAGAIN;
 
@@ -407,7 +418,8 @@ int hash_sys_lookup(const struct nt_map_view *v, const void *key, void *value)
 	return -EBUSY;
 }
 
-/* The key of the first element behind a link. 1: copied, 0: end of the chain, -EAGAIN: the chain changed. */
+/* The key of the first element behind a link. 1: copied, 0: end of the chain, -EAGAIN: the chain
+ * changed. */
 static int hash_key_behind(const struct nt_map_view *v, const u64 *prev, u64 was, void *ret_key)
 {
 	u32 idx = link_index(was), steps = HASH_STEPS;
@@ -432,7 +444,8 @@ static int hash_key_behind(const struct nt_map_view *v, const u64 *prev, u64 was
 }
 
 /* The key behind `key` in its own bucket; 0 and *ret_bucket: go on with that bucket. */
-static int hash_next_in_bucket(const struct nt_map_view *v, const void *key, void *next, u32 *ret_bucket)
+static int hash_next_in_bucket(const struct nt_map_view *v, const void *key, void *next,
+			       u32 *ret_bucket)
 {
 	u32 hash = hash_of(v, key);
 	struct hash_pos pos;

@@ -2,16 +2,18 @@
 /*
  * Inside of the hash maps: what lies where in the shared file, and the links that hold it together.
  *
- *     [struct hash_ctl][bucket heads: u64 x nbuckets][elements: elem_size x (max_entries + HASH_SPARES)]
+ *     [struct hash_ctl][bucket heads: u64 x nbuckets][elements: elem_size x (max_entries +
+ * HASH_SPARES)]
  *
  * Elements have numbers from 1; 0 is the end of a list. A link is one word:
  *
  *     bit  63       62 .. 32     31 .. 0
  *         removed |  version  |  number of the next element
  *
- * Every change of a link, in whatever list its element is, makes the version one higher, so a compare-and-swap
- * succeeds only if nothing happened in between. "removed" in an element's link means that this element (not the one
- * it points to) is deleted; such a link does not change any more until the element is used again.
+ * Every change of a link, in whatever list its element is, makes the version one higher, so a
+ * compare-and-swap succeeds only if nothing happened in between. "removed" in an element's link
+ * means that this element (not the one it points to) is deleted; such a link does not change any
+ * more until the element is used again.
  */
 #pragma once
 
@@ -19,19 +21,22 @@
 #include "base/atomic.h"
 
 #define HASH_STRIPES 16u
-#define HASH_SPARES 256u     /* elements for replacements under way, beyond max_entries */
-#define HASH_STEPS (1u << 16) /* of one operation, then -EBUSY: only corrupted memory gets there */
+#define HASH_SPARES 256u      /* elements for replacements under way, beyond max_entries */
+#define HASH_STEPS (1u << 16) /* of one operation, then -EBUSY: only corrupted memory gets there   \
+			       */
 
 #define HASH_REMOVED (1ull << 63)
 
-/* Free elements are of two classes, which keep their sizes: an insertion takes an ENTRY and a deletion gives one
- * back, a replacement takes a SPARE and gives back the replaced one. So ENTRY is empty exactly when the map is full. */
+/* Free elements are of two classes, which keep their sizes: an insertion takes an ENTRY and a
+ * deletion gives one back, a replacement takes a SPARE and gives back the replaced one. So ENTRY is
+ * empty exactly when the map is full. */
 enum hash_class { HASH_ENTRY, HASH_SPARE, HASH_CLASSES };
 
 struct hash_list {
 	u64 top;    /* link to the first element that was given back */
 	u32 fresh;  /* elements of this stripe's share handed out for the first time */
-	u32 moving; /* ENTRY: operations that hold an element outside both the free lists and the buckets */
+	u32 moving; /* ENTRY: operations that hold an element outside both the free lists and the
+		       buckets */
 };
 
 struct hash_ctl {
@@ -46,10 +51,11 @@ _Static_assert(sizeof(struct hash_ctl) == 64 + 64 * HASH_STRIPES, "one cache lin
 
 struct hash_elem {
 	u64 next;
-	u64 small; /* the value of a hash with values of up to 8 bytes: changed together with a check of next */
+	u64 small; /* the value of a hash with values of up to 8 bytes: changed together with a
+		      check of next */
 	u32 hash;
-	u32 uses;  /* +1 whenever the element is filled for another key or value */
-	u8 key[];  /* then, at hash_value_off(), larger values or one value per CPU */
+	u32 uses; /* +1 whenever the element is filled for another key or value */
+	u8 key[]; /* then, at hash_value_off(), larger values or one value per CPU */
 };
 _Static_assert(sizeof(struct hash_elem) == 24, "key at 24");
 
@@ -106,4 +112,5 @@ struct hash_patience {
 	bool last;
 };
 /* True: look for the key and an element once more. False: the map is full. */
-bool hash_pool_wait(const struct nt_map_view *v, const struct nt_caller *c, struct hash_patience *p);
+bool hash_pool_wait(const struct nt_map_view *v, const struct nt_caller *c,
+		    struct hash_patience *p);

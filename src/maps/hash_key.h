@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hashing and comparing keys. A multiplication of two words has 128 bits; folding the halves together lets every
- * bit of the input reach every bit of the result. One such step per 8 bytes of key, seeded per map. Freestanding.
+ * Hashing and comparing keys. A multiplication of two words has 128 bits; folding the halves
+ * together lets every bit of the input reach every bit of the result. One such step per 8 bytes of
+ * key, seeded per map. Freestanding.
  */
 #pragma once
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Free elements. Per stripe and class there is a stack (elements given back) and a counter (elements of the stripe's
- * share never used so far: a large map costs no memory until it fills). An empty stripe takes from the others.
+ * Free elements. Per stripe and class there is a stack (elements given back) and a counter
+ * (elements of the stripe's share never used so far: a large map costs no memory until it fills).
+ * An empty stripe takes from the others.
  *
- * Full means full. An insertion that finds no element must not report "full" because another one just holds the
- * last element and is about to link the same key, or a deletion is about to give one back. Such operations are counted
- * in `moving`; who finds nothing waits for them, looks once more after the count was zero, and then gives up. The
- * count is only advice: a killed process leaves it too high, so waiting is bounded and who waited in vain clears it.
+ * Full means full. An insertion that finds no element must not report "full" because another one
+ * just holds the last element and is about to link the same key, or a deletion is about to give one
+ * back. Such operations are counted in `moving`; who finds nothing waits for them, looks once more
+ * after the count was zero, and then gives up. The count is only advice: a killed process leaves it
+ * too high, so waiting is bounded and who waited in vain clears it.
  *
  * A process killed while it holds an element loses it: the map then holds one entry less.
  */
@@ -24,7 +26,8 @@ static struct hash_list *pool_list(const struct nt_map_view *v, u32 stripe, enum
 }
 
 /* The numbers [*ret_first, *ret_first + result) are this stripe's. */
-static u32 pool_share(const struct nt_map_view *v, u32 stripe, enum hash_class class, u32 *ret_first)
+static u32 pool_share(const struct nt_map_view *v, u32 stripe, enum hash_class class,
+		      u32 *ret_first)
 {
 	u64 n = class == HASH_ENTRY ? v->max_entries : HASH_SPARES;
 	u64 from = n * stripe / HASH_STRIPES, to = n * (stripe + 1) / HASH_STRIPES;
@@ -44,7 +47,8 @@ static u32 pool_take_from(const struct nt_map_view *v, u32 stripe, enum hash_cla
 
 		if (!e)
 			break;
-		/* If e is taken meanwhile this is no link of the stack, and top's version is another. */
+		/* If e is taken meanwhile this is no link of the stack, and top's version is
+		 * another. */
 		if (at_cas(&list->top, &top, link_after(top, link_index(at_load(&e->next)), 0)))
 			return link_index(top);
 	}

@@ -9,7 +9,7 @@
 
 /* Where a walk ended. */
 struct hash_pos {
-	u64 *prev;  /* the link that led to elem, perhaps through removed elements */
+	u64 *prev; /* the link that led to elem, perhaps through removed elements */
 	u64 prev_was;
 	u64 head_was; /* the bucket's head when this walk began */
 	struct hash_elem *elem;
@@ -18,11 +18,12 @@ struct hash_pos {
 };
 
 /*
- * 1: the key is in the map, all of ret_pos is set. 0: it is not (head_was is set). Negative: gave up. Never writes.
- * ksize is v->key_size, a constant where that makes the comparison fast.
+ * 1: the key is in the map, all of ret_pos is set. 0: it is not (head_was is set). Negative: gave
+ * up. Never writes. ksize is v->key_size, a constant where that makes the comparison fast.
  */
-static inline __attribute__((always_inline)) int hash_walk(const struct nt_map_view *v, const void *key, u32 hash,
-							   u32 ksize, struct hash_pos *ret_pos)
+static inline __attribute__((always_inline)) int hash_walk(const struct nt_map_view *v,
+							   const void *key, u32 hash, u32 ksize,
+							   struct hash_pos *ret_pos)
 {
 	u64 *head = hash_head(v, hash), *prev = head;
 	u64 was = at_load_acq(head), head_was = was;
@@ -46,7 +47,7 @@ static inline __attribute__((always_inline)) int hash_walk(const struct nt_map_v
 		}
 		if (!(next & HASH_REMOVED)) {
 			if (same) {
-				*ret_pos = (struct hash_pos){ prev, was, head_was, e, idx, next };
+				*ret_pos = (struct hash_pos){prev, was, head_was, e, idx, next};
 				return 1;
 			}
 			prev = &e->next;
@@ -58,15 +59,13 @@ static inline __attribute__((always_inline)) int hash_walk(const struct nt_map_v
 	return 0;
 }
 
-static inline int hash_find(const struct nt_map_view *v, const void *key, u32 hash, struct hash_pos *ret_pos)
+static inline int hash_find(const struct nt_map_view *v, const void *key, u32 hash,
+			    struct hash_pos *ret_pos)
 {
 	switch (v->key_size) {
-	case 4:
-		return hash_walk(v, key, hash, 4, ret_pos);
-	case 8:
-		return hash_walk(v, key, hash, 8, ret_pos);
-	default:
-		return hash_walk(v, key, hash, v->key_size, ret_pos);
+	case 4: return hash_walk(v, key, hash, 4, ret_pos);
+	case 8: return hash_walk(v, key, hash, 8, ret_pos);
+	default: return hash_walk(v, key, hash, v->key_size, ret_pos);
 	}
 }
 
@@ -75,11 +74,8 @@ static inline u32 hash_of(const struct nt_map_view *v, const void *key)
 	u64 seed = at_load(&hash_ctl(v)->seed);
 
 	switch (v->key_size) {
-	case 4:
-		return key_hash(key, 4, seed);
-	case 8:
-		return key_hash(key, 8, seed);
-	default:
-		return key_hash(key, v->key_size, seed);
+	case 4: return key_hash(key, 4, seed);
+	case 8: return key_hash(key, 8, seed);
+	default: return key_hash(key, v->key_size, seed);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One entry per operation; the type decides. Switches, not tables of functions: a table of pointers would need
- * relocating, and the payload image has none.
+ * One entry per operation; the type decides. Switches, not tables of functions: a table of pointers
+ * would need relocating, and the payload image has none.
  */
 #include "maps/maps.h"
 
@@ -25,18 +25,11 @@ int map_geometry(struct nt_map_view *v)
 	g.id = v->id;
 	switch (g.type) {
 	case BPF_MAP_TYPE_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_ARRAY:
-		r = array_geometry(&g);
-		break;
+	case BPF_MAP_TYPE_PERCPU_ARRAY: r = array_geometry(&g); break;
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH:
-		r = hash_geometry(&g);
-		break;
-	case BPF_MAP_TYPE_RINGBUF:
-		r = ring_geometry(&g);
-		break;
-	default:
-		return -EOPNOTSUPP;
+	case BPF_MAP_TYPE_PERCPU_HASH: r = hash_geometry(&g); break;
+	case BPF_MAP_TYPE_RINGBUF: r = ring_geometry(&g); break;
+	default: return -EOPNOTSUPP;
 	}
 	if (r < 0)
 		return r;
@@ -49,14 +42,10 @@ int map_init(const struct nt_map_view *v)
 	switch (v->type) {
 	case BPF_MAP_TYPE_ARRAY:
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
-	case BPF_MAP_TYPE_RINGBUF:
-		return 0; /* zero bytes are the initial state */
+	case BPF_MAP_TYPE_RINGBUF: return 0; /* zero bytes are the initial state */
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH:
-		hash_init(v);
-		return 0;
-	default:
-		return -EOPNOTSUPP;
+	case BPF_MAP_TYPE_PERCPU_HASH: hash_init(v); return 0;
+	default: return -EOPNOTSUPP;
 	}
 }
 
@@ -64,52 +53,42 @@ u32 map_syscall_size(const struct nt_map_view *v)
 {
 	switch (v->type) {
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_HASH:
-		return v->value_stride * v->ncpus;
-	default:
-		return v->value_size;
+	case BPF_MAP_TYPE_PERCPU_HASH: return v->value_stride * v->ncpus;
+	default: return v->value_size;
 	}
 }
 
 void *map_lookup(const struct nt_map_view *v, const struct nt_caller *c, const void *key)
 {
 	switch (v->type) {
-	case BPF_MAP_TYPE_ARRAY:
-		return array_lookup(v, 0, key);
-	case BPF_MAP_TYPE_PERCPU_ARRAY:
-		return array_lookup(v, c->cpu, key);
-	case BPF_MAP_TYPE_HASH:
-		return hash_lookup(v, 0, key);
-	case BPF_MAP_TYPE_PERCPU_HASH:
-		return hash_lookup(v, c->cpu, key);
-	default:
-		return NULL;
+	case BPF_MAP_TYPE_ARRAY: return array_lookup(v, 0, key);
+	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_lookup(v, c->cpu, key);
+	case BPF_MAP_TYPE_HASH: return hash_lookup(v, 0, key);
+	case BPF_MAP_TYPE_PERCPU_HASH: return hash_lookup(v, c->cpu, key);
+	default: return NULL;
 	}
 }
 
-static int map_do_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value,
-			 u64 flags, bool sys)
+static int map_do_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key,
+			 const void *value, u64 flags, bool sys)
 {
 	switch (v->type) {
-	case BPF_MAP_TYPE_ARRAY:
-		return array_update(v, 0, key, value, flags, sys);
-	case BPF_MAP_TYPE_PERCPU_ARRAY:
-		return array_update(v, c->cpu, key, value, flags, sys);
+	case BPF_MAP_TYPE_ARRAY: return array_update(v, 0, key, value, flags, sys);
+	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_update(v, c->cpu, key, value, flags, sys);
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH:
-		return hash_update(v, c, key, value, flags, sys);
-	default:
-		return -NT_ENOTSUPP;
+	case BPF_MAP_TYPE_PERCPU_HASH: return hash_update(v, c, key, value, flags, sys);
+	default: return -NT_ENOTSUPP;
 	}
 }
 
-int map_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value, u64 flags)
+int map_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key,
+	       const void *value, u64 flags)
 {
 	return map_do_update(v, c, key, value, flags, false);
 }
 
-int map_sys_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value,
-		   u64 flags)
+int map_sys_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key,
+		   const void *value, u64 flags)
 {
 	/* bpf_map_check_op_flags(): no map of ours has a spin lock in its value. */
 	if (flags & BPF_F_LOCK)
@@ -121,13 +100,10 @@ int map_delete(const struct nt_map_view *v, const struct nt_caller *c, const voi
 {
 	switch (v->type) {
 	case BPF_MAP_TYPE_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_ARRAY:
-		return -EINVAL;
+	case BPF_MAP_TYPE_PERCPU_ARRAY: return -EINVAL;
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH:
-		return hash_delete(v, c, key, NULL);
-	default:
-		return -NT_ENOTSUPP;
+	case BPF_MAP_TYPE_PERCPU_HASH: return hash_delete(v, c, key, NULL);
+	default: return -NT_ENOTSUPP;
 	}
 }
 
@@ -136,28 +112,25 @@ int map_sys_delete(const struct nt_map_view *v, const struct nt_caller *c, const
 	return map_delete(v, c, key);
 }
 
-int map_sys_lookup(const struct nt_map_view *v, const struct nt_caller *c, const void *key, void *value)
+int map_sys_lookup(const struct nt_map_view *v, const struct nt_caller *c, const void *key,
+		   void *value)
 {
 	switch (v->type) {
 	case BPF_MAP_TYPE_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_ARRAY:
-		return array_sys_lookup(v, key, value);
+	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_sys_lookup(v, key, value);
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH:
-		return hash_sys_lookup(v, key, value);
-	default:
-		return -NT_ENOTSUPP;
+	case BPF_MAP_TYPE_PERCPU_HASH: return hash_sys_lookup(v, key, value);
+	default: return -NT_ENOTSUPP;
 	}
 }
 
-int map_sys_lookup_and_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key, void *value)
+int map_sys_lookup_and_delete(const struct nt_map_view *v, const struct nt_caller *c,
+			      const void *key, void *value)
 {
 	switch (v->type) {
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH:
-		return hash_delete(v, c, key, value);
-	default:
-		return -NT_ENOTSUPP;
+	case BPF_MAP_TYPE_PERCPU_HASH: return hash_delete(v, c, key, value);
+	default: return -NT_ENOTSUPP;
 	}
 }
 
@@ -165,12 +138,9 @@ int map_next_key(const struct nt_map_view *v, const void *key, void *next)
 {
 	switch (v->type) {
 	case BPF_MAP_TYPE_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_ARRAY:
-		return array_next_key(v, key, next);
+	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_next_key(v, key, next);
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH:
-		return hash_next_key(v, key, next);
-	default:
-		return -NT_ENOTSUPP;
+	case BPF_MAP_TYPE_PERCPU_HASH: return hash_next_key(v, key, next);
+	default: return -NT_ENOTSUPP;
 	}
 }

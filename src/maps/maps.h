@@ -35,15 +35,23 @@ int map_sys_update(const struct nt_map_view *v, const struct nt_caller *c, const
 		   u64 flags);
 int map_sys_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key);
 int map_sys_lookup_and_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key, void *value);
-/* key NULL: the first key. -ENOENT at the end; an unknown key starts from the beginning. */
+/* key NULL: the first key. -ENOENT at the end; an unknown key starts from the beginning. next must not overlap key
+ * and may be scribbled on when this fails. In a map that others change (or that is corrupted) the caller bounds its
+ * iteration: an element deleted and inserted again may turn up twice. */
 int map_next_key(const struct nt_map_view *v, const void *key, void *next);
 
+/* The hash operations of both sides also fail with -EBUSY (corrupted memory, or others won thousands of races), and a
+ * replaced value of more than 8 bytes with -ENOMEM when killed processes have lost every spare element. */
+
 /* Ring buffer. ring_reserve returns the record's data (size bytes) or NULL. ring_submit gives it to the consumer;
- * both finishers return true when the consumer has to be woken (kernel rule and flags of bpf_ringbuf_submit). */
+ * both finishers return true when the consumer has to be woken (kernel rule and flags of bpf_ringbuf_submit). The rule
+ * relies on the kernel's other half (ringbuf_map_poll): who sleeps for the consumer first looks, after a full barrier,
+ * whether producer and consumer positions still differ, and does not sleep then. */
 void *ring_reserve(const struct nt_map_view *v, const struct nt_caller *c, u64 size);
 bool ring_submit(const struct nt_map_view *v, void *record, u64 flags, bool discard);
 int ring_output(const struct nt_map_view *v, const struct nt_caller *c, const void *data, u64 size, u64 flags,
 		bool *ret_wake);
 u64 ring_query(const struct nt_map_view *v, u64 flags);
-/* Broker: gives up what a dead owner holds (lock, unfinished records) - is_dead decides. Returns records discarded. */
+/* Broker: gives up what a dead owner holds (lock, unfinished records) - is_dead decides. Returns records discarded:
+ * when there were some, the consumer has to be woken. */
 u32 ring_reap(const struct nt_map_view *v, bool (*is_dead)(u32 tid, void *arg), void *arg);

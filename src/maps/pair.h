@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Compare-and-swap of two neighbouring words; one header per architecture supplies pair_cas(). Freestanding. */
+/* Compare-and-swap of two neighbouring words; one header per architecture supplies pair_cas().
+ * Freestanding. */
 #pragma once
 
 #if defined(__x86_64__)

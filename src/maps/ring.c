@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ring buffer: many producers in many processes, one consumer. Follows kernel/bpf/ringbuf.c; file layout in
- * abi/map.h.
+ * Ring buffer: many producers in many processes, one consumer. Follows kernel/bpf/ringbuf.c; file
+ * layout in abi/map.h.
  *
  *        cons_pos                    prod_pos
  *           |                           |
@@ -9,26 +9,28 @@
  *       old | done | BUSY | done | BUSY |  free
  *     ------+------+------+------+------+----------
  *
- * Reserve. One word is the lock, its value the owner's thread id. Its holder reads the positions, writes the
- * header (BUSY) at prod_pos and then stores prod_pos. That store is the commit point: before it nothing that anybody
- * looks at has changed (what lies behind prod_pos is nobody's), after it the record exists and is BUSY. So a holder
- * may be killed at any instruction and whoever finds it dead may take the lock over as it stands: there is nothing
- * to repair. A dead owner runs no further instruction, so the new owner is alone.
+ * Reserve. One word is the lock, its value the owner's thread id. Its holder reads the positions,
+ * writes the header (BUSY) at prod_pos and then stores prod_pos. That store is the commit point:
+ * before it nothing that anybody looks at has changed (what lies behind prod_pos is nobody's),
+ * after it the record exists and is BUSY. So a holder may be killed at any instruction and whoever
+ * finds it dead may take the lock over as it stands: there is nothing to repair. A dead owner runs
+ * no further instruction, so the new owner is alone.
  *
- * Waiting. A holder needs about ten stores, so waiting means that it was preempted, stopped or killed: spin
- * briefly, then yield, look whether it lives, and give up after about a second. Who finds its own id in the lock is a
- * signal handler that interrupted this very thread: it fails at once. The owner that somebody gave up on is noted in
- * the control block (stuck); while it still holds the lock others give up after spinning, so a stopped process
- * delays its neighbours once, not once per event.
+ * Waiting. A holder needs about ten stores, so waiting means that it was preempted, stopped or
+ * killed: spin briefly, then yield, look whether it lives, and give up after about a second. Who
+ * finds its own id in the lock is a signal handler that interrupted this very thread: it fails at
+ * once. The owner that somebody gave up on is noted in the control block (stuck); while it still
+ * holds the lock others give up after spinning, so a stopped process delays its neighbours once,
+ * not once per event.
  *
- * Submit. The header's first word goes from BUSY to the length in one compare-and-swap: only the record's owner or
- * the reaper of a dead owner finishes it, once.
+ * Submit. The header's first word goes from BUSY to the length in one compare-and-swap: only the
+ * record's owner or the reaper of a dead owner finishes it, once.
  *
- * Thread ids are those of the caller's pid namespace. Owners in another namespace look dead to kill(2); their lock
- * can be stolen only while they are held up inside the ten stores.
+ * Thread ids are those of the caller's pid namespace. Owners in another namespace look dead to
+ * kill(2); their lock can be stolen only while they are held up inside the ten stores.
  *
- * Hostile memory. Positions are masked before use and every record lies inside the two copies of the data; a wrong
- * position loses or mixes records, it never leads outside.
+ * Hostile memory. Positions are masked before use and every record lies inside the two copies of
+ * the data; a wrong position loses or mixes records, it never leads outside.
  */
 #include "maps/maps.h"
 
@@ -45,11 +47,13 @@
 
 #define RING_RECORD_MAX (0xffffffffu / 4)
 #define RING_LEN_MASK (~(NT_RING_BUSY | NT_RING_DISCARD))
-#define RING_SPINS 200u		  /* some microseconds */
+#define RING_SPINS 200u		   /* some microseconds */
 #define RING_SPINS_ONLY (1u << 20) /* no system call allowed: outlast a time slice */
 #define RING_PATIENCE_MS 1000
 #define RING_YIELDS_PER_CHECK 16u
-#define RING_TID_MAX (1u << 22) /* PID_MAX_LIMIT: a larger number is nobody's (and would mean a group to kill()) */
+#define RING_TID_MAX                                                                               \
+	(1u << 22) /* PID_MAX_LIMIT: a larger number is nobody's (and would mean a group to        \
+		      kill()) */
 
 struct ring_hdr {
 	u32 len;
@@ -62,7 +66,8 @@ int ring_geometry(struct nt_map_view *v)
 {
 	if (v->flags & ~(u32)BPF_F_NUMA_NODE)
 		return -EINVAL;
-	if (v->key_size || v->value_size || !bits_is_pow2(v->max_entries) || v->max_entries % NT_PAGE)
+	if (v->key_size || v->value_size || !bits_is_pow2(v->max_entries) ||
+	    v->max_entries % NT_PAGE)
 		return -EINVAL;
 	v->ncpus = 1;
 	v->data_off = NT_RING_DATA_OFF;
@@ -103,13 +108,14 @@ static u64 ring_now_ms(void)
 }
 
 /*
- * True when the thread will never run again: it is gone, or a zombie that its parent has not collected yet. kill()
- * still finds zombies; process_vm_readv() says ESRCH of whoever has no memory any more, whatever its permissions.
+ * True when the thread will never run again: it is gone, or a zombie that its parent has not
+ * collected yet. kill() still finds zombies; process_vm_readv() says ESRCH of whoever has no memory
+ * any more, whatever its permissions.
  */
 static bool ring_owner_is_dead(u32 tid)
 {
 	u8 byte;
-	struct iovec local = { &byte, 1 }, remote = { NULL, 1 };
+	struct iovec local = {&byte, 1}, remote = {NULL, 1};
 
 	if (tid > RING_TID_MAX || sys_call3(__NR_kill, tid, 0, 0) == -ESRCH)
 		return true;
@@ -130,7 +136,8 @@ static bool ring_lock_spin(struct nt_ring_ctl *ctl, u32 tid, u32 spins)
 }
 
 /* The lock is held by another thread. True when it was taken in the end. */
-static __attribute__((noinline)) bool ring_lock_wait(struct nt_ring_ctl *ctl, const struct nt_caller *c)
+static __attribute__((noinline)) bool ring_lock_wait(struct nt_ring_ctl *ctl,
+						     const struct nt_caller *c)
 {
 	u64 until = 0;
 	u32 owner;
@@ -241,12 +248,13 @@ bool ring_submit(const struct nt_map_view *v, void *record, u64 flags, bool disc
 		return true;
 	if (flags & BPF_RB_NO_WAKEUP)
 		return false;
-	/* The swap above is a full barrier: a consumer that went to sleep before this record is seen here. */
+	/* The swap above is a full barrier: a consumer that went to sleep before this record is
+	 * seen here. */
 	return (at_load_acq(ring_cons(v)) & mask) == off;
 }
 
-int ring_output(const struct nt_map_view *v, const struct nt_caller *c, const void *data, u64 size, u64 flags,
-		bool *ret_wake)
+int ring_output(const struct nt_map_view *v, const struct nt_caller *c, const void *data, u64 size,
+		u64 flags, bool *ret_wake)
 {
 	void *record;
 
@@ -265,23 +273,19 @@ u64 ring_query(const struct nt_map_view *v, u64 flags)
 	u64 cons = at_load_acq(ring_cons(v)), prod = at_load_acq(ring_prod(v));
 
 	switch (flags) {
-	case BPF_RB_AVAIL_DATA:
-		return prod - cons;
-	case BPF_RB_RING_SIZE:
-		return v->max_entries;
-	case BPF_RB_CONS_POS:
-		return cons;
-	case BPF_RB_PROD_POS:
-		return prod;
-	default:
-		return 0;
+	case BPF_RB_AVAIL_DATA: return prod - cons;
+	case BPF_RB_RING_SIZE: return v->max_entries;
+	case BPF_RB_CONS_POS: return cons;
+	case BPF_RB_PROD_POS: return prod;
+	default: return 0;
 	}
 }
 
 /*
- * Walks the records between the positions. While it walks, finished records may be consumed and their place be
- * written again, so bytes read at pos are a header only if the consumer has still not passed pos afterwards; a
- * header that was BUSY then stays, because neither the consumer passes it nor its dead owner finishes it.
+ * Walks the records between the positions. While it walks, finished records may be consumed and
+ * their place be written again, so bytes read at pos are a header only if the consumer has still
+ * not passed pos afterwards; a header that was BUSY then stays, because neither the consumer passes
+ * it nor its dead owner finishes it.
  */
 u32 ring_reap(const struct nt_map_view *v, bool (*is_dead)(u32 tid, void *arg), void *arg)
 {

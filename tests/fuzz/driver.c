@@ -2,8 +2,8 @@
 /*
  * Runs a fuzz target without libFuzzer:
  *     target FILE...            replays the files, in order
- *     target -r COUNT [SEED]    runs COUNT random inputs; the one that fails is named by its number and the seed
- *     target                    reads one input from stdin
+ *     target -r COUNT [SEED]    runs COUNT random inputs; the one that fails is named by its number
+ * and the seed target                    reads one input from stdin
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -58,7 +58,8 @@ static int run_random(unsigned long count, uint64_t seed)
 		for (size_t k = 0; k < n; k++)
 			data[k] = (uint8_t)(next_random(&s) >> 24);
 		/* Written before the run: after a crash it is the last line. */
-		snprintf(line, sizeof(line), "\rinput %lu of seed %llu ", i, (unsigned long long)seed);
+		snprintf(line, sizeof(line), "\rinput %lu of seed %llu ", i,
+			 (unsigned long long)seed);
 		if (isatty(2) || i % 1024 == 0)
 			fputs(line, stderr);
 		alarm(20); /* a hang is a failure */
@@ -76,7 +77,8 @@ int main(int argc, char **argv)
 	if (argc == 1)
 		return replay(stdin, "stdin");
 	if (!strcmp(argv[1], "-r") && argc > 2)
-		return run_random(strtoul(argv[2], NULL, 0), argc > 3 ? strtoull(argv[3], NULL, 0) : 1);
+		return run_random(strtoul(argv[2], NULL, 0),
+				  argc > 3 ? strtoull(argv[3], NULL, 0) : 1);
 	for (int i = 1; i < argc; i++)
 		bad |= replay(fopen(argv[i], "rb"), argv[i]);
 	return bad;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile memory: operations on maps whose shared file somebody scribbles over. Any answer will do; an access
- * outside the file (guard areas on both sides) or an endless loop will not.
+ * Hostile memory: operations on maps whose shared file somebody scribbles over. Any answer will do;
+ * an access outside the file (guard areas on both sides) or an endless loop will not.
  *
  * Input: 4 bytes of geometry, then operations of 1 + 4 bytes; see run().
  */
@@ -28,9 +28,11 @@ static u32 take(struct input *in, u32 bytes)
 /* Writes one word; most often where links, counters and list heads are. */
 static void scribble(struct nt_map_view *v, u32 how, u32 what)
 {
-	static const u64 words[] = { 0, 1, 2, ~0ull, 1ull << 63, (1ull << 63) | 1, 0xffffffffull, 1ull << 32 };
+	static const u64 words[] = {
+	    0, 1, 2, ~0ull, 1ull << 63, (1ull << 63) | 1, 0xffffffffull, 1ull << 32};
 	u64 *file = (u64 *)(void *)v->base, n = v->size / 8;
-	u64 where = how & 1 ? (v->data_off + (u64)(how >> 3) % v->max_entries * v->elem_size) / 8 : how >> 3;
+	u64 where = how & 1 ? (v->data_off + (u64)(how >> 3) % v->max_entries * v->elem_size) / 8
+			    : how >> 3;
 	u64 word = how & 2 ? words[what % 8] : how & 4 ? what % (v->max_entries + 300) : what;
 
 	file[where % n] = word;
@@ -40,8 +42,8 @@ static void scribble(struct nt_map_view *v, u32 how, u32 what)
 
 static void run(struct nt_map_view *v, struct input *in)
 {
-	u8 key[32] = { 0 }, next[32], *value = calloc(1, 4096);
-	struct nt_caller c = { .tid = 1, .flags = NT_CALLER_NO_SYSCALL };
+	u8 key[32] = {0}, next[32], *value = calloc(1, 4096);
+	struct nt_caller c = {.tid = 1, .flags = NT_CALLER_NO_SYSCALL};
 	u8 *p;
 
 	if (!value)
@@ -50,7 +52,7 @@ static void run(struct nt_map_view *v, struct input *in)
 		u32 op = take(in, 1), arg = take(in, 4);
 
 		c.cpu = arg >> 24;
-		memcpy(key, &(u32){ arg % 61 }, 4);
+		memcpy(key, &(u32){arg % 61}, 4);
 		switch (op % 12) {
 		case 0:
 			p = map_lookup(v, &c, key);
@@ -58,30 +60,17 @@ static void run(struct nt_map_view *v, struct input *in)
 				p[0]++;
 			break;
 		case 1:
-		case 2:
-			map_update(v, &c, key, value, op >> 6);
-			break;
-		case 3:
-			map_delete(v, &c, key);
-			break;
-		case 4:
-			map_sys_lookup(v, &c, key, value);
-			break;
-		case 5:
-			map_sys_update(v, &c, key, value, op >> 6);
-			break;
-		case 6:
-			map_sys_lookup_and_delete(v, &c, key, value);
-			break;
-		case 7:
-			map_next_key(v, op & 0x80 ? NULL : key, next);
-			break;
+		case 2: map_update(v, &c, key, value, op >> 6); break;
+		case 3: map_delete(v, &c, key); break;
+		case 4: map_sys_lookup(v, &c, key, value); break;
+		case 5: map_sys_update(v, &c, key, value, op >> 6); break;
+		case 6: map_sys_lookup_and_delete(v, &c, key, value); break;
+		case 7: map_next_key(v, op & 0x80 ? NULL : key, next); break;
 		case 8:
 			for (u32 i = 0; i < 16; i++, key[0] += 7)
 				map_update(v, &c, key, value, BPF_ANY);
 			break;
-		default:
-			scribble(v, arg, take(in, 4));
+		default: scribble(v, arg, take(in, 4));
 		}
 	}
 	free(value);
@@ -89,11 +78,12 @@ static void run(struct nt_map_view *v, struct input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const u32 types[] = { BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_HASH,
-				     BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY };
-	static const u32 keys[] = { 4, 8, 5, 16, 24, 32 }, values[] = { 4, 8, 1, 16, 40, 100 };
-	struct input in = { data, size };
-	u32 type = types[take(&in, 1) % 5], key = keys[take(&in, 1) % 6], value = values[take(&in, 1) % 6];
+	static const u32 types[] = {BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_HASH,
+				    BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY};
+	static const u32 keys[] = {4, 8, 5, 16, 24, 32}, values[] = {4, 8, 1, 16, 40, 100};
+	struct input in = {data, size};
+	u32 type = types[take(&in, 1) % 5], key = keys[take(&in, 1) % 6],
+	    value = values[take(&in, 1) % 6];
 	u32 max = 1 + take(&in, 1) % 64;
 	struct nt_map_view v;
 

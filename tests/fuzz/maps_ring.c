@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile memory, ring buffer: positions, headers and the lock are overwritten between operations. Records must lie
- * inside the data area whatever the positions say: each one is filled completely, and a guard area follows the file.
+ * Hostile memory, ring buffer: positions, headers and the lock are overwritten between operations.
+ * Records must lie inside the data area whatever the positions say: each one is filled completely,
+ * and a guard area follows the file.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@ static u64 take(const uint8_t **p, size_t *left, u32 bytes)
 	u64 v = 0;
 
 	for (u32 i = 0; i < bytes && *left; i++, (*left)--)
-		v |= (u64)*(*p)++ << (8 * i);
+		v |= (u64) * (*p)++ << (8 * i);
 	return v;
 }
 
@@ -35,39 +36,35 @@ static void check_record(struct nt_map_view *v, u8 *record, u64 size)
 
 static void scribble(struct nt_map_view *v, u64 how, u64 what)
 {
-	u64 *words[] = { (u64 *)(void *)v->base, (u64 *)(void *)(v->base + NT_PAGE),
-			 (u64 *)(void *)(v->base + v->ctl_off), (u64 *)(void *)(v->base + v->ctl_off + 16) };
+	u64 *words[] = {(u64 *)(void *)v->base, (u64 *)(void *)(v->base + NT_PAGE),
+			(u64 *)(void *)(v->base + v->ctl_off),
+			(u64 *)(void *)(v->base + v->ctl_off + 16)};
 	u64 off = v->data_off + (how >> 3) * 8 % (2 * (u64)v->max_entries);
 
 	switch (how % 8) {
 	case 0:
-	case 1:
-		*words[how % 2] = what;
-		break;
+	case 1: *words[how % 2] = what; break;
 	case 2:
-	case 3:
-		*words[how % 2] += (what & 0xffff) - 0x8000;
-		break;
-	case 4:
-		*words[0] = *words[1];
-		break;
-	case 5: { /* lock and note together, or waiting for a living owner takes its second (see the unit test) */
-		static const u32 owners[] = { 0, 1, 77, 0xffffffffu };
+	case 3: *words[how % 2] += (what & 0xffff) - 0x8000; break;
+	case 4: *words[0] = *words[1]; break;
+	case 5: { /* lock and note together, or waiting for a living owner takes its second (see the
+		     unit test) */
+		static const u32 owners[] = {0, 1, 77, 0xffffffffu};
 
 		*(u32 *)(void *)words[2] = owners[what % 4];
 		*(u32 *)(void *)words[3] = owners[what % 4];
 		break;
 	}
-	default:
-		*(u64 *)(void *)(v->base + off) = what;
+	default: *(u64 *)(void *)(v->base + off) = what;
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096u << take(&data, &size, 1) % 3, 0, 1);
-	struct nt_caller c = { .tid = 77 };
-	u8 *held[4] = { NULL };
+	struct nt_map_view v =
+	    mapfile_new(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096u << take(&data, &size, 1) % 3, 0, 1);
+	struct nt_caller c = {.tid = 77};
+	u8 *held[4] = {NULL};
 	bool wake;
 
 	while (size) {
@@ -85,18 +82,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (held[slot])
 				ring_submit(&v, held[slot], arg % 4, op & 16);
 			break;
-		case 3:
-			ring_output(&v, &c, "0123456789abcdef", arg % 17, arg >> 30, &wake);
-			break;
+		case 3: ring_output(&v, &c, "0123456789abcdef", arg % 17, arg >> 30, &wake); break;
 		case 4:
 			ring_query(&v, arg % 5);
 			ring_submit(&v, v.base + arg % v.size, 0, false);
 			break;
-		case 5:
-			ring_reap(&v, some_are_dead, NULL);
-			break;
-		default:
-			scribble(&v, arg, take(&data, &size, 8));
+		case 5: ring_reap(&v, some_are_dead, NULL); break;
+		default: scribble(&v, arg, take(&data, &size, 8));
 		}
 	}
 	mapfile_free(&v);

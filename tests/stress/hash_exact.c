@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Exactness: processes of several threads count in one map that has room for exactly the keys they use, while each
- * also inserts and deletes keys of its own. Every total, the number of elements and every result must be exact.
+ * Exactness: processes of several threads count in one map that has room for exactly the keys they
+ * use, while each also inserts and deletes keys of its own. Every total, the number of elements and
+ * every result must be exact.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -65,7 +66,8 @@ static u32 own_one(struct job *j, const struct nt_caller *c, u32 key, u64 round)
 	bad += map_update(&j->v, c, &key, value, BPF_ANY) != 0;
 	bad += map_update(&j->v, c, &key, value, BPF_NOEXIST) != -EEXIST;
 	bad += map_sys_lookup(&j->v, c, &key, got) != 0 || memcmp(got, value, j->v.value_size);
-	bad += map_sys_lookup_and_delete(&j->v, c, &key, got) != 0 || memcmp(got, value, j->v.value_size);
+	bad += map_sys_lookup_and_delete(&j->v, c, &key, got) != 0 ||
+	       memcmp(got, value, j->v.value_size);
 	bad += map_lookup(&j->v, c, &key) != NULL;
 	bad += map_delete(&j->v, c, &key) != -ENOENT;
 	return bad;
@@ -85,7 +87,10 @@ static void *work(void *arg)
 		for (u32 k = 0; k < SHARED; k++) {
 			j->bad += count_one(j, &c, k);
 			if (mapfile_rand(&rnd) % 8 == 0)
-				j->bad += own_one(j, &c, SHARED + j->worker * OWN + (u32)(mapfile_rand(&rnd) % OWN), round);
+				j->bad += own_one(j, &c,
+						  SHARED + j->worker * OWN +
+						      (u32)(mapfile_rand(&rnd) % OWN),
+						  round);
 		}
 	}
 	return NULL;
@@ -115,7 +120,7 @@ static int process(void *arg)
 
 static void run(u64 seed, u32 type, u32 value_size, u32 rounds)
 {
-	struct job j = { .seed = seed, .rounds = rounds, .go = torture_shared(4096) };
+	struct job j = {.seed = seed, .rounds = rounds, .go = torture_shared(4096)};
 	struct nt_caller c = mapfile_caller(0);
 	u32 wrong = 0, n = 0, key = 0, next;
 	pid_t pid[PROCS];
@@ -137,26 +142,27 @@ static void run(u64 seed, u32 type, u32 value_size, u32 rounds)
 	for (int r = map_next_key(&j.v, NULL, &next); !r; r = map_next_key(&j.v, &key, &next), n++)
 		key = next;
 	tap_eq(n, SHARED, "type %u, values of %u: as many elements as keys", type, value_size);
-	for (n = 0, key = 1u << 20; !map_update(&j.v, &c, &key, (u64[4]){ 0 }, BPF_NOEXIST); key++)
+	for (n = 0, key = 1u << 20; !map_update(&j.v, &c, &key, (u64[4]){0}, BPF_NOEXIST); key++)
 		n++;
 	tap_eq(n, WORKERS * OWN, "type %u, values of %u: no element was lost", type, value_size);
 	mapfile_free(&j.v);
 	munmap(j.go, 4096);
 }
 
-/* The last free element: everybody wants the same key at once, nobody may hear that the map is full. */
+/* The last free element: everybody wants the same key at once, nobody may hear that the map is
+ * full. */
 static void last_element(u64 seed, u64 until)
 {
 	u32 bad = 0, laps = 0;
 
 	while (torture_now_ms() < until) {
-		struct job j = { .go = torture_shared(4096), .rounds = 1, .seed = seed };
+		struct job j = {.go = torture_shared(4096), .rounds = 1, .seed = seed};
 		struct nt_caller c = mapfile_caller(0);
 		pid_t pid[PROCS];
 
 		j.v = mapfile_new(BPF_MAP_TYPE_HASH, 4, 8, SHARED + WORKERS * OWN, 0, 1);
 		for (u32 k = 1u << 20; k < (1u << 20) + WORKERS * OWN; k++)
-			map_update(&j.v, &c, &k, &(u64){ 0 }, BPF_ANY);
+			map_update(&j.v, &c, &k, &(u64){0}, BPF_ANY);
 		for (j.worker = 0; j.worker < PROCS; j.worker++) {
 			pid[j.worker] = fork();
 			if (!pid[j.worker]) {

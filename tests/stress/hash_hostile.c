@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile memory, at the same time: one thread scribbles over the shared file while others use the map. Answers may
- * be wrong; every operation must come back soon, and nothing outside the file (guard areas) may be touched.
+ * Hostile memory, at the same time: one thread scribbles over the shared file while others use the
+ * map. Answers may be wrong; every operation must come back soon, and nothing outside the file
+ * (guard areas) may be touched.
  */
 #include <pthread.h>
 
@@ -42,30 +43,19 @@ static void *user(void *arg)
 {
 	struct job *j = arg;
 	struct nt_caller c = mapfile_caller((u32)j->seed);
-	u64 rnd = j->seed, value[8] = { 0 };
+	u64 rnd = j->seed, value[8] = {0};
 
 	while (!__atomic_load_n(j->stop, __ATOMIC_RELAXED)) {
 		u64 r = mapfile_rand(&rnd), t = torture_now_ms();
 		u32 key = (u32)(r >> 32) % 200, next;
 
 		switch (r % 8) {
-		case 0:
-			map_lookup(&j->v, &c, &key);
-			break;
-		case 1:
-			map_delete(&j->v, &c, &key);
-			break;
-		case 2:
-			map_sys_lookup(&j->v, &c, &key, value);
-			break;
-		case 3:
-			map_sys_lookup_and_delete(&j->v, &c, &key, value);
-			break;
-		case 4:
-			map_next_key(&j->v, &key, &next);
-			break;
-		default:
-			map_update(&j->v, &c, &key, value, BPF_ANY);
+		case 0: map_lookup(&j->v, &c, &key); break;
+		case 1: map_delete(&j->v, &c, &key); break;
+		case 2: map_sys_lookup(&j->v, &c, &key, value); break;
+		case 3: map_sys_lookup_and_delete(&j->v, &c, &key, value); break;
+		case 4: map_next_key(&j->v, &key, &next); break;
+		default: map_update(&j->v, &c, &key, value, BPF_ANY);
 		}
 		t = torture_now_ms() - t;
 		if (t > j->worst)
@@ -84,7 +74,7 @@ static void run(u64 seed, u64 ms, u32 value_size)
 	u32 stop = 0;
 
 	for (u32 i = 0; i < 4; i++) {
-		jobs[i] = (struct job){ .v = v, .seed = seed + i, .stop = &stop };
+		jobs[i] = (struct job){.v = v, .seed = seed + i, .stop = &stop};
 		pthread_create(&t[i], NULL, i ? user : scribbler, &jobs[i]);
 	}
 	while (torture_now_ms() < until)
@@ -97,7 +87,8 @@ static void run(u64 seed, u64 ms, u32 value_size)
 		n += i ? jobs[i].n : 0;
 	}
 	alarm(0);
-	tap_ok(worst < SLOW_MS, "values of %u: %llu operations over %llu scribbles, the longest %llu ms", value_size,
+	tap_ok(worst < SLOW_MS,
+	       "values of %u: %llu operations over %llu scribbles, the longest %llu ms", value_size,
 	       (unsigned long long)n, (unsigned long long)jobs[0].n, (unsigned long long)worst);
 	mapfile_free(&v);
 }

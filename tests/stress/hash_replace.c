@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Large values are replaced, not overwritten: while writers update a few keys without pause and others insert and
- * delete neighbours in the same few buckets, a lookup never misses a key, and a system call's lookup never sees a
- * mixture of two values or another key's value.
+ * Large values are replaced, not overwritten: while writers update a few keys without pause and
+ * others insert and delete neighbours in the same few buckets, a lookup never misses a key, and a
+ * system call's lookup never sees a mixture of two values or another key's value.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -90,7 +90,7 @@ static void *reader(void *arg)
 
 static int process(void *arg)
 {
-	void *(*const bodies[])(void *) = { writer, reader, churner, reader };
+	void *(*const bodies[])(void *) = {writer, reader, churner, reader};
 	struct job *base = arg, jobs[4];
 	pthread_t t[4];
 
@@ -107,7 +107,7 @@ static int process(void *arg)
 int main(int argc, char **argv)
 {
 	struct torture t = torture_start(argc, argv, 2500);
-	struct job j = { .s = torture_shared(4096), .seed = t.seed };
+	struct job j = {.s = torture_shared(4096), .seed = t.seed};
 	struct nt_caller c = mapfile_caller(0);
 	u64 value[WORDS];
 	pid_t pid[2];
@@ -132,6 +132,7 @@ int main(int argc, char **argv)
 	tap_eq(j.s->failed, 0, "no update fails");
 	tap_ok(j.s->updates > 1000 && j.s->lookups > 1000, "all had their turns");
 	for (u32 key = 20, n = 0; n <= KEYS; n++, key++)
-		tap_eq(map_update(&j.v, &c, &key, value, BPF_NOEXIST), n < KEYS ? 0 : -E2BIG, "free place %u", n);
+		tap_eq(map_update(&j.v, &c, &key, value, BPF_NOEXIST), n < KEYS ? 0 : -E2BIG,
+		       "free place %u", n);
 	return tap_done();
 }

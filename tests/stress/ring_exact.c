@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many producers (threads of several processes, one of them driven by signals on top of itself), one consumer:
- * every record that was submitted arrives once, whole, in its producer's order; and a wake is asked for whenever the
- * consumer had caught up, so that one that sleeps until then never sleeps for ever.
+ * Many producers (threads of several processes, one of them driven by signals on top of itself),
+ * one consumer: every record that was submitted arrives once, whole, in its producer's order; and a
+ * wake is asked for whenever the consumer had caught up, so that one that sleeps until then never
+ * sleeps for ever.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -96,8 +97,8 @@ static void on_alarm(int sig)
 static int process(void *arg)
 {
 	struct job *base = arg, jobs[THREADS];
-	struct itimerval timer = { { 0, 100 }, { 0, 100 } };
-	struct sigaction sa = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
+	struct itimerval timer = {{0, 100}, {0, 100}};
+	struct sigaction sa = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 	pthread_t t[THREADS];
 
 	for (u32 i = 0; i < THREADS; i++) {
@@ -114,7 +115,7 @@ static int process(void *arg)
 	}
 	for (u32 i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
-	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+	setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 	return 0;
 }
 
@@ -129,8 +130,8 @@ static void see(void *arg, u8 *data, u32 len)
 	struct record *rec = (struct record *)(void *)data;
 
 	g->n++;
-	if (rec->producer >= PRODUCERS || rec->words >= 30 || len != sizeof(*rec) + rec->words * 8 ||
-	    rec->n != g->next[rec->producer]) {
+	if (rec->producer >= PRODUCERS || rec->words >= 30 ||
+	    len != sizeof(*rec) + rec->words * 8 || rec->n != g->next[rec->producer]) {
 		g->bad++;
 		return;
 	}
@@ -142,10 +143,10 @@ static void see(void *arg, u8 *data, u32 len)
 int main(int argc, char **argv)
 {
 	struct torture t = torture_start(argc, argv, 2500);
-	struct job j = { .s = torture_shared(4096), .seed = t.seed };
+	struct job j = {.s = torture_shared(4096), .seed = t.seed};
 	u64 until = torture_now_ms() + t.ms, refused = 0, wrong = 0, slept = 0, lost_wakes = 0;
-	struct timespec patience = { 1, 0 };
-	struct got g = { 0 };
+	struct timespec patience = {1, 0};
+	struct got g = {0};
 	pid_t pid[PROCS];
 	long r = 0;
 
@@ -156,13 +157,15 @@ int main(int argc, char **argv)
 		u32 bell = __atomic_load_n(&j.s->bell, __ATOMIC_SEQ_CST);
 
 		r = ringread(&j.v, see, &g);
-		/* Like the kernel's poll: sleep only if the positions meet. The barrier orders the store of the consumer
-		 * position before that look; libbpf gets it from entering the kernel. */
+		/* Like the kernel's poll: sleep only if the positions meet. The barrier orders the
+		 * store of the consumer position before that look; libbpf gets it from entering the
+		 * kernel. */
 		at_fence();
 		if (r != 0 || ring_query(&j.v, BPF_RB_AVAIL_DATA))
 			continue;
 		slept++;
-		if (syscall(SYS_futex, &j.s->bell, FUTEX_WAIT, bell, &patience, NULL, 0) == -1 && errno == ETIMEDOUT)
+		if (syscall(SYS_futex, &j.s->bell, FUTEX_WAIT, bell, &patience, NULL, 0) == -1 &&
+		    errno == ETIMEDOUT)
 			lost_wakes++;
 	}
 	__atomic_store_n(&j.s->stop, 1, __ATOMIC_RELAXED);
@@ -175,8 +178,10 @@ int main(int argc, char **argv)
 		wrong += g.next[i] != j.s->sent[i];
 		refused += j.s->refused[i];
 	}
-	tap_eq(g.bad, 0, "every record is whole and in order (%llu records)", (unsigned long long)g.n);
-	tap_eq(wrong, 0, "every record arrives (%llu refused: full or busy)", (unsigned long long)refused);
+	tap_eq(g.bad, 0, "every record is whole and in order (%llu records)",
+	       (unsigned long long)g.n);
+	tap_eq(wrong, 0, "every record arrives (%llu refused: full or busy)",
+	       (unsigned long long)refused);
 	tap_eq(lost_wakes, 0, "no wake is lost (slept %llu times)", (unsigned long long)slept);
 	tap_ok(g.next[PRODUCERS - 1] > 20, "the signal handler got records in (%llu)",
 	       (unsigned long long)g.next[PRODUCERS - 1]);

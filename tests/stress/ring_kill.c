@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SIGKILL of producers at any instruction: the lock is never held for ever, the ring stays readable, unfinished
- * records of the dead are discarded by the reaper, and who lives is not disturbed.
+ * SIGKILL of producers at any instruction: the lock is never held for ever, the ring stays
+ * readable, unfinished records of the dead are discarded by the reaper, and who lives is not
+ * disturbed.
  */
 #include <errno.h>
 #include <sched.h>
@@ -64,11 +65,12 @@ static bool is_dead(u32 tid, void *arg)
 int main(int argc, char **argv)
 {
 	struct torture t = torture_start(argc, argv, 3000);
-	struct job j = { .sent = torture_shared(4096) };
-	u64 until = torture_now_ms() + t.ms, rnd = t.seed, last_progress = torture_now_ms(), worst = 0;
+	struct job j = {.sent = torture_shared(4096)};
+	u64 until = torture_now_ms() + t.ms, rnd = t.seed, last_progress = torture_now_ms(),
+	    worst = 0;
 	u32 kills = 0, reaped = 0, broken = 0, taken = 0;
 	struct nt_ring_ctl *ctl;
-	struct got g = { 0 };
+	struct got g = {0};
 	pid_t pid[PRODUCERS];
 
 	j.v = mapfile_new(BPF_MAP_TYPE_RINGBUF, 0, 0, 8192, 0, 1);
@@ -87,7 +89,8 @@ int main(int argc, char **argv)
 		} while (torture_now_ms() < next_kill);
 		kill(pid[victim], SIGKILL);
 		owned = __atomic_load_n(&ctl->lock, __ATOMIC_RELAXED) == (u32)pid[victim];
-		/* Sometimes it stays a zombie for a while: its lock has to be taken over all the same. */
+		/* Sometimes it stays a zombie for a while: its lock has to be taken over all the
+		 * same. */
 		if (mapfile_rand(&rnd) % 4 == 0)
 			usleep(2000);
 		waitpid(pid[victim], NULL, 0);
@@ -107,9 +110,10 @@ int main(int argc, char **argv)
 	broken += ringread(&j.v, see, &g) < 0;
 	tap_eq(broken, 0, "the ring stays readable (%u kills)", kills);
 	tap_eq(g.bad, 0, "every record is whole (%llu)", (unsigned long long)g.n);
-	tap_ok(worst < 500, "records keep coming (longest pause %llu ms)", (unsigned long long)worst);
-	tap_eq(ring_query(&j.v, BPF_RB_AVAIL_DATA), 0, "nothing unfinished stays (%u discarded, %u died with the lock)",
-	       reaped, taken);
+	tap_ok(worst < 500, "records keep coming (longest pause %llu ms)",
+	       (unsigned long long)worst);
+	tap_eq(ring_query(&j.v, BPF_RB_AVAIL_DATA), 0,
+	       "nothing unfinished stays (%u discarded, %u died with the lock)", reaped, taken);
 	tap_ok(reaped > 0, "there was something to discard");
 	return tap_done();
 }

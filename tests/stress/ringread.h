@@ -4,10 +4,10 @@
 
 #include "mapfile.h"
 
-/* Hands every finished record to see(); stops at a busy one. Returns the number of records passed, -1 if the ring is
- * inconsistent. */
-__attribute__((unused)) static long ringread(const struct nt_map_view *v, void (*see)(void *arg, u8 *data, u32 len),
-					     void *arg)
+/* Hands every finished record to see(); stops at a busy one. Returns the number of records passed,
+ * -1 if the ring is inconsistent. */
+__attribute__((unused)) static long ringread(const struct nt_map_view *v,
+					     void (*see)(void *arg, u8 *data, u32 len), void *arg)
 {
 	u64 *cons = (u64 *)(void *)v->base, *prod = (u64 *)(void *)(v->base + NT_PAGE);
 	u64 pos = *cons, mask = v->max_entries - 1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the torture tests share. Arguments: [seed [milliseconds]]; the seed is printed, so that a failed run can be
- * repeated (as far as the scheduler repeats itself). NT_STRESS_MS sets the length of the long tier.
+ * What the torture tests share. Arguments: [seed [milliseconds]]; the seed is printed, so that a
+ * failed run can be repeated (as far as the scheduler repeats itself). NT_STRESS_MS sets the length
+ * of the long tier.
  */
 #pragma once
 
@@ -30,7 +31,7 @@ __attribute__((unused)) static u64 torture_now_ms(void)
 
 __attribute__((unused)) static struct torture torture_start(int argc, char **argv, u64 ms)
 {
-	struct torture t = { .ms = ms };
+	struct torture t = {.ms = ms};
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);

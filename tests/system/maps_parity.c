@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel as oracle: the same random operations on a kernel map, through bpf(2), and on ours. Every result, errno
- * and value must be the same; of a hash also the set of keys. Argument: [seed].
+ * The kernel as oracle: the same random operations on a kernel map, through bpf(2), and on ours.
+ * Every result, errno and value must be the same; of a hash also the set of keys. Argument: [seed].
  */
 #include <errno.h>
 #include <time.h>
@@ -30,7 +30,7 @@ static long bpf_call(int cmd, union bpf_attr *attr)
 
 static long kernel_create(const struct nt_map_view *v)
 {
-	union bpf_attr attr = { 0 };
+	union bpf_attr attr = {0};
 
 	attr.map_type = v->type;
 	attr.key_size = v->key_size;
@@ -42,7 +42,7 @@ static long kernel_create(const struct nt_map_view *v)
 
 static long kernel_op(int fd, int cmd, const void *key, void *value, u64 flags)
 {
-	union bpf_attr attr = { 0 };
+	union bpf_attr attr = {0};
 
 	attr.map_fd = (u32)fd;
 	attr.key = (u64)key;
@@ -80,8 +80,8 @@ static void expect(struct pair *p, const char *op, long ours, long kernel, u32 n
 	if (ours == kernel)
 		return;
 	if (p->bad++ < 5)
-		printf("# %s key %u flags %llu: ours %ld, the kernel's %ld\n", op, n, (unsigned long long)flags, ours,
-		       kernel);
+		printf("# %s key %u flags %llu: ours %ld, the kernel's %ld\n", op, n,
+		       (unsigned long long)flags, ours, kernel);
 }
 
 /* Both maps hold the same keys and values. */
@@ -92,10 +92,11 @@ static void compare_all(struct pair *p)
 	u32 size = map_syscall_size(&p->v), ours = 0, theirs = 0;
 	long r;
 
-	for (r = map_next_key(&p->v, NULL, next); !r && ours < 1000; r = map_next_key(&p->v, key, next), ours++) {
+	for (r = map_next_key(&p->v, NULL, next); !r && ours < 1000;
+	     r = map_next_key(&p->v, key, next), ours++) {
 		memcpy(key, next, 64);
-		expect(p, "lookup", map_sys_lookup(&p->v, &c, key, a), kernel_op(p->fd, BPF_MAP_LOOKUP_ELEM, key, b, 0),
-		       ours, 0);
+		expect(p, "lookup", map_sys_lookup(&p->v, &c, key, a),
+		       kernel_op(p->fd, BPF_MAP_LOOKUP_ELEM, key, b, 0), ours, 0);
 		if (memcmp(a, b, size))
 			expect(p, "value", 0, 1, ours, 0);
 	}
@@ -108,7 +109,8 @@ static void compare_all(struct pair *p)
 
 static void step(struct pair *p)
 {
-	static const u64 flags[] = { BPF_ANY, BPF_ANY, BPF_ANY, BPF_NOEXIST, BPF_EXIST, 3, BPF_F_LOCK, 5, 1ull << 33 };
+	static const u64 flags[] = {BPF_ANY, BPF_ANY,	 BPF_ANY, BPF_NOEXIST, BPF_EXIST,
+				    3,	     BPF_F_LOCK, 5,	  1ull << 33};
 	u64 r = mapfile_rand(&p->rnd), flag = flags[(r >> 8) % 9];
 	u32 n = (u32)(r >> 32) % NKEYS, size = map_syscall_size(&p->v), kind = r % 8;
 	struct nt_caller c = mapfile_caller(0);
@@ -159,7 +161,7 @@ static void step(struct pair *p)
 
 static void run(u64 seed, const char *name, u32 type, u32 key_size, u32 value_size, u32 ncpus)
 {
-	struct pair p = { .rnd = seed };
+	struct pair p = {.rnd = seed};
 
 	p.v = mapfile_new(type, key_size, value_size, 8, 0, ncpus);
 	p.fd = (int)kernel_create(&p.v);
@@ -171,8 +173,10 @@ static void run(u64 seed, const char *name, u32 type, u32 key_size, u32 value_si
 			compare_all(&p);
 	}
 	compare_all(&p);
-	tap_eq(p.bad, 0, "%s: %u steps with keys of %u and values of %u", name, STEPS, key_size, value_size);
-	tap_ok(p.nr[2][0] && p.nr[2][1] && p.nr[3][0] && p.nr[3][1], "%s: misses and hits of both kinds", name);
+	tap_eq(p.bad, 0, "%s: %u steps with keys of %u and values of %u", name, STEPS, key_size,
+	       value_size);
+	tap_ok(p.nr[2][0] && p.nr[2][1] && p.nr[3][0] && p.nr[3][1],
+	       "%s: misses and hits of both kinds", name);
 	close(p.fd);
 	mapfile_free(&p.v);
 }
@@ -180,11 +184,11 @@ static void run(u64 seed, const char *name, u32 type, u32 key_size, u32 value_si
 static void ring_elements(void)
 {
 	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, 1);
-	static const int cmds[] = { BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_LOOKUP_ELEM,
-				    BPF_MAP_UPDATE_ELEM };
+	static const int cmds[] = {BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+				   BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM};
 	struct nt_caller c = mapfile_caller(0);
 	int fd = (int)kernel_create(&v);
-	u8 b[64] = { 0 };
+	u8 b[64] = {0};
 	long ours[4];
 
 	ours[0] = map_sys_delete(&v, &c, b);
@@ -192,8 +196,10 @@ static void ring_elements(void)
 	ours[2] = map_sys_lookup(&v, &c, b, b);
 	ours[3] = map_sys_update(&v, &c, b, b, 0);
 	for (u32 i = 0; i < 4; i++)
-		tap_eq(ours[i], kernel_op(fd, cmds[i], NULL, i ? b : NULL, 0), "ring buffer: element operation %u", i);
-	tap_eq(map_next_key(&v, NULL, b), kernel_op(fd, BPF_MAP_GET_NEXT_KEY, NULL, b, 0), "ring buffer: next key");
+		tap_eq(ours[i], kernel_op(fd, cmds[i], NULL, i ? b : NULL, 0),
+		       "ring buffer: element operation %u", i);
+	tap_eq(map_next_key(&v, NULL, b), kernel_op(fd, BPF_MAP_GET_NEXT_KEY, NULL, b, 0),
+	       "ring buffer: next key");
 	close(fd);
 	mapfile_free(&v);
 }
@@ -201,18 +207,30 @@ static void ring_elements(void)
 /* What BPF_MAP_CREATE says to odd sizes and flags. */
 static void create(u64 rnd, u32 ncpus)
 {
-	static const u32 types[] = { BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_HASH,
-				     BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_RINGBUF };
-	static const u32 keys[] = { 4, 4, 4, 8, 0, 1, 512, 513, 100000 };
-	static const u32 values[] = { 8, 4, 1, 0, 0, 32768, 32761, 32769, (4u << 20) - 53, (4u << 20) - 52, (4u << 20) - 51,
-				      0x80000000u };
-	static const u32 entries[] = { 1, 2, 3, 4096, 12288, 8192, 0, (1u << 27) + 1, 0xffffffffu };
+	static const u32 types[] = {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY,
+				    BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH,
+				    BPF_MAP_TYPE_RINGBUF};
+	static const u32 keys[] = {4, 4, 4, 8, 0, 1, 512, 513, 100000};
+	static const u32 values[] = {8,
+				     4,
+				     1,
+				     0,
+				     0,
+				     32768,
+				     32761,
+				     32769,
+				     (4u << 20) - 53,
+				     (4u << 20) - 52,
+				     (4u << 20) - 51,
+				     0x80000000u};
+	static const u32 entries[] = {1, 2, 3, 4096, 12288, 8192, 0, (1u << 27) + 1, 0xffffffffu};
 	u32 bad = 0, made = 0, refused = 0;
 
 	for (u32 i = 0; i < 4000; i++) {
 		u64 r = mapfile_rand(&rnd);
-		struct nt_map_view v = mapfile_spec(types[r % 5], keys[(r >> 8) % 9], values[(r >> 16) % 12],
-						    entries[(r >> 24) % 9], 0, ncpus);
+		struct nt_map_view v =
+		    mapfile_spec(types[r % 5], keys[(r >> 8) % 9], values[(r >> 16) % 12],
+				 entries[(r >> 24) % 9], 0, ncpus);
 		long ours, theirs;
 
 		if ((r >> 40) % 2)
@@ -233,8 +251,10 @@ static void create(u64 rnd, u32 ncpus)
 		made += !theirs;
 		refused += theirs != 0;
 		if (ours != theirs && bad++ < 5)
-			printf("# type %u key %u value %u entries %u flags %#x: ours %ld, the kernel's %ld\n", v.type,
-			       v.key_size, v.value_size, v.max_entries, v.flags, ours, theirs);
+			printf("# type %u key %u value %u entries %u flags %#x: ours %ld, the "
+			       "kernel's %ld\n",
+			       v.type, v.key_size, v.value_size, v.max_entries, v.flags, ours,
+			       theirs);
 	}
 	tap_eq(bad, 0, "creation: the same verdict (%u made, %u refused)", made, refused);
 	tap_ok(made > 100 && refused > 100, "creation: both happened");
@@ -242,7 +262,7 @@ static void create(u64 rnd, u32 ncpus)
 
 int main(int argc, char **argv)
 {
-	static const u32 sizes[][2] = { { 4, 8 }, { 8, 4 }, { 1, 1 }, { 16, 40 }, { 5, 13 } };
+	static const u32 sizes[][2] = {{4, 8}, {8, 4}, {1, 1}, {16, 40}, {5, 13}};
 	u64 seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (u64)time(NULL);
 	struct nt_map_view probe = mapfile_spec(BPF_MAP_TYPE_HASH, 4, 4, 1, 0, 1);
 	u32 ncpus = possible_cpus();
@@ -258,7 +278,8 @@ int main(int argc, char **argv)
 		run(seed + i, "array", BPF_MAP_TYPE_ARRAY, 4, sizes[i][1], 1);
 		run(seed + i, "per-CPU array", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizes[i][1], ncpus);
 		run(seed + i, "hash", BPF_MAP_TYPE_HASH, sizes[i][0], sizes[i][1], 1);
-		run(seed + i, "per-CPU hash", BPF_MAP_TYPE_PERCPU_HASH, sizes[i][0], sizes[i][1], ncpus);
+		run(seed + i, "per-CPU hash", BPF_MAP_TYPE_PERCPU_HASH, sizes[i][0], sizes[i][1],
+		    ncpus);
 	}
 	ring_elements();
 	create(seed, ncpus);

@@ -23,10 +23,13 @@ static void array(void)
 	tap_eq(map_sys_update(&v, &c, &k, a, BPF_EXIST), 0, "update of what exists");
 	tap_eq(map_sys_update(&v, &c, &k, a, BPF_NOEXIST), -EEXIST, "every element exists");
 	tap_eq(map_sys_update(&v, &c, &bad, a, BPF_ANY), -E2BIG, "update behind the end");
-	tap_eq(map_sys_update(&v, &c, &bad, a, BPF_NOEXIST), -E2BIG, "the index is looked at before NOEXIST");
+	tap_eq(map_sys_update(&v, &c, &bad, a, BPF_NOEXIST), -E2BIG,
+	       "the index is looked at before NOEXIST");
 	tap_eq(map_sys_update(&v, &c, &bad, a, 3), -EINVAL, "the flags before the index");
-	tap_eq(map_sys_update(&v, &c, &bad, a, BPF_F_LOCK), -EINVAL, "system call: lock without a lock, first of all");
-	tap_eq(map_update(&v, &c, &bad, a, BPF_F_LOCK), -E2BIG, "program: lock without a lock, last of all");
+	tap_eq(map_sys_update(&v, &c, &bad, a, BPF_F_LOCK), -EINVAL,
+	       "system call: lock without a lock, first of all");
+	tap_eq(map_update(&v, &c, &bad, a, BPF_F_LOCK), -E2BIG,
+	       "program: lock without a lock, last of all");
 	tap_eq(map_update(&v, &c, &k, a, BPF_F_LOCK), -EINVAL, "program: lock without a lock");
 	tap_eq(map_delete(&v, &c, &k), -EINVAL, "program's delete");
 	tap_eq(map_sys_delete(&v, &c, &bad), -EINVAL, "system call's delete");
@@ -36,7 +39,8 @@ static void array(void)
 	tap_ok(!map_next_key(&v, &k, &out) && out == 1, "next key");
 	k = 2;
 	tap_eq(map_next_key(&v, &k, &out), -ENOENT, "no key behind the last");
-	tap_ok(!map_next_key(&v, &bad, &out) && out == 0, "an unknown key starts from the beginning");
+	tap_ok(!map_next_key(&v, &bad, &out) && out == 0,
+	       "an unknown key starts from the beginning");
 	mapfile_free(&v);
 }
 
@@ -45,9 +49,10 @@ static void percpu(void)
 	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 4, 5, 0, 3);
 	struct nt_caller c1 = mapfile_caller(1), c2 = mapfile_caller(2), c3 = mapfile_caller(3);
 	u32 k = 4, bad = 5, x = 77;
-	u64 in[3] = { 0x1122334455667788ull, 2, 3 }, out[3];
+	u64 in[3] = {0x1122334455667788ull, 2, 3}, out[3];
 
-	tap_ok(map_lookup(&v, &c2, &k) == v.base + 2 * v.cpu_stride + 4 * v.value_stride, "the JIT's formula");
+	tap_ok(map_lookup(&v, &c2, &k) == v.base + 2 * v.cpu_stride + 4 * v.value_stride,
+	       "the JIT's formula");
 	tap_ok(!map_lookup(&v, &c2, &bad), "lookup behind the end");
 	tap_ok(!map_lookup(&v, &c3, &k), "a CPU that is not there");
 	tap_eq(map_update(&v, &c3, &k, &x, BPF_ANY), -EINVAL, "update for a CPU that is not there");

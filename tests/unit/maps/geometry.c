@@ -25,7 +25,8 @@ static void refuse_array(void)
 	REFUSE(-EINVAL, "array: key of 8", t, 8, 8, 1, 0, 1);
 	REFUSE(-EINVAL, "array: no value", t, 4, 0, 1, 0, 1);
 	REFUSE(-EINVAL, "array: unknown flag", t, 4, 8, 1, BPF_F_NO_PREALLOC, 1);
-	REFUSE(-EINVAL, "array: read-only and write-only", t, 4, 8, 1, BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG, 1);
+	REFUSE(-EINVAL, "array: read-only and write-only", t, 4, 8, 1,
+	       BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG, 1);
 	REFUSE(-E2BIG, "array: value of 2 GB", t, 4, 0x80000000u, 1, 0, 1);
 	REFUSE(-ENOMEM, "array: too much memory", t, 4, 0x7ffffff0u, 0xffffffffu, 0, 1);
 	REFUSE(0, "array: mmapable", t, 4, 8, 1, BPF_F_MMAPABLE, 1);
@@ -49,7 +50,8 @@ static void refuse_hash(void)
 	REFUSE(-E2BIG, "hash: too many buckets", t, 4, 8, (1u << 27) + 1, 0, 1);
 	REFUSE(-E2BIG, "hash: 2^32 - 1 entries", t, 4, 8, 0xffffffffu, 0, 1);
 	REFUSE(-ENOMEM, "hash: too much memory", t, 4, 4000, 1u << 27, 0, 1);
-	REFUSE(0, "hash: not preallocated, zero seed", t, 4, 8, 1, BPF_F_NO_PREALLOC | BPF_F_ZERO_SEED, 1);
+	REFUSE(0, "hash: not preallocated, zero seed", t, 4, 8, 1,
+	       BPF_F_NO_PREALLOC | BPF_F_ZERO_SEED, 1);
 	REFUSE(-E2BIG, "per-CPU hash: value above 32 KB", p, 4, 32769, 1, 0, 2);
 	REFUSE(-EINVAL, "per-CPU hash: numa node", p, 4, 8, 1, BPF_F_NUMA_NODE, 2);
 }
@@ -87,7 +89,8 @@ static void layout(void)
 	map_geometry(&v);
 	tap_eq(v.nbuckets, 1024, "hash: buckets are a power of two");
 	tap_eq(v.elem_size, 32, "hash: two small elements per cache line");
-	tap_ok(v.size % NT_PAGE == 0 && v.size >= v.data_off + 1000ull * v.elem_size, "hash: size holds all");
+	tap_ok(v.size % NT_PAGE == 0 && v.size >= v.data_off + 1000ull * v.elem_size,
+	       "hash: size holds all");
 	v = mapfile_spec(BPF_MAP_TYPE_RINGBUF, 0, 0, 8192, 0, 1);
 	map_geometry(&v);
 	tap_eq(v.data_off, NT_RING_DATA_OFF, "ring: data behind two pages");

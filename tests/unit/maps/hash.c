@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Hash and per-CPU hash: every result and errno, key and value sizes, iteration, the exact limit. */
+/* Hash and per-CPU hash: every result and errno, key and value sizes, iteration, the exact limit.
+ */
 #include <errno.h>
 
 #include "mapfile.h"
@@ -11,7 +12,8 @@ static void results(u32 value_size)
 	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_HASH, 4, value_size, 3, 0, 1);
 	struct nt_caller c = mapfile_caller(0);
 	u32 k = 1, miss = 9;
-	u8 a[64] = "first value, long enough", b[64] = "second value, long enough", out[64] = "untouched";
+	u8 a[64] = "first value, long enough", b[64] = "second value, long enough",
+	   out[64] = "untouched";
 	void *p;
 
 	tap_ok(!map_lookup(&v, &c, &k), "value of %u: lookup in an empty map", value_size);
@@ -34,9 +36,11 @@ static void results(u32 value_size)
 		tap_eq(map_sys_update(&v, &c, &k, a, BPF_ANY), 0, "insert %u", k);
 	tap_eq(map_sys_update(&v, &c, &miss, a, BPF_ANY), -E2BIG, "full at max_entries");
 	tap_eq(map_update(&v, &c, &miss, a, BPF_NOEXIST), -E2BIG, "full for programs too");
-	tap_eq(map_update(&v, &c, &miss, a, BPF_EXIST), -ENOENT, "EXIST of a missing key in a full map");
+	tap_eq(map_update(&v, &c, &miss, a, BPF_EXIST), -ENOENT,
+	       "EXIST of a missing key in a full map");
 	k = 2;
-	tap_eq(map_sys_update(&v, &c, &k, b, BPF_ANY), 0, "an existing key can be updated in a full map");
+	tap_eq(map_sys_update(&v, &c, &k, b, BPF_ANY), 0,
+	       "an existing key can be updated in a full map");
 	tap_eq(map_sys_lookup_and_delete(&v, &c, &k, out), 0, "lookup and delete");
 	tap_ok(!memcmp(out, b, value_size), "gives the value");
 	tap_ok(!map_lookup(&v, &c, &k), "and the key is gone");
@@ -51,7 +55,7 @@ static void percpu(void)
 	struct nt_caller c0 = mapfile_caller(0), c2 = mapfile_caller(2), c3 = mapfile_caller(3);
 	u64 k = 5, other = 6, third = 7;
 	u8 a[12] = "hello world", in[48], out[48];
-	u8 zero[16] = { 0 };
+	u8 zero[16] = {0};
 
 	for (u32 i = 0; i < 48; i++)
 		in[i] = (u8)(i + 1);
@@ -70,10 +74,11 @@ static void percpu(void)
 		tap_eq(map_update(&v, &c2, &k, a, BPF_NOEXIST), 0, "program inserts");
 	map_sys_lookup(&v, &c0, &other, out);
 	tap_ok(!memcmp(out, zero, 16) && !memcmp(out + 16, zero, 16) && !memcmp(out + 32, a, 12) &&
-		       !memcmp(out + 44, zero, 4),
+		   !memcmp(out + 44, zero, 4),
 	       "a reused element is zero for the other CPUs");
 	tap_eq(map_update(&v, &c2, &third, a, BPF_ANY), -E2BIG, "full");
-	tap_eq(map_sys_update(&v, &c2, &other, in, BPF_ANY), 0, "system call's update in a full map");
+	tap_eq(map_sys_update(&v, &c2, &other, in, BPF_ANY), 0,
+	       "system call's update in a full map");
 	tap_eq(map_sys_lookup_and_delete(&v, &c0, &other, out), 0, "lookup and delete");
 	tap_ok(!memcmp(in, out, 48), "gives all CPUs' values");
 	mapfile_free(&v);
@@ -102,7 +107,8 @@ static void sizes(u32 key_size, u32 value_size)
 		for (u32 i = 0; i < n; i++) {
 			make_key(key, key_size, i);
 			memset(value, (int)(i + 1 + round), value_size);
-			bad += map_sys_lookup(&v, &c, key, out) != 0 || memcmp(out, value, value_size);
+			bad +=
+			    map_sys_lookup(&v, &c, key, out) != 0 || memcmp(out, value, value_size);
 			memset(value, (int)(i + 2 + round), value_size);
 			bad += map_sys_update(&v, &c, key, value, BPF_EXIST) != 0;
 		}
@@ -124,7 +130,7 @@ static void iterate(void)
 	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_HASH, 4, 4, 1000, 0, 1);
 	struct nt_caller c = mapfile_caller(0);
 	u32 k = 0, next = 0, unknown = 5000, first, n = 0;
-	u8 seen[1000] = { 0 };
+	u8 seen[1000] = {0};
 	int r;
 
 	tap_eq(map_next_key(&v, NULL, &next), -ENOENT, "an empty map has no first key");
@@ -138,14 +144,16 @@ static void iterate(void)
 	tap_eq(r, -ENOENT, "iteration ends");
 	tap_eq(n, 1000, "after every key once");
 	map_next_key(&v, NULL, &first);
-	tap_ok(!map_next_key(&v, &unknown, &next) && next == first, "an unknown key starts from the beginning");
+	tap_ok(!map_next_key(&v, &unknown, &next) && next == first,
+	       "an unknown key starts from the beginning");
 	for (n = 0; !map_next_key(&v, NULL, &k); n++)
 		map_sys_delete(&v, &c, &k);
 	tap_eq(n, 1000, "deleting the first key until none is left");
 	mapfile_free(&v);
 }
 
-/* A killed deleter leaves a removed element in the chain: it must neither be found nor break anything. */
+/* A killed deleter leaves a removed element in the chain: it must neither be found nor break
+ * anything. */
 static void dead_links(void)
 {
 	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_HASH, 4, 16, 1, 0, 1);
@@ -168,7 +176,8 @@ static void dead_links(void)
 
 int main(void)
 {
-	static const u32 keys[] = { 1, 2, 3, 4, 7, 8, 12, 16, 20, 33, 64 }, values[] = { 1, 4, 7, 8, 9, 16, 64 };
+	static const u32 keys[] = {1, 2, 3, 4, 7, 8, 12, 16, 20, 33, 64},
+			 values[] = {1, 4, 7, 8, 9, 16, 64};
 
 	results(4);
 	results(8);

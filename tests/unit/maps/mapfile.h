@@ -14,17 +14,20 @@
 
 #define MAPFILE_GUARD (64ul << 20)
 
-__attribute__((unused)) static struct nt_map_view mapfile_spec(u32 type, u32 key, u32 value, u32 max, u32 flags,
-							       u32 ncpus)
+__attribute__((unused)) static struct nt_map_view mapfile_spec(u32 type, u32 key, u32 value,
+							       u32 max, u32 flags, u32 ncpus)
 {
-	return (struct nt_map_view){
-		.type = type, .key_size = key, .value_size = value, .max_entries = max, .flags = flags,
-		.ncpus = ncpus, .id = 1
-	};
+	return (struct nt_map_view){.type = type,
+				    .key_size = key,
+				    .value_size = value,
+				    .max_entries = max,
+				    .flags = flags,
+				    .ncpus = ncpus,
+				    .id = 1};
 }
 
-__attribute__((unused)) static struct nt_map_view mapfile_new(u32 type, u32 key, u32 value, u32 max, u32 flags,
-							      u32 ncpus)
+__attribute__((unused)) static struct nt_map_view mapfile_new(u32 type, u32 key, u32 value, u32 max,
+							      u32 flags, u32 ncpus)
 {
 	struct nt_map_view v = mapfile_spec(type, key, value, max, flags, ncpus);
 	int fd = memfd_create("map", MFD_CLOEXEC), r = map_geometry(&v);
@@ -34,10 +37,12 @@ __attribute__((unused)) static struct nt_map_view mapfile_new(u32 type, u32 key,
 		fprintf(stderr, "mapfile: geometry %d, fd %d\n", r, fd);
 		exit(2);
 	}
-	area = mmap(NULL, v.size + 2 * MAPFILE_GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	area = mmap(NULL, v.size + 2 * MAPFILE_GUARD, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (area == MAP_FAILED)
 		exit(2);
-	v.base = mmap(area + MAPFILE_GUARD, v.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	v.base = mmap(area + MAPFILE_GUARD, v.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		      fd, 0);
 	close(fd);
 	if (v.base == MAP_FAILED || map_init(&v) < 0)
 		exit(2);
@@ -52,7 +57,7 @@ __attribute__((unused)) static void mapfile_free(struct nt_map_view *v)
 
 __attribute__((unused)) static struct nt_caller mapfile_caller(u32 cpu)
 {
-	return (struct nt_caller){ .tid = (u32)syscall(SYS_gettid), .cpu = cpu };
+	return (struct nt_caller){.tid = (u32)syscall(SYS_gettid), .cpu = cpu};
 }
 
 /* Deterministic random numbers (splitmix). */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ring buffer: kernel's sizes, flags and wake rule; wrapping; the lock; what a dead producer leaves. */
+/* Ring buffer: kernel's sizes, flags and wake rule; wrapping; the lock; what a dead producer
+ * leaves. */
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -54,7 +55,8 @@ static void sizes(void)
 	tap_ok(r == v.base + v.data_off + 4088 + 8, "a record runs on into the second copy");
 	memset(r, 0xaa, 100);
 	tap_ok(!ring_submit(&v, r, BPF_RB_NO_WAKEUP, true), "NO_WAKEUP");
-	tap_eq(*(u32 *)(void *)(v.base + v.data_off + 4088), 100u | NT_RING_DISCARD, "header: discarded");
+	tap_eq(*(u32 *)(void *)(v.base + v.data_off + 4088), 100u | NT_RING_DISCARD,
+	       "header: discarded");
 	tap_eq(*prod_of(&v), 4088 + 112, "producer position is rounded to 8");
 	mapfile_free(&v);
 }
@@ -63,12 +65,15 @@ static void wakes(void)
 {
 	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, 1);
 	struct nt_caller c = mapfile_caller(0);
-	void *a = ring_reserve(&v, &c, 8), *b = ring_reserve(&v, &c, 8), *d = ring_reserve(&v, &c, 8);
+	void *a = ring_reserve(&v, &c, 8), *b = ring_reserve(&v, &c, 8),
+	     *d = ring_reserve(&v, &c, 8);
 	bool wake = false;
 
 	tap_ok(!ring_submit(&v, b, 0, false), "the consumer is not at this record: no wake");
-	tap_ok(ring_submit(&v, d, BPF_RB_FORCE_WAKEUP | BPF_RB_NO_WAKEUP, false), "FORCE_WAKEUP wins");
-	tap_ok(ring_submit(&v, a, 0, true), "a discarded record that the consumer waits for wakes it");
+	tap_ok(ring_submit(&v, d, BPF_RB_FORCE_WAKEUP | BPF_RB_NO_WAKEUP, false),
+	       "FORCE_WAKEUP wins");
+	tap_ok(ring_submit(&v, a, 0, true),
+	       "a discarded record that the consumer waits for wakes it");
 	tap_eq(ring_output(&v, &c, "x", 1, 4, &wake), -EINVAL, "output: unknown flag");
 	tap_eq(ring_output(&v, &c, "x", 5000, 0, &wake), -EAGAIN, "output: too large");
 	*cons_of(&v) = 48;
@@ -90,7 +95,8 @@ static void no_elements(void)
 	tap_eq(map_sys_lookup(&v, &c, &k, &k), -NT_ENOTSUPP, "ring: no lookup by system call");
 	tap_eq(map_sys_update(&v, &c, &k, &k, 0), -NT_ENOTSUPP, "ring: no update by system call");
 	tap_eq(map_sys_delete(&v, &c, &k), -NT_ENOTSUPP, "ring: no delete by system call");
-	tap_eq(map_sys_lookup_and_delete(&v, &c, &k, &k), -NT_ENOTSUPP, "ring: no lookup and delete");
+	tap_eq(map_sys_lookup_and_delete(&v, &c, &k, &k), -NT_ENOTSUPP,
+	       "ring: no lookup and delete");
 	tap_eq(map_next_key(&v, NULL, &k), -NT_ENOTSUPP, "ring: no keys");
 	mapfile_free(&v);
 }
@@ -116,7 +122,8 @@ static void lock(void)
 	waitpid(dead, NULL, 0);
 	ctl->lock = c.tid;
 	t = now_ms();
-	tap_ok(!ring_reserve(&v, &c, 8) && now_ms() - t < 100, "own lock (signal handler): fails at once");
+	tap_ok(!ring_reserve(&v, &c, 8) && now_ms() - t < 100,
+	       "own lock (signal handler): fails at once");
 	ctl->lock = (u32)dead;
 	tap_ok(ring_reserve(&v, &c, 8), "a dead owner's lock is taken over");
 	tap_eq(ctl->lock, 0, "and freed");
@@ -142,7 +149,8 @@ static void lock(void)
 	quiet.flags = NT_CALLER_NO_SYSCALL;
 	ctl->lock = 1;
 	t = now_ms();
-	tap_ok(!ring_reserve(&v, &quiet, 8) && now_ms() - t < 2000, "without system calls: spins, then gives up");
+	tap_ok(!ring_reserve(&v, &quiet, 8) && now_ms() - t < 2000,
+	       "without system calls: spins, then gives up");
 	ctl->lock = 0;
 	quiet.tid = 0;
 	tap_ok(!ring_reserve(&v, &quiet, 8), "a caller without a thread id gets nothing");
@@ -157,7 +165,7 @@ static bool is_dead(u32 tid, void *arg)
 static void reap(void)
 {
 	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, 1);
-	struct nt_caller me = mapfile_caller(0), gone = { .tid = 4000000 };
+	struct nt_caller me = mapfile_caller(0), gone = {.tid = 4000000};
 	void *mine = ring_reserve(&v, &me, 24), *lost = ring_reserve(&v, &gone, 100), *done;
 	u32 dead = 4000000, *hdr = (u32 *)lost - 2;
 

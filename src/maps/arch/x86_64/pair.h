@@ -4,7 +4,8 @@
 
 #include "abi/types.h"
 
-/* p: two words, aligned to 16 bytes. If p[0] == old0 and p[1] == old1, writes new0 and new1 and returns true. */
+/* p: two words, aligned to 16 bytes. If p[0] == old0 and p[1] == old1, writes new0 and new1 and
+ * returns true. */
 static inline bool pair_cas(u64 *p, u64 old0, u64 old1, u64 new0, u64 new1)
 {
 	bool ok;
