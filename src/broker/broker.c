@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "broker/link/link.h"
 #include "broker/object/map.h"
 #include "broker/object/perf.h"
@@ -88,10 +89,11 @@ s64 broker_leave(struct broker *b, bool now)
 	s64 links = HASH_COUNT(b->objects.by_id[OBJECT_LINK]);
 
 	b->leaving = true;
-	if (!now)
-		return broker_has_links(b) ? links : 0;
+	if (!now && broker_has_links(b))
+		return bits_max(links, 1);
 	HASH_ITER (hh, b->objects.by_ino, h, tmp)
 		object_handle_free(h);
+	loop_quit(b->loop); /* after the answer is sent */
 	return 0;
 }
 

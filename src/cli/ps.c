@@ -11,7 +11,7 @@
 #include "cli/connect.h"
 #include "util/fd.h"
 
-#define PS_COLUMNS 9
+#define PS_COLUMNS 10
 #define PS_CELL 256
 
 /* A column shows one member of each object of an array. */
@@ -30,7 +30,8 @@ static const struct ps_column process_columns[PS_COLUMNS] = {
 	{"SITES", "sites", true},
 	{"HITS", "hits", true},
 	{"PAUSE(us)", "pause_ns", true, false, "-", 1e3},
-	{"MISSED", "missed", true, true},
+	{"LONGEST(us)", "pause_max_ns", true, true, "-", 1e3},
+	{"REGIONS", "regions", true, true},
 };
 
 static const struct ps_column link_columns[PS_COLUMNS] = {
@@ -41,6 +42,7 @@ static const struct ps_column link_columns[PS_COLUMNS] = {
 	{"ATTACHED", "attached", true},
 	{"REFUSED", "refused", true},
 	{"PID", "pid", true, false, "all"},
+	{"ATTACH(ms)", "attach_ns", true, true, "-", 1e6},
 	{"PATH", "path"},
 };
 

@@ -203,7 +203,7 @@ s64 cmd_obj_info(struct call *k)
 	int r = object_by_fd(k->c, (int)k->attr.info.fd, OBJECT_NKINDS, &o);
 
 	if (r < 0)
-		return r;
+		return r == -EBADF ? -EBADFD : r; /* not a typo: this command alone answers so */
 	switch (o->kind) {
 	case OBJECT_MAP:
 		return info_map(k, object_to_map(o));

@@ -16,15 +16,18 @@
 #define TRACE_KPROBE_MULTI 42
 #define TRACE_KPROBE_SESSION 56
 
+static bool attach_type_is_multi(u32 t)
+{
+	return t == NT_BPF_TRACE_UPROBE_MULTI || t == NT_BPF_TRACE_UPROBE_SESSION || t == TRACE_KPROBE_MULTI ||
+	       t == TRACE_KPROBE_SESSION;
+}
+
 /* bpf_prog_attach_check_attach_type() for the program types that attach here. */
 static int link_check_attach_type(const struct object_prog *p, u32 attach_type)
 {
-	bool multi = attach_type == NT_BPF_TRACE_UPROBE_MULTI || attach_type == NT_BPF_TRACE_UPROBE_SESSION ||
-		     attach_type == TRACE_KPROBE_MULTI || attach_type == TRACE_KPROBE_SESSION;
-
 	switch (p->type) {
 	case BPF_PROG_TYPE_KPROBE:
-		if (multi)
+		if (attach_type_is_multi(attach_type) || attach_type_is_multi(p->expected_attach))
 			return p->expected_attach == attach_type ? 0 : -EINVAL;
 		return attach_type == BPF_PERF_EVENT ? 0 : -EINVAL;
 	case BPF_PROG_TYPE_TRACEPOINT:
@@ -54,6 +57,8 @@ static s64 link_create_multi(struct call *k, struct object_prog *prog)
 	int r;
 
 	_Static_assert(sizeof(a) <= ATTR_SIZE, "");
+	if (k->attr.link_create.flags)
+		return -EINVAL;
 	memcpy(&a, k->attr.bytes, sizeof(a));
 	r = link_create_uprobe_multi(k->b, k->c, prog, &a, k->notice, sizeof(k->notice), &link);
 	return r < 0 ? r : link_give(k, NT_BPF_LINK_TYPE_UPROBE_MULTI, link, prog, NULL);
@@ -73,8 +78,7 @@ static s64 link_create_perf_event(struct call *k, struct object_prog *prog)
 	if (r < 0)
 		return -EBADF; /* also what is no perf event */
 	perf = object_to_perf(o);
-	if (prog->type != BPF_PROG_TYPE_KPROBE || prog->expected_attach == NT_BPF_TRACE_UPROBE_MULTI ||
-	    prog->expected_attach == NT_BPF_TRACE_UPROBE_SESSION)
+	if (prog->type != BPF_PROG_TYPE_KPROBE)
 		return -EINVAL;
 	if (perf->link || perf->linked)
 		return -EEXIST;

@@ -73,25 +73,32 @@ void object_map_kick_rung(struct broker *b)
 	}
 }
 
-int object_map_pollable(struct object_map *m)
+static int ring_poll_init(struct object_map *m)
 {
 	int r;
 
-	if (m->view.type != BPF_MAP_TYPE_RINGBUF)
-		return -EPERM;
-	if (m->pollable_fd >= 0)
-		return m->pollable_fd;
 	m->pollable_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->pollable_fd < 0)
 		return -errno;
 	r = loop_add_timer(m->obj.broker->loop, 0, ring_rekick, m, &m->rekick);
-	if (r < 0) {
+	if (r < 0)
 		fd_closep(&m->pollable_fd);
+	return r;
+}
+
+int object_map_pollable(struct object_map *m)
+{
+	int r = 0;
+
+	if (m->view.type != BPF_MAP_TYPE_RINGBUF)
+		return -EPERM;
+	if (m->pollable_fd < 0)
+		r = ring_poll_init(m);
+	if (r < 0)
 		return r;
-	}
 	at_xchg(&ring_ctl(m)->armed, 1u);
 	if (ring_has_data(m))
-		object_map_kick(m);
+		object_map_kick(m); /* the new reader finds the set ready at once */
 	return m->pollable_fd;
 }
 

@@ -1,0 +1,41 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# loader_parity.sh NOTRAP CALLS EXPECTED
+#
+# CALLS makes several hundred raw bpf(2) and perf_event_open(2) calls and prints one line per answer. Under `notrap
+# run` every line must be the one that Linux 6.18 printed (EXPECTED). On that kernel, as root, it is asked again.
+set -u
+notrap=$1 calls=$2 expected=$3
+NOTRAP_DIR=$(mktemp -d) || exit 99
+export NOTRAP_DIR
+trap '"$notrap" stop -a >/dev/null; rm -rf "$NOTRAP_DIR"' EXIT
+failed=0 count=0
+
+# Compares line by line, so that one difference is one failure.
+compare() {
+	paste -d '\n' "$expected" "$1" | awk -v count=$count -v who="$2" '
+		NR % 2 { want = $0; next }
+		{ ok = $0 == want; bad += !ok
+		  printf "%s %d - %s: %s\n", ok ? "ok" : "not ok", ++count, who, want
+		  if (!ok) print "# got " $0 }
+		END { exit bad > 0 }' || failed=1
+	count=$((count + $(wc -l <"$expected")))
+	[ "$(wc -l <"$1")" -eq "$(wc -l <"$expected")" ] || { echo "# $2: another number of lines"; failed=1; }
+}
+
+"$notrap" run -- "$calls" >"$NOTRAP_DIR/out" 2>"$NOTRAP_DIR/err" || { echo "# exit status $?"; failed=1; }
+sed 's/^/# /' "$NOTRAP_DIR/err"
+compare "$NOTRAP_DIR/out" notrap
+case $(id -u):$(uname -r) in
+0:6.18.*)
+	"$calls" >"$NOTRAP_DIR/out"
+	compare "$NOTRAP_DIR/out" kernel
+	;;
+*)
+	count=$((count + 1))
+	echo "ok $count - the kernel itself # SKIP needs root and Linux 6.18"
+	;;
+esac
+echo "1..$count"
+exit $failed
