@@ -129,7 +129,9 @@ static void test_sleeper(const struct subject *s, struct nt_map_view *v)
 	pthread_t t;
 
 	pthread_create(&t, NULL, sleeper, subject_bell(s));
-	usleep(50000);
+	while (!at_load(&subject_bell(s)->waiting))
+		usleep(1000);
+	usleep(20000);
 	ctl_of(v)->armed = 1;
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	helper_call(s, 132, helper_call(s, 131, v, 8, 0), BPF_RB_FORCE_WAKEUP, 0);
