@@ -36,6 +36,13 @@ static inline const char *call_error(long ret)
 	return name ? name : "E?";
 }
 
+/* All 16 bytes of an attr's name, with or without a NUL. */
+static inline void call_set_name(char to[16], const char *name)
+{
+	if (name)
+		memcpy(to, name, strnlen(name, 16));
+}
+
 /* "name: ok" or "name: EINVAL"; descriptors are closed, numbers are not shown. */
 static inline void call_show(const char *name, long ret)
 {
@@ -59,8 +66,7 @@ static inline long call_map_create(unsigned int type, unsigned int key, unsigned
 	t.a.value_size = value;
 	t.a.max_entries = max;
 	t.a.map_flags = flags;
-	if (name)
-		strncpy(t.a.map_name, name, sizeof(t.a.map_name));
+	call_set_name(t.a.map_name, name);
 	return call_bpf(BPF_MAP_CREATE, &t, 72);
 }
 
@@ -107,8 +113,7 @@ static inline long call_prog_load(struct call_load *l)
 	t.a.log_size = l->log_size;
 	t.a.log_buf = (uint64_t)(uintptr_t)l->log;
 	t.a.prog_flags = l->flags;
-	if (l->name)
-		strncpy(t.a.prog_name, l->name, sizeof(t.a.prog_name));
+	call_set_name(t.a.prog_name, l->name);
 	r = call_bpf(BPF_PROG_LOAD, &t, 148);
 	l->true_size = t.w[140 / 4];
 	return r;
