@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "base/bits.h"
+#include "broker/arch/cpu.h"
 #include "broker/link/payload_blob.h"
 #include "broker/link/site.h"
 #include "broker/link/vdso.h"
@@ -244,6 +245,8 @@ static int fill_block(struct process *p)
 		return -errno;
 	if (!proc_seccomp(p->pid, &seccomp) && seccomp)
 		state->flags |= NT_STATE_NO_SYSCALL;
+	if (cpu_has_rdpid())
+		state->flags |= NT_STATE_RDPID;
 	find_tls(p, state);
 	p->token = state->token;
 	r = inject_write(&p->target, p->image, nt_payload_blob, blob_hdr()->image_size);
@@ -350,32 +353,34 @@ static int map_get(struct process *p, struct object_map *om, struct process_map 
 	return 0;
 }
 
-/* Ring buffers by address, so that submit and discard find the ring of a record. */
+/* Ring buffers by address, so that submit and discard find the ring of a record. Programs run meanwhile: an entry
+ * never moves. */
 static int rings_change(struct process *p, const u64 *view, u32 n, bool add)
 {
-	u64 rings[NT_MAX_RINGS];
-	u32 nrings, w = 0;
-	u64 at = p->state + offsetof(struct nt_state, rings), at_n = p->state + offsetof(struct nt_state, nrings);
+	u64 rings[NT_MAX_RINGS], at = p->state + offsetof(struct nt_state, rings);
+	u64 at_n = p->state + offsetof(struct nt_state, nrings), zero = 0;
+	u32 nrings, free_slot;
+	int r = 0;
 
 	if (inject_read(&p->target, at, rings, sizeof(rings)) ||
 	    inject_read(&p->target, at_n, &nrings, sizeof(nrings)) || nrings > NT_MAX_RINGS)
 		return -EFAULT;
-	for (u32 i = 0; i < nrings; i++) {
-		bool drop = false;
-
-		for (u32 j = 0; j < n; j++)
-			drop |= rings[i] == view[j];
-		if (!drop)
-			rings[w++] = rings[i];
-	}
-	for (u32 j = 0; add && j < n; j++) {
-		if (w == NT_MAX_RINGS)
+	for (u32 j = 0; j < n && !r; j++) {
+		for (free_slot = 0; free_slot < nrings; free_slot++)
+			if (rings[free_slot] == (add ? 0 : view[j]))
+				break;
+		if (free_slot == nrings && !add)
+			continue;
+		if (free_slot == NT_MAX_RINGS)
 			return -ENOSPC;
-		rings[w++] = view[j];
+		rings[free_slot] = add ? view[j] : 0;
+		r = inject_write(&p->target, at + 8ull * free_slot, add ? &view[j] : &zero, 8);
+		if (!r && free_slot == nrings) {
+			nrings++;
+			r = inject_write(&p->target, at_n, &nrings, sizeof(nrings));
+		}
 	}
-	if (inject_write(&p->target, at, rings, 8ull * w))
-		return -EFAULT;
-	return inject_write(&p->target, at_n, &w, sizeof(w));
+	return r;
 }
 
 /* Views first, then the image with its table filled in. */
@@ -600,11 +605,18 @@ int process_place(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_base)
 int process_publish_region(struct process *p, struct code_region *r, const struct nt_region *data)
 {
 	u64 at = p->state + offsetof(struct nt_state, region) + sizeof(*data) * r->index;
+	struct nt_region quiet = *data;
 	u32 n, want = r->index + 1;
 	int err = inject_read(&p->target, p->state + offsetof(struct nt_state, nregions), &n, sizeof(n));
 
+	/* Threads of the target may look at the entry meanwhile: it is void while its fields change. */
+	quiet.state = NT_REGION_FREE;
 	if (!err)
-		err = inject_write(&p->target, at, data, sizeof(*data));
+		err = inject_write(&p->target, at + offsetof(struct nt_region, state), &quiet.state, sizeof(quiet.state));
+	if (!err)
+		err = inject_write(&p->target, at, &quiet, sizeof(quiet));
+	if (!err && data->state != NT_REGION_FREE)
+		err = inject_write(&p->target, at + offsetof(struct nt_region, state), &data->state, sizeof(data->state));
 	if (!err && n < want)
 		err = inject_write(&p->target, p->state + offsetof(struct nt_state, nregions), &want, sizeof(want));
 	return err;

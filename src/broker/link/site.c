@@ -40,6 +40,7 @@ static void binary_free(struct binary *b)
 	util_elf_close(b->elf);
 	free(b->image);
 	free(b->site);
+	free(b->island);
 	free(b->path);
 	free(b);
 }
@@ -194,6 +195,20 @@ static struct wanted *sort_wanted(const u64 *offsets, u32 n)
 	return w;
 }
 
+static void island_take(struct binary *b, u64 vaddr)
+{
+	u64 *more = realloc(b->island, (b->nislands + 1) * sizeof(*more));
+	u32 i = b->nislands;
+
+	if (!more)
+		return; /* a second site may plan for it: the attach finds the conflict and leaves one out */
+	b->island = more;
+	b->nislands++;
+	for (; i && b->island[i - 1] > vaddr; i--)
+		b->island[i] = b->island[i - 1];
+	b->island[i] = vaddr;
+}
+
 static void site_plan(struct binary *b, struct site *s, const struct site *before, const u64 *all, u32 nall)
 {
 	u64 vaddr;
@@ -202,9 +217,11 @@ static void site_plan(struct binary *b, struct site *s, const struct site *befor
 		s->plan = (struct patch_plan){ .form = PATCH_REFUSED, .reason = PATCH_R_NOT_CODE };
 		return;
 	}
-	patch_plan_site(b->analysis, vaddr, all, nall, &s->plan);
+	patch_plan_site_avoiding(b->analysis, vaddr, all, nall, b->island, b->nislands, &s->plan);
 	if (before && before->plan.form != PATCH_REFUSED && vaddr < before->plan.vaddr + before->plan.wlen)
 		s->plan = (struct patch_plan){ .vaddr = vaddr, .form = PATCH_REFUSED, .reason = PATCH_R_OVERLAP };
+	if (s->plan.form == PATCH_ISLAND)
+		island_take(b, s->plan.island);
 }
 
 /* Merges the sorted w into b->site; sites that did not exist come from chunk, *ret_new counts them. */

@@ -341,8 +341,9 @@ void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, cons
 	x86_jmp(w, have_row);
 	/* A thread without a row cannot take the entry back: it stays out of the list (found by the reaper). */
 	x86_patch_here(w, lost);
-	x86_store_imm(w, 8, X86_RBX, (s32)offsetof(struct nt_ret_entry, thunk), 0);
+	x86_mov(w, true, X86_RCX, X86_RBX);
 	x86_load(w, 8, X86_RBX, X86_RBX, (s32)offsetof(struct nt_ret_entry, rbx));
+	x86_store_imm(w, 8, X86_RCX, (s32)offsetof(struct nt_ret_entry, thunk), 0);
 	close_flags(w);
 	restore_regs(w, n.clobbers);
 	x86_lea(w, X86_RSP, X86_RSP, FRAME);

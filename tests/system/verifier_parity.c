@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The live kernel as oracle. The hand-written programs of the unit test and seeded mutations of them are loaded as
+ * kprobe programs into the kernel and given to verifier_check(). What we accept and the kernel refuses is a failure,
+ * unless the kernel's reason is in the short list below. What the kernel accepts and we refuse is counted: programs of
+ * users must not fall into that share.
+ *
+ * NT_SEED and NT_ROUNDS choose the mutations; the seed is printed.
+ */
+#include "tap.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cases.h"
+#include "ebpf/disasm.h"
+
+#define MAX_MISSED_PERCENT 3.0
+#define KERNEL_LOG (1u << 18)
+
+/* We accept, the kernel does not, and both are right. */
+static const struct {
+	const char *phrase, *why;
+} explained[] = {
+	{"\n", NULL}, /* placeholder: nothing is explained so far */
+};
+
+static int bpf(int cmd, union bpf_attr *attr)
+{
+	return (int)syscall(SYS_bpf, cmd, attr, sizeof(*attr));
+}
+
+static int map_fd[M_NMAPS];
+
+static int make_maps(void)
+{
+	u32 i, zero = 0;
+
+	for (i = 0; i < M_NMAPS; i++) {
+		union bpf_attr a = {.map_type = case_maps[i].type, .key_size = case_maps[i].key_size,
+				    .value_size = case_maps[i].value_size, .max_entries = case_maps[i].max_entries,
+				    .map_flags = case_maps[i].map_flags};
+
+		map_fd[i] = bpf(BPF_MAP_CREATE, &a);
+		if (map_fd[i] < 0)
+			return -errno;
+		if (!case_maps[i].frozen)
+			continue;
+		a = (union bpf_attr){.map_fd = (u32)map_fd[i], .key = (u64)&zero, .value = (u64)case_maps[i].frozen};
+		if (bpf(BPF_MAP_UPDATE_ELEM, &a))
+			return -errno;
+		a = (union bpf_attr){.map_fd = (u32)map_fd[i]};
+		if (bpf(BPF_MAP_FREEZE, &a))
+			return -errno;
+	}
+	return 0;
+}
+
+static bool is_map_load(const struct bpf_insn *in)
+{
+	return ebpf_insn_is_ld64(in) && (in->src_reg == BPF_PSEUDO_MAP_FD || in->src_reg == BPF_PSEUDO_MAP_VALUE);
+}
+
+struct program {
+	struct bpf_insn insn[CASE_MAX_INSNS];
+	u32 n, type, attach;
+};
+
+static int kernel_verdict(const struct program *p, char *log)
+{
+	struct bpf_insn insn[CASE_MAX_INSNS];
+	union bpf_attr a = {.prog_type = p->type, .insns = (u64)insn, .insn_cnt = p->n, .license = (u64) "GPL",
+			    .log_level = 1, .log_buf = (u64)log, .log_size = KERNEL_LOG,
+			    .expected_attach_type = p->attach};
+	u32 i;
+	int fd;
+
+	memcpy(insn, p->insn, sizeof(insn));
+	for (i = 0; i < p->n; i++)
+		if (is_map_load(&insn[i]))
+			insn[i].imm = (u32)insn[i].imm < M_NMAPS ? map_fd[insn[i].imm] : -1;
+	log[0] = 0;
+	fd = bpf(BPF_PROG_LOAD, &a);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static int our_verdict(const struct program *p, struct verifier_log *log)
+{
+	struct verifier_prog prog = {.insns = p->insn, .n = p->n, .maps = case_maps, .nmaps = M_NMAPS,
+				     .prog_type = p->type, .expected_attach = p->attach};
+	struct verifier_result res = {0};
+	int r;
+
+	log->level = 1;
+	log->len = 0;
+	r = verifier_check(&prog, log, &res);
+	if (!r)
+		verifier_result_deinit(&res);
+	return r;
+}
+
+static void print_program(const struct program *p)
+{
+	char text[EBPF_DISASM_MAX];
+	u32 i;
+
+	for (i = 0; i < p->n; i++) {
+		ebpf_disasm(&p->insn[i], text, sizeof(text));
+		printf("#   %u: %s\n", i, text);
+		if (ebpf_insn_is_ld64(&p->insn[i]))
+			i++;
+	}
+}
+
+/* The line before the count of instructions: the reason. */
+static const char *reason(char *log)
+{
+	char *end = strstr(log, "processed "), *line;
+
+	if (!end || end == log)
+		return "";
+	while (end > log && end[-1] == '\n')
+		*--end = 0;
+	line = strrchr(log, '\n');
+	return line ? line + 1 : log;
+}
+
+static u64 next_random(u64 *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed * 0x2545f4914f6cdd1dull >> 16;
+}
+
+static void program_from(const struct vcase *c, struct program *ret)
+{
+	memcpy(ret->insn, c->insn, sizeof(ret->insn));
+	ret->n = vcase_len(c);
+	ret->type = c->prog_type ? c->prog_type : BPF_PROG_TYPE_KPROBE;
+	ret->attach = c->attach;
+}
+
+static void insert_copy(struct program *p, u32 at, const struct bpf_insn *in)
+{
+	if (p->n == CASE_MAX_INSNS || ebpf_insn_is_ld64(in))
+		return;
+	memmove(&p->insn[at + 1], &p->insn[at], (p->n - at) * sizeof(*in));
+	p->insn[at] = *in;
+	p->n++;
+}
+
+static void mutate_once(struct program *p, u64 *seed)
+{
+	static const s32 numbers[] = {0, 1, -1, 2, 4, 7, 8, 16, 31, 32, 40, 47, 48, 49, 63, 64, 255, 256, 4096,
+				      -8, -16, 0x7fffffff, (s32)0x80000000};
+	static const s16 offs[] = {0, 1, 2, 3, -1, -2, 4, 8, -4, -8, -12, -16, -512, 16, 40, 47, 48, 112, 160};
+	u32 at = next_random(seed) % p->n;
+	struct bpf_insn *in = &p->insn[at], copy = p->insn[next_random(seed) % p->n];
+
+	switch (next_random(seed) % 10) {
+	case 0: in->code ^= (u8)(1u << next_random(seed) % 8); break;
+	case 1: in->code = (in->code & 0x0f) | (u8)(next_random(seed) % 16 << 4); break;
+	case 2: in->dst_reg = next_random(seed) % 11 & 15; break;
+	case 3: in->src_reg = next_random(seed) % 11 & 15; break;
+	case 4: in->off = offs[next_random(seed) % (sizeof(offs) / sizeof(offs[0]))]; break;
+	case 5:
+	case 6: in->imm = numbers[next_random(seed) % (sizeof(numbers) / sizeof(numbers[0]))]; break;
+	case 7: insert_copy(p, at, &copy); break;
+	case 8: in->code ^= BPF_X; break;
+	default: in->off += next_random(seed) % 2 ? 1 : -1; break;
+	}
+}
+
+struct score {
+	u32 both_accept, both_refuse, missed, wrong, explained;
+};
+
+static const char *find_explanation(const char *kernel_log)
+{
+	u32 i;
+
+	for (i = 0; i < sizeof(explained) / sizeof(explained[0]); i++)
+		if (explained[i].why && strstr(kernel_log, explained[i].phrase))
+			return explained[i].why;
+	return NULL;
+}
+
+/* Loaders show and search the text, so equal verdicts should come with equal words; told, not judged. */
+static void compare_phrases(const char *name, const char *kernel, const char *ours)
+{
+	if (getenv("NT_PHRASES") && strcmp(kernel, ours))
+		printf("# %s: kernel: %s\n# %s: ours:   %s\n", name, kernel, name, ours);
+}
+
+static void compare(const struct program *p, const char *name, bool show_missed, struct score *s)
+{
+	static char kernel_log[KERNEL_LOG];
+	struct verifier_log log = {0};
+	int kernel = kernel_verdict(p, kernel_log), ours = our_verdict(p, &log);
+
+	if (!kernel && !ours) {
+		s->both_accept++;
+	} else if (kernel && ours) {
+		s->both_refuse++;
+		compare_phrases(name, reason(kernel_log), reason(log.buf));
+	} else if (!kernel) {
+		s->missed++;
+		if (show_missed) {
+			printf("# refused by us only (%s): %s\n", name, reason(log.buf));
+			print_program(p);
+		}
+	} else if (find_explanation(kernel_log)) {
+		s->explained++;
+	} else {
+		s->wrong++;
+		printf("# accepted by us only (%s); kernel: %d %s\n", name, kernel, reason(kernel_log));
+		print_program(p);
+	}
+	free(log.buf);
+}
+
+static void run_cases(void)
+{
+	struct score s = {0};
+	u32 i;
+
+	for (i = 0; i < vcases_n; i++) {
+		struct program p;
+
+		program_from(&vcases[i], &p);
+		compare(&p, vcases[i].name, true, &s);
+	}
+	tap_eq(s.wrong, 0, "hand-written: nothing is accepted that the kernel refuses");
+	tap_eq(s.missed, 0, "hand-written: nothing is refused that the kernel accepts");
+	printf("# both accept %u, both refuse %u, explained %u\n", s.both_accept, s.both_refuse, s.explained);
+}
+
+static void run_mutations(u64 seed, u32 rounds)
+{
+	struct score s = {0};
+	double missed;
+	u32 i, k;
+
+	printf("# seed %llu, %u rounds\n", (unsigned long long)seed, rounds);
+	for (i = 0; i < rounds; i++) {
+		struct program p;
+		const struct vcase *c = &vcases[next_random(&seed) % vcases_n];
+
+		program_from(c, &p);
+		p.type = BPF_PROG_TYPE_KPROBE;
+		for (k = 1 + next_random(&seed) % 3; k; k--)
+			mutate_once(&p, &seed);
+		compare(&p, c->name, getenv("NT_MISSED") != NULL, &s);
+	}
+	missed = s.both_accept + s.missed ? 100.0 * s.missed / (s.both_accept + s.missed) : 0;
+	printf("# both accept %u, both refuse %u, refused by us only %u (%.2f %% of what the kernel accepts), explained %u\n",
+	       s.both_accept, s.both_refuse, s.missed, missed, s.explained);
+	tap_eq(s.wrong, 0, "mutations: nothing is accepted that the kernel refuses");
+	tap_ok(missed <= MAX_MISSED_PERCENT, "mutations: at most %.1f %% of what the kernel accepts is refused", MAX_MISSED_PERCENT);
+	tap_ok(s.both_accept > rounds / 20, "mutations: enough of them are valid programs");
+}
+
+int main(void)
+{
+	const char *seed = getenv("NT_SEED"), *rounds = getenv("NT_ROUNDS");
+	int r = make_maps();
+
+	if (r == -EPERM || r == -ENOSYS)
+		tap_skip_all("bpf(2) is not permitted here");
+	if (!tap_eq(r, 0, "maps in the kernel"))
+		return tap_done();
+	run_cases();
+	run_mutations(seed ? strtoull(seed, NULL, 0) : 20240117, rounds ? (u32)atoi(rounds) : 6000);
+	return tap_done();
+}
