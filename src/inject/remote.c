@@ -111,14 +111,16 @@ int inject_remote_begin(struct inject_target *t, struct inject_thread *th)
 		return r;
 	if (th->regs.cs != INJECT_CS_64)
 		return -ENOEXEC; /* a thread that runs 32-bit code for the moment */
-	if (inject_read(t, t->syscall_insn, insn, sizeof(insn)) || !regs_is_syscall_insn(insn))
-		return -ESTALE; /* unmapped, or another program by now */
 	r = seccomp_allows(t, th);
 	if (r)
 		return r;
+	if (ptrace_call(PTRACE_GETSIGMASK, th, sizeof(mask), (u64)&mask))
+		return -errno;
+	/* Unmapped, another program by now, or the thread was killed: then its memory is gone, too. */
+	if (inject_read(t, t->syscall_insn, insn, sizeof(insn)) || !regs_is_syscall_insn(insn))
+		return ptrace_call(PTRACE_GETSIGMASK, th, sizeof(mask), (u64)&mask) ? -ESRCH : -ESTALE;
 	leave_rseq(t, th);
-	if (ptrace_call(PTRACE_GETSIGMASK, th, sizeof(mask), (u64)&mask) ||
-	    ptrace_call(PTRACE_SETSIGMASK, th, sizeof(block), (u64)&block))
+	if (ptrace_call(PTRACE_SETSIGMASK, th, sizeof(block), (u64)&block))
 		return -errno;
 	th->sigmask = mask;
 	th->have_mask = true;
