@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* Bounds of map values, ring buffer records and the context. */
+#include <errno.h>
+
+#include "verifier/env.h"
+
+struct region {
+	const char *name; /* NULL: a map value */
+	u32 size;
+};
+
+static bool region_has(struct venv *env, const struct region *m, s64 off, u32 size, bool zero_ok)
+{
+	if (off >= 0 && (size || zero_ok) && (u64)off + size <= m->size)
+		return true;
+	if (m->name)
+		vlog(env, "invalid access to %s, mem_size=%u off=%lld size=%u\n", m->name, m->size, (long long)off, size);
+	else
+		vlog(env, "invalid access to map value, value_size=%u off=%lld size=%u\n", m->size, (long long)off, size);
+	return false;
+}
+
+/* The offset lies in [smin, smax] of the register, as signed numbers; the ends decide. */
+static int region_check(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok, const struct region *m)
+{
+	const struct range *v = &vreg_of(env, regno)->v;
+
+	if (!range_is_const(v) && v->smin < 0 && v->smin + off < 0) {
+		vlog(env, "R%u min value is negative, either use unsigned index or do a if (index >=0) check.\n", regno);
+		return -EACCES;
+	}
+	if (!region_has(env, m, v->smin + off, size, zero_ok)) {
+		vlog(env, "R%u min value is outside of the allowed memory range\n", regno);
+		return -EACCES;
+	}
+	if (v->smax >= VMAX_VAR_OFF) {
+		vlog(env, "R%u unbounded memory access, make sure to bounds check any such access\n", regno);
+		return -EACCES;
+	}
+	if (!region_has(env, m, v->smax + off, size, zero_ok)) {
+		vlog(env, "R%u max value is outside of the allowed memory range\n", regno);
+		return -EACCES;
+	}
+	return 0;
+}
+
+int vaccess_value(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess how, bool zero_ok)
+{
+	const struct vreg *r = vreg_of(env, regno);
+	const struct verifier_map *map = &env->prog->maps[r->map];
+	bool write = how == VACCESS_WRITE;
+
+	if (map->map_flags & (write ? BPF_F_RDONLY_PROG : BPF_F_WRONLY_PROG)) {
+		vlog(env, "%s map forbidden, value_size=%u off=%lld size=%u\n", write ? "write into" : "read from",
+		     map->value_size, (long long)(range_is_const(&r->v) ? r->v.smin + off : off), size);
+		return -EACCES;
+	}
+	return region_check(env, regno, off, size, zero_ok, &(struct region){NULL, map->value_size});
+}
+
+int vaccess_record(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok)
+{
+	return region_check(env, regno, off, size, zero_ok, &(struct region){"memory", vreg_of(env, regno)->size});
+}
+
+int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how)
+{
+	const struct vreg *r = vreg_of(env, regno);
+	char bits[VTNUM_TEXT];
+
+	if (!range_is_const(&r->v)) {
+		vlog_tnum(r->v.t, bits);
+		vlog(env, "variable ctx access var_off=%s disallowed\n", bits);
+		return -EACCES;
+	}
+	if (r->v.t.value) {
+		vlog(env, "dereference of modified ctx ptr R%u off=%lld disallowed\n", regno, (long long)r->v.smin);
+		return -EACCES;
+	}
+	if (env->prog->prog_type != BPF_PROG_TYPE_KPROBE || how == VACCESS_WRITE || off < 0 ||
+	    (u32)off + size > VPT_REGS_SIZE || (u32)off % size) {
+		vlog(env, "invalid bpf_context access off=%d size=%u\n", off, size);
+		return -EACCES;
+	}
+	vfact_ctx_read(env, off, size);
+	return 0;
+}

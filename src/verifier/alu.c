@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ALU instructions: arithmetic on scalars, and the little that may be done to pointers (adding and subtracting
+ * bounded numbers, copying). A pointer that is cut, multiplied or the like turns into an unknown number.
+ */
+#include <errno.h>
+
+#include "verifier/env.h"
+
+static const char *op_text(u8 op)
+{
+	static const char *const text[16] = {"+=", "-=", "*=", "/=", "|=", "&=", "<<=", ">>=",
+					     "neg", "%=", "^=", "=", "s>>=", "endian", "?", "?"};
+
+	return text[op >> 4];
+}
+
+static int pointer_result_check(struct venv *env, const struct vreg *r)
+{
+	if (r->v.smin == INT64_MIN) {
+		vlog(env, "math between %s pointer and register with unbounded min value is not allowed\n",
+		     vreg_type_name(r));
+		return -EACCES;
+	}
+	if (r->v.smin >= VMAX_VAR_OFF || r->v.smin <= -VMAX_VAR_OFF) {
+		if (range_is_const(&r->v))
+			vlog(env, "%s pointer offset %lld is not allowed\n", vreg_type_name(r), (long long)r->v.smin);
+		else
+			vlog(env, "value %lld makes %s pointer be out of bounds\n", (long long)r->v.smin,
+			     vreg_type_name(r));
+		return -EACCES;
+	}
+	return 0;
+}
+
+static int number_check(struct venv *env, const struct vreg *ptr, const struct vreg *num)
+{
+	if (vreg_is_const(num)) {
+		s64 v = (s64)num->v.t.value;
+
+		if (v < VMAX_VAR_OFF && v > -VMAX_VAR_OFF)
+			return 0;
+		vlog(env, "math between %s pointer and %lld is not allowed\n", vreg_type_name(ptr), (long long)v);
+		return -EACCES;
+	}
+	if (num->v.smin == INT64_MIN) {
+		vlog(env, "math between %s pointer and register with unbounded min value is not allowed\n",
+		     vreg_type_name(ptr));
+		return -EACCES;
+	}
+	if (num->v.smin >= VMAX_VAR_OFF || num->v.smin <= -VMAX_VAR_OFF) {
+		vlog(env, "value %lld makes %s pointer be out of bounds\n", (long long)num->v.smin, vreg_type_name(ptr));
+		return -EACCES;
+	}
+	return 0;
+}
+
+/* dst = ptr op num, 64 bits wide; the pointer is the left side unless swapped. */
+static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg *ptr, const struct vreg *num, bool swapped)
+{
+	u32 dst = in->dst_reg;
+	u8 op = BPF_OP(in->code);
+	struct vreg out = *ptr;
+	int r;
+
+	if (ptr->maybe_null) {
+		vlog(env, "R%u pointer arithmetic on %s prohibited, null-check it first\n", dst, vreg_type_name(ptr));
+		return -EACCES;
+	}
+	if (ptr->type == VREG_MAP) {
+		vlog(env, "R%u pointer arithmetic on %s prohibited\n", dst, vreg_type_name(ptr));
+		return -EACCES;
+	}
+	r = number_check(env, ptr, num);
+	if (r)
+		return r;
+	switch (op) {
+	case BPF_ADD: break;
+	case BPF_SUB:
+		if (swapped) {
+			vlog(env, "R%u tried to subtract pointer from scalar\n", dst);
+			return -EACCES;
+		}
+		if (ptr->type == VREG_STACK) {
+			vlog(env, "R%u subtraction from stack pointer prohibited\n", dst);
+			return -EACCES;
+		}
+		break;
+	case BPF_AND:
+	case BPF_OR:
+	case BPF_XOR:
+		vlog(env, "R%u bitwise operator %s on pointer prohibited\n", dst, op_text(op));
+		return -EACCES;
+	default:
+		vlog(env, "R%u pointer arithmetic with %s operator prohibited\n", dst, op_text(op));
+		return -EACCES;
+	}
+	range_alu(&out.v, &num->v, op, 64);
+	r = pointer_result_check(env, &out);
+	if (r)
+		return r;
+	vorigin_demand(env, num->origin);
+	*vreg_of(env, dst) = out;
+	return 0;
+}
+
+static int alu_with_pointer(struct venv *env, const struct bpf_insn *in, struct vreg *dst, const struct vreg *src)
+{
+	struct vreg left = *dst, right = *src;
+	u8 op = BPF_OP(in->code);
+
+	if (vreg_is_pointer(dst) && vreg_is_pointer(src)) {
+		if (op == BPF_SUB) {
+			vreg_set_unknown(dst);
+			if (BPF_CLASS(in->code) == BPF_ALU)
+				vreg_truncate(dst, 4);
+			return 0;
+		}
+		vlog(env, "R%u pointer %s pointer prohibited\n", in->dst_reg, op_text(op));
+		return -EACCES;
+	}
+	if (BPF_CLASS(in->code) != BPF_ALU64) {
+		if (op == BPF_SUB) {
+			vreg_set_unknown(dst);
+			vreg_truncate(dst, 4);
+			return 0;
+		}
+		vlog(env, "R%u 32-bit pointer arithmetic prohibited\n", in->dst_reg);
+		return -EACCES;
+	}
+	if (vreg_is_pointer(&left))
+		return pointer_add(env, in, &left, &right, false);
+	return pointer_add(env, in, &right, &left, true);
+}
+
+/* A group of equal numbers outlives the addition of a constant, once. */
+static void keep_group(struct vreg *dst, const struct vreg *src, const struct bpf_insn *in)
+{
+	s64 add;
+
+	if (!dst->id)
+		return;
+	add = (s64)src->v.t.value;
+	if (in->code == (BPF_ALU64 | BPF_ADD | BPF_SRC(in->code)) && vreg_is_const(src) && !dst->delta &&
+	    add >= INT32_MIN && add <= INT32_MAX) {
+		dst->delta = (s32)add;
+		return;
+	}
+	dst->id = 0;
+	dst->delta = 0;
+}
+
+static void alu_scalar(struct vreg *dst, const struct vreg *src, const struct bpf_insn *in)
+{
+	u32 bits = BPF_CLASS(in->code) == BPF_ALU64 ? 64 : 32;
+	u8 op = BPF_OP(in->code);
+
+	if ((op == BPF_DIV || op == BPF_MOD) && bits == 64)
+		range_set_unknown(&dst->v);
+	else
+		range_alu(&dst->v, &src->v, op, bits);
+	dst->origin |= src->origin;
+}
+
+static int exec_binary(struct venv *env, const struct bpf_insn *in)
+{
+	struct vreg *dst = vreg_of(env, in->dst_reg);
+	struct vreg src;
+	int r;
+
+	if (BPF_SRC(in->code) == BPF_X) {
+		r = vreg_check_read(env, in->src_reg);
+		if (r)
+			return r;
+		src = *vreg_of(env, in->src_reg);
+	} else {
+		vreg_set_const(&src, (u64)(s64)in->imm);
+	}
+	r = vreg_check_read(env, in->dst_reg);
+	if (!r)
+		r = vreg_check_write(env, in->dst_reg);
+	if (r)
+		return r;
+	if (vreg_is_pointer(dst) || vreg_is_pointer(&src))
+		return alu_with_pointer(env, in, dst, &src);
+	keep_group(dst, &src, in);
+	alu_scalar(dst, &src, in);
+	return 0;
+}
+
+static int exec_unary(struct venv *env, const struct bpf_insn *in)
+{
+	struct vreg *dst = vreg_of(env, in->dst_reg);
+	struct vreg zero;
+	u64 origin;
+	int r = vreg_check_read(env, in->dst_reg);
+
+	if (!r)
+		r = vreg_check_write(env, in->dst_reg);
+	if (r)
+		return r;
+	origin = dst->origin;
+	if (BPF_OP(in->code) == BPF_END || vreg_is_pointer(dst)) {
+		vreg_set_unknown(dst);
+		if (BPF_OP(in->code) == BPF_NEG && BPF_CLASS(in->code) == BPF_ALU)
+			vreg_truncate(dst, 4);
+		return 0;
+	}
+	vreg_set_const(&zero, 0);
+	range_alu(&zero.v, &dst->v, BPF_SUB, BPF_CLASS(in->code) == BPF_ALU64 ? 64 : 32);
+	*dst = zero;
+	dst->origin = origin;
+	return 0;
+}
+
+static void sign_extend_copy(struct vreg *dst, u32 bytes)
+{
+	s64 lowest = -(1ll << (bytes * 8 - 1)), highest = (1ll << (bytes * 8 - 1)) - 1;
+
+	if (dst->v.smin < lowest || dst->v.smax > highest)
+		dst->id = 0;
+	range_sign_extend(&dst->v, bytes);
+}
+
+static int exec_mov(struct venv *env, const struct bpf_insn *in)
+{
+	bool is64 = BPF_CLASS(in->code) == BPF_ALU64;
+	struct vreg out;
+	int r = 0;
+
+	if (BPF_SRC(in->code) == BPF_K) {
+		r = vreg_check_write(env, in->dst_reg);
+		if (r)
+			return r;
+		vreg_set_const(vreg_of(env, in->dst_reg), is64 ? (u64)(s64)in->imm : (u32)in->imm);
+		return 0;
+	}
+	r = vreg_check_read(env, in->src_reg);
+	if (!r)
+		r = vreg_check_write(env, in->dst_reg);
+	if (r)
+		return r;
+	vreg_make_group(env, vreg_of(env, in->src_reg));
+	out = *vreg_of(env, in->src_reg);
+	if (vreg_is_pointer(&out) && (!is64 || in->off))
+		vreg_set_unknown(&out);
+	if (in->off)
+		sign_extend_copy(&out, (u32)in->off / 8);
+	if (!is64)
+		vreg_truncate(&out, 4);
+	*vreg_of(env, in->dst_reg) = out;
+	return 0;
+}
+
+int valu_exec(struct venv *env, const struct bpf_insn *in)
+{
+	switch (BPF_OP(in->code)) {
+	case BPF_MOV: return exec_mov(env, in);
+	case BPF_NEG:
+	case BPF_END: return exec_unary(env, in);
+	default: return exec_binary(env, in);
+	}
+}
+
+int valu_ld64(struct venv *env, const struct bpf_insn *in)
+{
+	struct vreg out;
+	int r = vreg_check_write(env, in->dst_reg);
+
+	if (r)
+		return r;
+	switch (in->src_reg) {
+	case BPF_PSEUDO_MAP_FD:
+		vreg_set_pointer(&out, VREG_MAP);
+		out.map = (u32)in->imm;
+		break;
+	case BPF_PSEUDO_MAP_VALUE:
+		vreg_set_pointer(&out, VREG_VALUE);
+		out.map = (u32)in->imm;
+		range_set_const(&out.v, (u32)in[1].imm);
+		break;
+	default: vreg_set_const(&out, (u64)(u32)in[1].imm << 32 | (u32)in->imm);
+	}
+	*vreg_of(env, in->dst_reg) = out;
+	return 0;
+}

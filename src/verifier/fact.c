@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* What the JIT may rely on: a fact stands while all paths agree, and never comes back once two have differed. */
+#include "verifier/env.h"
+
+#define KNOWN_MAP 1u /* a path has said something */
+#define KNOWN_KEY 2u
+
+void vfact_mem(struct venv *env, u32 i, u8 mem)
+{
+	u8 *kind = &env->fact[i].mem;
+
+	if (*kind == VMEM_NONE)
+		*kind = mem;
+	else if (*kind != mem)
+		*kind = VMEM_MIXED;
+}
+
+void vfact_map(struct venv *env, u32 i, u32 map)
+{
+	struct verifier_insn *f = &env->fact[i];
+
+	if (!(env->known[i] & KNOWN_MAP)) {
+		env->known[i] |= KNOWN_MAP;
+		f->map_known = true;
+		f->map_index = map;
+	} else if (f->map_index != map) {
+		f->map_known = false;
+	}
+}
+
+void vfact_no_map(struct venv *env, u32 i)
+{
+	env->known[i] |= KNOWN_MAP;
+	env->fact[i].map_known = false;
+}
+
+bool vfact_key(struct venv *env, u32 i, const u32 *key)
+{
+	struct verifier_insn *f = &env->fact[i];
+
+	if (!(env->known[i] & KNOWN_KEY)) {
+		env->known[i] |= KNOWN_KEY;
+		f->key_known = key != NULL;
+		f->key = key ? *key : 0;
+	} else if (!key || f->key != *key) {
+		f->key_known = false;
+	}
+	return f->key_known;
+}
+
+void vfact_ctx_read(struct venv *env, s32 off, u32 size)
+{
+	env->res->ctx_read |= 1ull << (u32)off / 8;
+	env->res->ctx_read |= 1ull << ((u32)off + size - 1) / 8;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Loads, stores and atomics: what kind of memory is it, and what does the register hold afterwards. */
+#include <errno.h>
+#include <string.h>
+
+#include "verifier/env.h"
+
+struct access {
+	u32 insn;
+	u32 regno; /* address */
+	s32 off;
+	u32 size;
+	enum vaccess how;
+	bool strict; /* must be aligned whatever the memory */
+};
+
+/* The stack is tracked by slots, so accesses stay in one; others may be unaligned on this machine. */
+static int check_alignment(struct venv *env, const struct access *a)
+{
+	const struct vreg *r = vreg_of(env, a->regno);
+	bool stack = r->type == VREG_STACK;
+	bool fixed = range_is_const(&r->v);
+	char bits[VTNUM_TEXT];
+
+	if (!stack && !a->strict)
+		return 0;
+	if (tnum_is_aligned(tnum_add(r->v.t, tnum_const((u64)(s64)a->off)), a->size))
+		return 0;
+	vlog_tnum(fixed ? tnum_const(0) : r->v.t, bits);
+	vlog(env, "misaligned %saccess off %s+%lld+%d size %u\n",
+	     stack ? "stack " : r->type == VREG_VALUE ? "value " : "", bits, fixed ? (long long)r->v.smin : 0ll, a->off,
+	     a->size);
+	return -EACCES;
+}
+
+static u8 value_kind(const struct verifier_map *map)
+{
+	switch (map->type) {
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return VMEM_PERCPU_MAP;
+	default: return VMEM_MAP;
+	}
+}
+
+static void note_kind(struct venv *env, const struct access *a)
+{
+	const struct vreg *r = vreg_of(env, a->regno);
+
+	switch (r->type) {
+	case VREG_STACK: vfact_mem(env, a->insn, VMEM_STACK); return;
+	case VREG_CTX: vfact_mem(env, a->insn, VMEM_CTX); return;
+	case VREG_RECORD: vfact_mem(env, a->insn, VMEM_RINGBUF); return;
+	default:
+		vfact_mem(env, a->insn, value_kind(&env->prog->maps[r->map]));
+		vfact_map(env, a->insn, r->map);
+	}
+}
+
+/* A frozen map that programs cannot write: its bytes are constants. */
+static bool load_constant(struct venv *env, const struct access *a, u64 *ret)
+{
+	const struct vreg *r = vreg_of(env, a->regno);
+	const struct verifier_map *map = &env->prog->maps[r->map];
+	u64 v = 0;
+
+	if (!map->frozen || !(map->map_flags & BPF_F_RDONLY_PROG) || !range_is_const(&r->v))
+		return false;
+	memcpy(&v, map->frozen + r->v.smin + a->off, a->size);
+	*ret = v;
+	return true;
+}
+
+static int check_not_stack(struct venv *env, const struct access *a)
+{
+	const struct vreg *r = vreg_of(env, a->regno);
+
+	if (!r->maybe_null) {
+		switch (r->type) {
+		case VREG_CTX: return vaccess_ctx(env, a->regno, a->off, a->size, a->how);
+		case VREG_VALUE: return vaccess_value(env, a->regno, a->off, a->size, a->how, false);
+		case VREG_RECORD: return vaccess_record(env, a->regno, a->off, a->size, false);
+		default: break;
+		}
+	}
+	vlog(env, "R%u invalid mem access '%s'\n", a->regno, vreg_type_name(r));
+	return -EACCES;
+}
+
+static int access_load(struct venv *env, const struct access *a, struct vreg *ret)
+{
+	const struct vreg *r = vreg_of(env, a->regno);
+	struct vreg out;
+	u64 constant;
+	int err = check_alignment(env, a);
+
+	if (err)
+		return err;
+	if (r->type == VREG_STACK) {
+		err = vstack_load(env, a->regno, a->off, a->size, &out);
+	} else {
+		err = check_not_stack(env, a);
+		vreg_set_unknown(&out);
+		vreg_truncate(&out, a->size);
+		if (!err && r->type == VREG_VALUE && load_constant(env, a, &constant))
+			vreg_set_const(&out, constant);
+	}
+	if (err)
+		return err;
+	note_kind(env, a);
+	*ret = out;
+	return 0;
+}
+
+static int access_store(struct venv *env, const struct access *a, const struct vreg *value)
+{
+	int err = check_alignment(env, a);
+
+	if (err)
+		return err;
+	if (vreg_of(env, a->regno)->type == VREG_STACK)
+		err = vstack_store(env, a->regno, a->off, a->size, value);
+	else
+		err = check_not_stack(env, a);
+	if (!err)
+		note_kind(env, a);
+	return err;
+}
+
+static int exec_load(struct venv *env, const struct bpf_insn *in)
+{
+	struct access a = {.insn = env->cur.pc, .regno = in->src_reg, .off = in->off, .size = ebpf_insn_size(in),
+			   .how = VACCESS_READ};
+	bool sign = BPF_MODE(in->code) == BPF_MEMSX;
+	struct vreg value;
+	int r = vreg_check_read(env, in->src_reg);
+
+	if (!r)
+		r = vreg_check_write(env, in->dst_reg);
+	if (!r)
+		r = access_load(env, &a, &value);
+	if (r)
+		return r;
+	if (sign && vreg_is_scalar(&value)) {
+		if (value.v.smax > (s64)((1ull << (a.size * 8 - 1)) - 1))
+			value.id = 0;
+		range_sign_extend(&value.v, a.size);
+	}
+	*vreg_of(env, in->dst_reg) = value;
+	return 0;
+}
+
+static int refuse_ctx(struct venv *env, const char *what, u32 regno)
+{
+	const struct vreg *r = vreg_of(env, regno);
+
+	if (r->type != VREG_CTX)
+		return 0;
+	vlog(env, "%s stores into R%u %s is not allowed\n", what, regno, vreg_type_name(r));
+	return -EACCES;
+}
+
+static int exec_store(struct venv *env, const struct bpf_insn *in)
+{
+	struct access a = {.insn = env->cur.pc, .regno = in->dst_reg, .off = in->off, .size = ebpf_insn_size(in),
+			   .how = VACCESS_WRITE};
+	struct vreg value;
+	int r;
+
+	if (BPF_CLASS(in->code) == BPF_STX) {
+		r = vreg_check_read(env, in->src_reg);
+		if (!r)
+			r = vreg_check_read(env, in->dst_reg);
+		if (r)
+			return r;
+		/* a number on the stack stays tied to the register it came from */
+		if (vreg_of(env, in->dst_reg)->type == VREG_STACK)
+			vreg_make_group(env, vreg_of(env, in->src_reg));
+		value = *vreg_of(env, in->src_reg);
+	} else {
+		r = vreg_check_read(env, in->dst_reg);
+		if (r)
+			return r;
+		vreg_set_const(&value, (u64)(s64)in->imm);
+	}
+	return access_store(env, &a, &value);
+}
+
+static int exec_atomic(struct venv *env, const struct bpf_insn *in)
+{
+	struct access a = {.insn = env->cur.pc, .regno = in->dst_reg, .off = in->off, .size = ebpf_insn_size(in),
+			   .how = VACCESS_READ, .strict = true};
+	bool fetch = in->imm & BPF_FETCH;
+	u32 load_reg = in->imm == BPF_CMPXCHG ? 0 : in->src_reg;
+	struct vreg old, unknown;
+	int r = vreg_check_read(env, in->src_reg);
+
+	if (!r)
+		r = vreg_check_read(env, in->dst_reg);
+	if (!r && in->imm == BPF_CMPXCHG)
+		r = vreg_check_read(env, 0);
+	if (!r)
+		r = refuse_ctx(env, "BPF_ATOMIC", in->dst_reg);
+	if (!r && fetch)
+		r = vreg_check_write(env, load_reg);
+	if (!r)
+		r = access_load(env, &a, &old);
+	if (r)
+		return r;
+	/* the kernel's order: if the address register is overwritten by the old value, the store is refused */
+	if (fetch)
+		*vreg_of(env, load_reg) = old;
+	vreg_set_unknown(&unknown);
+	a.how = VACCESS_WRITE;
+	return access_store(env, &a, &unknown);
+}
+
+int vmem_exec(struct venv *env, const struct bpf_insn *in)
+{
+	if (BPF_CLASS(in->code) == BPF_LDX)
+		return exec_load(env, in);
+	if (ebpf_insn_is_atomic(in))
+		return exec_atomic(env, in);
+	return exec_store(env, in);
+}
