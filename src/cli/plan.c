@@ -139,7 +139,8 @@ static void print_sites(const struct report *r)
 		if (p->form == PATCH_REFUSED)
 			printf("%6s  %-16s ", "-", patch_reason_name(p->reason));
 		else
-			printf("%6u  %-16s ", p->wlen, p->ret_reason ? patch_reason_name(p->ret_reason) : "yes");
+			printf("%6u  %-16s ", p->wlen,
+			       p->ret_reason ? patch_reason_name(p->ret_reason) : "yes");
 		for (u32 a = 0; a < s->nalias; a++)
 			printf("%s%s", a ? ", " : "", name_of(s, a, buf));
 		printf("\n");
@@ -154,7 +155,9 @@ static double share(u32 part, u32 all)
 
 static void print_summary(const struct report *r)
 {
-	static const u8 order[] = { PATCH_NOP5, PATCH_JMP, PATCH_JMP_N, PATCH_PAD, PATCH_ISLAND, PATCH_REFUSED };
+	static const u8 order[] = {
+		PATCH_NOP5, PATCH_JMP, PATCH_JMP_N, PATCH_PAD, PATCH_ISLAND, PATCH_REFUSED,
+	};
 	u32 direct = r->n - r->form[PATCH_REFUSED];
 
 	printf("%s: %u function%s\n", r->file, r->n, r->n == 1 ? "" : "s");
@@ -172,7 +175,8 @@ static void print_summary(const struct report *r)
 		printf("\n");
 	}
 	printf("\n%-8s %10u %7.2f %%\n", "entry", direct, share(direct, r->n));
-	printf("%-8s %10u %7.2f %%", "return", direct - r->return_refused, share(direct - r->return_refused, r->n));
+	printf("%-8s %10u %7.2f %%", "return", direct - r->return_refused,
+	       share(direct - r->return_refused, r->n));
 	if (r->return_refused) {
 		printf("   no: ");
 		print_reasons(r->return_reason);
@@ -251,7 +255,8 @@ static int print_json(const struct report *r, bool sites)
 	json_object_set_new(o, "refused", json_integer(r->form[PATCH_REFUSED]));
 	json_object_set_new(o, "forms", forms);
 	json_object_set_new(o, "reasons", json_reasons(r->reason));
-	json_object_set_new(o, "return_refused", json_integer(r->return_refused + r->form[PATCH_REFUSED]));
+	json_object_set_new(o, "return_refused",
+			    json_integer(r->return_refused + r->form[PATCH_REFUSED]));
 	json_object_set_new(o, "return_reasons", json_reasons(r->return_reason));
 	if (sites)
 		json_object_set(o, "sites", list);
@@ -288,9 +293,11 @@ static int make_report(struct report *r)
 	if (err)
 		return cli_error(&cli_plan, "%s: %s", r->file, strerror(-err));
 	if (!r->desc->nfunc)
-		return cli_error(&cli_plan, "%s: no functions: neither .symtab nor .dynsym nor .eh_frame names one", r->file);
+		return cli_error(&cli_plan, "%s: no functions in .symtab, .dynsym or .eh_frame",
+				 r->file);
 	if (!r->n)
-		return cli_error(&cli_plan, "%s: no function matches%s%s", r->file, r->npattern == 1 ? " " : " any pattern",
+		return cli_error(&cli_plan, "%s: no function matches%s%s", r->file,
+				 r->npattern == 1 ? " " : " any pattern",
 				 r->npattern == 1 ? r->pattern[0] : "");
 	return CLI_OK;
 }
@@ -339,9 +346,11 @@ const struct cli_command cli_plan = {
 	.details = "  -s, --sites   list every function, not only the totals\n"
 		   "  -j, --json    write one JSON object\n"
 		   "\n"
-		   "PATTERN is a shell pattern for function names, e.g. 'pthread_*' (quote it). Functions with several\n"
-		   "names count once. Forms, best first: nop5 and jmp displace one instruction, jmp-n several, pad uses\n"
-		   "padding behind the function, island needs a second jump in padding near by. A refused function cannot\n"
-		   "be probed at all; RETURN says why its return cannot.\n",
+		   "PATTERN is a shell pattern for function names, e.g. 'pthread_*' (quote it).\n"
+		   "Functions with several names count once.\n"
+		   "\n"
+		   "Forms, best first: nop5 and jmp displace one instruction, jmp-n several, pad\n"
+		   "uses padding behind the function, island needs a second jump in padding near by.\n"
+		   "A refused function cannot be probed; RETURN says why its return cannot.\n",
 	.fn = plan_main,
 };

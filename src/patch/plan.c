@@ -4,8 +4,8 @@
 #include "base/bits.h"
 
 static const char *const form_names[PATCH_NFORMS] = {
-	[PATCH_REFUSED] = "refused", [PATCH_NOP5] = "nop5", [PATCH_JMP] = "jmp", [PATCH_JMP_N] = "jmp-n",
-	[PATCH_PAD] = "pad", [PATCH_ISLAND] = "island",
+	[PATCH_REFUSED] = "refused", [PATCH_NOP5] = "nop5", [PATCH_JMP] = "jmp",
+	[PATCH_JMP_N] = "jmp-n",     [PATCH_PAD] = "pad",   [PATCH_ISLAND] = "island",
 };
 
 static const char *const reason_names[PATCH_NREASONS] = {

@@ -63,7 +63,13 @@ static s64 take_sleb(struct cur *c)
 	return (s64)v;
 }
 
-enum { PE_OMIT = 0xff, PE_INDIRECT = 0x80, PE_PCREL = 0x10, PE_APPLICATION = 0x70, PE_FORMAT = 0x0f };
+enum {
+	PE_OMIT = 0xff,
+	PE_INDIRECT = 0x80,
+	PE_PCREL = 0x10,
+	PE_APPLICATION = 0x70,
+	PE_FORMAT = 0x0f
+};
 
 /* A pointer in DW_EH_PE encoding; 0 stays 0 whatever it is relative to. */
 static u64 take_pointer(struct cur *c, u8 enc)
@@ -85,7 +91,9 @@ static u64 take_pointer(struct cur *c, u8 enc)
 	switch (enc & PE_APPLICATION) {
 	case 0: return v;
 	case PE_PCREL: return at + v;
-	default: c->bad = true; return 0; /* relative to text, data, function: not used on this machine */
+	default:
+		c->bad = true;
+		return 0; /* relative to text, data, function: not used on this machine */
 	}
 }
 
@@ -110,12 +118,12 @@ static void cie_augmentation(struct cur *c, const char *aug, struct cie *ret)
 		case 'P': {
 			u8 enc = (u8)take_uint(&a, 1);
 
-			take_pointer(&a, enc & PE_FORMAT); /* we skip it: what it is relative to is no matter */
+			take_pointer(&a, enc & PE_FORMAT); /* skipped, only its size matters */
 			break;
 		}
 		case 'S': ret->signal = true; break;
 		case 'B': case 'G': break;
-		default: return; /* what follows cannot be understood; it is skipped by its length */
+		default: return; /* not understood; skipped by its length */
 		}
 	c->bad |= a.bad;
 }
@@ -156,7 +164,8 @@ struct cfa {
 	bool expr;
 };
 
-/* Runs call frame instructions up to the first that is about a later address; false: one we do not know. */
+/* Runs call frame instructions up to the first that is about a later address; false: one we do not
+ * know. */
 static bool run_cfa(struct cur c, struct cfa *cfa)
 {
 	while (c.p < c.end && !c.bad) {
@@ -175,7 +184,11 @@ static bool run_cfa(struct cur c, struct cfa *cfa)
 		case 0x01: case 0x02: case 0x03: case 0x04: return true;
 		case 0x05: case 0x09: case 0x14: take_uleb(&c); take_uleb(&c); break;
 		case 0x06: case 0x07: case 0x08: case 0x2e: take_uleb(&c); break;
-		case 0x0c: cfa->reg = take_uleb(&c); cfa->off = take_uleb(&c); cfa->expr = false; break;
+		case 0x0c:
+			cfa->reg = take_uleb(&c);
+			cfa->off = take_uleb(&c);
+			cfa->expr = false;
+			break;
 		case 0x0d: cfa->reg = take_uleb(&c); break;
 		case 0x0e: cfa->off = take_uleb(&c); break;
 		case 0x0f: cfa->expr = true; take(&c, take_uleb(&c)); break;
@@ -223,7 +236,8 @@ static bool read_fde(struct cur c, const struct cie *cie, struct util_fde *ret)
 	return true;
 }
 
-int util_ehframe_walk(const struct util_eh_section *eh, void (*visit)(const struct util_fde *fde, void *arg), void *arg)
+int util_ehframe_walk(const struct util_eh_section *eh,
+		      void (*visit)(const struct util_fde *fde, void *arg), void *arg)
 {
 	struct cur c = { eh->bytes, eh->bytes + eh->size, eh->vaddr, false };
 	u64 cie_at = ~0ull;
@@ -249,7 +263,8 @@ int util_ehframe_walk(const struct util_eh_section *eh, void (*visit)(const stru
 		if (id > id_at)
 			return -EBADMSG;
 		if (id_at - id != cie_at) {
-			struct cur k = { eh->bytes + (id_at - id), eh->bytes + eh->size, eh->vaddr + (id_at - id), false };
+			struct cur k = { eh->bytes + (id_at - id), eh->bytes + eh->size,
+					 eh->vaddr + (id_at - id), false };
 			u64 n = take_uint(&k, 4);
 
 			if (n == 0xffffffff)
@@ -272,7 +287,8 @@ int util_ehframe_walk(const struct util_eh_section *eh, void (*visit)(const stru
 	return 0;
 }
 
-int util_lsda_walk(const struct util_eh_section *table, u64 lsda, u64 func, void (*visit)(u64 pad, void *arg), void *arg)
+int util_lsda_walk(const struct util_eh_section *table, u64 lsda, u64 func,
+		   void (*visit)(u64 pad, void *arg), void *arg)
 {
 	struct cur c = { table->bytes, table->bytes + table->size, table->vaddr, false };
 	u8 enc, site_enc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks .eh_frame: one entry (FDE) per function or piece of one. Every byte is checked: a broken table ends the walk.
- * Format: Linux Standard Base core 5.0, 10.6; call frame instructions: DWARF 5, 6.4.2.
+ * Walks .eh_frame: one entry (FDE) per function or piece of one. Every byte is checked: a broken
+ * table ends the walk. Format: Linux Standard Base core 5.0, 10.6; call frame instructions: DWARF
+ * 5, 6.4.2.
  */
 #pragma once
 
@@ -19,9 +20,12 @@ struct util_fde {
 	bool signal;   /* a signal trampoline: starts one byte in front of the code */
 };
 
-/* Calls visit for each entry. 0, or -EBADMSG if the table is broken (entries seen so far are good). */
-int util_ehframe_walk(const struct util_eh_section *eh, void (*visit)(const struct util_fde *fde, void *arg), void *arg);
+/* Calls visit for each entry. 0, or -EBADMSG: broken (entries seen so far are good). */
+int util_ehframe_walk(const struct util_eh_section *eh,
+		      void (*visit)(const struct util_fde *fde, void *arg), void *arg);
 
-/* Calls visit with the address of each landing pad of one exception table. `table` holds the bytes at and behind
- * lsda; func is the start of the function it belongs to. Format: as produced by GCC and LLVM (the C++ ABI's "LSDA"). */
-int util_lsda_walk(const struct util_eh_section *table, u64 lsda, u64 func, void (*visit)(u64 pad, void *arg), void *arg);
+/* Calls visit with the address of each landing pad of one exception table. `table` holds the bytes
+ * at and behind lsda; func is the start of the function it belongs to. Format: as produced by GCC
+ * and LLVM (the C++ ABI's "LSDA"). */
+int util_lsda_walk(const struct util_eh_section *table, u64 lsda, u64 func,
+		   void (*visit)(u64 pad, void *arg), void *arg);

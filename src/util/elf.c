@@ -2,8 +2,8 @@
 /*
  * What patching wants to know of a file comes from four places, and any of them may be missing:
  *
- *     program headers   which bytes are code, which are data           (always there)
- *     .symtab, .dynsym  functions with names                           (stripped: only the second, or none)
+ *     program headers   which bytes are code, which data  (always there)
+ *     .symtab, .dynsym  functions with names              (stripped: only the second, or none)
  *     .eh_frame         functions without names, fragments, landing pads
  *     relocations       pointers into code; in a fixed binary every word of data may be one
  *
@@ -79,16 +79,22 @@ static bool in_code(const struct util_elf *e, u64 vaddr)
 
 static void add_code_ptr(struct util_elf *e, u64 vaddr)
 {
-	u64 *p = in_code(e, vaddr) ? add(e, &e->ptr, &e->desc.ncode_ptr, &e->ptr_cap, sizeof(*p)) : NULL;
+	u64 *p;
 
+	if (!in_code(e, vaddr))
+		return;
+	p = add(e, &e->ptr, &e->desc.ncode_ptr, &e->ptr_cap, sizeof(*p));
 	if (p)
 		*p = vaddr;
 }
 
 static void add_func(struct util_elf *e, struct patch_func f)
 {
-	struct patch_func *p = in_code(e, f.vaddr) ? add(e, &e->func, &e->desc.nfunc, &e->func_cap, sizeof(*p)) : NULL;
+	struct patch_func *p;
 
+	if (!in_code(e, f.vaddr))
+		return;
+	p = add(e, &e->func, &e->desc.nfunc, &e->func_cap, sizeof(*p));
 	if (!p)
 		return;
 	*p = f;
@@ -128,11 +134,14 @@ static void add_segment(struct util_elf *e, bool exec, const struct load *l, u64
 	s = exec ? add(e, &e->seg, &e->desc.nseg, &e->seg_cap, sizeof(*s)) :
 		   add(e, &e->data, &e->desc.ndata, &e->data_cap, sizeof(*s));
 	if (s)
-		*s = (struct patch_segment){ .vaddr = lo, .off = l->off + (lo - l->vaddr), .size = hi - lo,
+		*s = (struct patch_segment){ .vaddr = lo,
+					     .off = l->off + (lo - l->vaddr),
+					     .size = hi - lo,
 					     .bytes = e->image + l->off + (lo - l->vaddr) };
 }
 
-/* Old linkers put headers and read-only data into the executable segment: only the span of its code sections is code. */
+/* Old linkers put headers and read-only data into the executable segment: only the span of its code
+ * sections is code. */
 static void code_span(const struct util_elf *e, const struct load *l, u64 *lo, u64 *hi)
 {
 	u64 first = ~0ull, last = 0, end = l->vaddr + l->size;
@@ -140,8 +149,9 @@ static void code_span(const struct util_elf *e, const struct load *l, u64 *lo, u
 	GElf_Shdr sh;
 
 	while ((scn = elf_nextscn(e->elf, scn)))
-		if (gelf_getshdr(scn, &sh) && sh.sh_flags & SHF_EXECINSTR && sh.sh_type == SHT_PROGBITS && sh.sh_size &&
-		    sh.sh_addr >= l->vaddr && sh.sh_addr < end && sh.sh_size <= end - sh.sh_addr) {
+		if (gelf_getshdr(scn, &sh) && sh.sh_flags & SHF_EXECINSTR &&
+		    sh.sh_type == SHT_PROGBITS && sh.sh_size && sh.sh_addr >= l->vaddr &&
+		    sh.sh_addr < end && sh.sh_size <= end - sh.sh_addr) {
 			if (sh.sh_addr < first)
 				first = sh.sh_addr;
 			if (sh.sh_addr + sh.sh_size > last)
@@ -167,7 +177,8 @@ static int read_segments(struct util_elf *e)
 
 		if (!gelf_getphdr(e->elf, (int)i, &ph) || ph.p_type != PT_LOAD || !ph.p_filesz)
 			continue;
-		if (ph.p_offset > e->size || ph.p_filesz > e->size - ph.p_offset || ph.p_vaddr + ph.p_filesz < ph.p_vaddr)
+		if (ph.p_offset > e->size || ph.p_filesz > e->size - ph.p_offset ||
+		    ph.p_vaddr + ph.p_filesz < ph.p_vaddr)
 			return -ENOEXEC;
 		*l = (struct load){ ph.p_vaddr, ph.p_offset, ph.p_filesz, ph.p_flags & PF_X };
 		e->nload++;
@@ -210,8 +221,11 @@ static void read_symbols(struct util_elf *e, Elf_Scn *scn, const GElf_Shdr *sh)
 		name = elf_strptr(e->elf, sh->sh_link, s.st_name);
 		if (!name || !*name)
 			continue;
-		add_func(e, (struct patch_func){ .vaddr = s.st_value, .size = s.st_size, .name = name,
-						 .ifunc = type == STT_GNU_IFUNC, .fragment = is_cold(name) });
+		add_func(e, (struct patch_func){ .vaddr = s.st_value,
+						 .size = s.st_size,
+						 .name = name,
+						 .ifunc = type == STT_GNU_IFUNC,
+						 .fragment = is_cold(name) });
 	}
 }
 
@@ -225,7 +239,9 @@ static void add_fde(const struct util_fde *fde, void *arg)
 	struct util_elf *e = arg;
 
 	if (!fde->signal)
-		add_func(e, (struct patch_func){ .vaddr = fde->start, .size = fde->size, .fragment = fde->fragment });
+		add_func(e, (struct patch_func){ .vaddr = fde->start,
+						 .size = fde->size,
+						 .fragment = fde->fragment });
 	if (fde->lsda) {
 		struct util_eh_section t = { .vaddr = fde->lsda };
 
@@ -299,15 +315,16 @@ static void read_rela(struct util_elf *e, Elf_Scn *scn, const GElf_Shdr *sh)
 		case R_X86_64_GLOB_DAT:
 		case R_X86_64_JUMP_SLOT:
 			if (syms && syms->d_type == ELF_T_SYM && GELF_R_SYM(r.r_info) < INT32_MAX &&
-			    gelf_getsym(syms, (int)GELF_R_SYM(r.r_info), &s) && s.st_shndx != SHN_UNDEF)
+			    gelf_getsym(syms, (int)GELF_R_SYM(r.r_info), &s) &&
+			    s.st_shndx != SHN_UNDEF)
 				add_code_ptr(e, s.st_value + (u64)r.r_addend);
 			break;
 		}
 	}
 }
 
-/* RELR: an even word is the address of a pointer and where the next odd word starts; an odd word is a bitmap of the 63
- * words from there on. The pointers themselves are in place. */
+/* RELR: an even word is the address of a pointer and where the next odd word starts; an odd word is
+ * a bitmap of the 63 words from there on. The pointers themselves are in place. */
 static void read_relr(struct util_elf *e, Elf_Scn *scn)
 {
 	Elf_Data *d = elf_rawdata(scn, NULL);
@@ -364,14 +381,16 @@ static void read_notes(struct util_elf *e, const GElf_Phdr *ph)
 	GElf_Nhdr nh;
 
 	while (d && (at = gelf_getnote(d, at, &nh, &name, &desc)) > 0)
-		if (nh.n_type == NT_GNU_BUILD_ID && nh.n_namesz == 4 && !memcmp((char *)d->d_buf + name, "GNU", 4) &&
-		    nh.n_descsz && nh.n_descsz <= UTIL_ELF_BUILD_ID_MAX) {
+		if (nh.n_type == NT_GNU_BUILD_ID && nh.n_namesz == 4 &&
+		    !memcmp((char *)d->d_buf + name, "GNU", 4) && nh.n_descsz &&
+		    nh.n_descsz <= UTIL_ELF_BUILD_ID_MAX) {
 			memcpy(e->build_id, (u8 *)d->d_buf + desc, nh.n_descsz);
 			e->build_id_len = nh.n_descsz;
 		}
 }
 
-/* Without section headers the unwind table is found through its index: version, 3 encodings, pointer to it. */
+/* Without section headers the unwind table is found through its index: version, 3 encodings,
+ * pointer to it. */
 static struct util_eh_section eh_from_index(const struct util_elf *e, const GElf_Phdr *ph)
 {
 	struct util_eh_section eh = { 0 };
@@ -379,7 +398,7 @@ static struct util_eh_section eh_from_index(const struct util_elf *e, const GElf
 	const u8 *p = bytes_at(e, ph->p_vaddr, &n);
 	s32 rel;
 
-	if (!p || n < 8 || p[0] != 1 || p[1] != 0x1b) /* pc-relative, 4 bytes: all linkers write this */
+	if (!p || n < 8 || p[0] != 1 || p[1] != 0x1b) /* all linkers write pc-relative, 4 bytes */
 		return eh;
 	memcpy(&rel, p + 4, 4);
 	eh.vaddr = ph->p_vaddr + 4 + (u64)(s64)rel;
@@ -408,7 +427,8 @@ static void read_section(struct util_elf *e, Elf_Scn *scn, const char *name, con
 		eh->bytes = bytes_at(e, sh->sh_addr, &n);
 		eh->size = sh->sh_size < n ? sh->sh_size : n;
 	}
-	if (strstr(name, "gopclntab") || !strcmp(name, ".go.buildinfo") || !strcmp(name, ".note.go.buildid"))
+	if (strstr(name, "gopclntab") || !strcmp(name, ".go.buildinfo") ||
+	    !strcmp(name, ".note.go.buildid"))
 		e->desc.is_go = true;
 }
 
@@ -422,7 +442,8 @@ static void read_sections(struct util_elf *e, struct util_eh_section *eh)
 		names = 0;
 	while ((scn = elf_nextscn(e->elf, scn)))
 		if (gelf_getshdr(scn, &sh))
-			read_section(e, scn, names ? elf_strptr(e->elf, names, sh.sh_name) : NULL, &sh, eh);
+			read_section(e, scn, names ? elf_strptr(e->elf, names, sh.sh_name) : NULL,
+				     &sh, eh);
 }
 
 static int read_all(struct util_elf *e)
@@ -461,12 +482,13 @@ static int open_image(struct util_elf *e)
 {
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return -ENOTSUP;
-	e->elf = elf_memory((char *)e->image, e->size); /* never written: same byte order, no update */
+	e->elf = elf_memory((char *)e->image, e->size); /* never written: no update */
 	if (!e->elf || elf_kind(e->elf) != ELF_K_ELF)
 		return -ENOEXEC;
 	if (!gelf_getehdr(e->elf, &e->eh))
 		return -ENOEXEC;
-	if (gelf_getclass(e->elf) != ELFCLASS64 || e->eh.e_machine != EM_X86_64 || e->eh.e_ident[EI_DATA] != ELFDATA2LSB ||
+	if (gelf_getclass(e->elf) != ELFCLASS64 || e->eh.e_machine != EM_X86_64 ||
+	    e->eh.e_ident[EI_DATA] != ELFDATA2LSB ||
 	    (e->eh.e_type != ET_EXEC && e->eh.e_type != ET_DYN))
 		return -ENOTSUP;
 	return read_all(e);
@@ -552,7 +574,8 @@ const struct patch_binary_desc *util_elf_desc(const struct util_elf *e)
 
 int util_elf_vaddr(const struct util_elf *e, u64 off, u64 *ret_vaddr)
 {
-	for (u32 pass = 0; pass < 2; pass++) /* a page on the border is mapped twice; code is what is asked for */
+	/* A page on the border is mapped twice; code is what is asked for. */
+	for (u32 pass = 0; pass < 2; pass++)
 		for (u32 i = 0; i < e->nload; i++)
 			if (e->load[i].exec == !pass && off - e->load[i].off < e->load[i].size) {
 				*ret_vaddr = e->load[i].vaddr + (off - e->load[i].off);

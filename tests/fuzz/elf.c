@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile files: util/elf and the analysis behind it must survive any bytes and stay inside them. An input that
- * starts with the ELF magic is the file itself. Any other input is a list of edits of this very program, 6 bytes each
- * {where: kind and position, what}: random bytes alone would never get past the magic.
+ * Hostile files: util/elf and the analysis behind it must survive any bytes and stay inside them.
+ * An input that starts with the ELF magic is the file itself. Any other input is a list of edits of
+ * this very program, 6 bytes each {where: kind and position, what}: random bytes alone would never
+ * get past the magic.
  */
 #include <fcntl.h>
 #include <gelf.h>
@@ -65,8 +66,10 @@ static const struct seed *seed(void)
 
 static void edit(u8 *image, const struct seed *s, const u8 *d)
 {
-	static const u64 words[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, 0x7fffffffffffffff,
-				     0x8000000000000000, 0xffffffffffffffff, 0xfffffffffffff000 };
+	static const u64 words[] = {
+		0, 1, 0x7f, 0x80, 0xff, 0x7fffffff, 0x80000000, 0xffffffff,
+		INT64_MAX, 1ull << 63, UINT64_MAX, 0xfffffffffffff000,
+	};
 	u32 part = d[0] % s->nparts, n = 1u << (d[1] & 3);
 	u64 at = (d[2] | (u64)d[3] << 8 | (u64)(d[1] >> 2) << 16) % s->part[part].size, v;
 

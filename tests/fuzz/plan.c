@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as code: what the planner accepts must hold together. Input: a byte of flags, a byte with the number of
- * functions, {start, size} for each, then code.
+ * Any bytes as code: what the planner accepts must hold together. Input: a byte of flags, a byte
+ * with the number of functions, {start, size} for each, then code.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ static void check(bool ok, const char *what, const struct patch_plan *p)
 {
 	if (ok)
 		return;
-	fprintf(stderr, "%s: site %#llx form %s window", what, (unsigned long long)p->vaddr, patch_form_name(p->form));
+	fprintf(stderr, "%s: site %#llx form %s window", what, (unsigned long long)p->vaddr,
+		patch_form_name(p->form));
 	for (u32 i = 0; i < p->wlen && i < PATCH_WINDOW_MAX; i++)
 		fprintf(stderr, " %02x", p->orig[i]);
 	fprintf(stderr, "\n");
@@ -47,10 +48,12 @@ static void check_plan(const struct patch_plan *p, const u8 *code, size_t n, u64
 	u64 o = p->vaddr - CODE_AT;
 
 	if (p->form == PATCH_REFUSED) {
-		check(p->reason != PATCH_OK && p->reason < PATCH_NREASONS, "a refusal has a reason", p);
+		check(p->reason != PATCH_OK && p->reason < PATCH_NREASONS, "a refusal has a reason",
+		      p);
 		return;
 	}
-	check(p->reason == PATCH_OK && p->wlen >= p->patch_len && p->wlen <= PATCH_WINDOW_MAX, "window", p);
+	check(p->reason == PATCH_OK && p->wlen >= p->patch_len && p->wlen <= PATCH_WINDOW_MAX,
+	      "window", p);
 	check(o + p->wlen <= n && !memcmp(p->orig, code + o, p->wlen), "original bytes", p);
 	check(p->ninsn && p->ninsn <= 5 && !p->insn_off[0], "instructions", p);
 	check(other <= p->vaddr || other >= p->vaddr + p->patch_len, "other site", p);
@@ -75,7 +78,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct patch_func func[16];
 	struct patch_segment seg = { .vaddr = CODE_AT };
-	struct patch_binary_desc d = { .seg = &seg, .nseg = 1, .data = &seg, .ndata = 1, .func = func };
+	struct patch_binary_desc d = {
+		.seg = &seg, .nseg = 1, .data = &seg, .ndata = 1, .func = func
+	};
 	struct patch_binary *b = NULL;
 	u64 other;
 
@@ -88,7 +93,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	for (u32 i = 0; i < d.nfunc; i++, data += 2, size -= 2) {
 		if (size < 2)
 			return 0;
-		func[i] = (struct patch_func){ .vaddr = CODE_AT + data[0], .size = data[1] & 63, .fragment = data[1] >> 7 };
+		func[i] = (struct patch_func){ .vaddr = CODE_AT + data[0],
+					       .size = data[1] & 63,
+					       .fragment = data[1] >> 7 };
 	}
 	qsort(func, d.nfunc, sizeof(func[0]), by_address);
 	seg.size = size < 512 ? size : 512;

@@ -5,9 +5,10 @@
  *     legacy prefixes | REX | opcode (map one, 0f, 0f38, 0f3a) | ModRM [SIB] [disp8/32] | immediate
  *     VEX c5 xx / c4 xx xx  | opcode                           | ModRM [SIB] [disp8/32] | [imm8]
  *
- * and a flag word per opcode says which of the optional parts follow. Rules: whatever is rare or has a length that
- * depends on more than this (EVEX, XOP, 3DNow, prefixes behind REX, branches with a 16-bit operand) is SLOW and goes
- * to the strict reader; tests/unit/isa compares the two over whole libraries.
+ * and a flag word per opcode says which of the optional parts follow. Rules: what is rare or has
+ * a length that depends on more than this (EVEX, XOP, 3DNow, prefixes behind REX, branches with a
+ * 16-bit operand) is SLOW and goes to the strict reader; tests/unit/isa compares the two over whole
+ * libraries.
  */
 #include "isa/x86_64/reader.h"
 
@@ -37,23 +38,31 @@ static const u16 one[256] = {
 	[0x60] = SLOW, [0x61] = SLOW, [0x62] = SLOW, [0x63] = M,
 	[0x64 ... 0x67] = PFX, [0x68] = IZ, [0x69] = M | IZ, [0x6a] = IB, [0x6b] = M | IB,
 	[0x70 ... 0x7f] = IB | MORE,
-	[0x80] = M | IB, [0x81] = M | IZ, [0x82] = SLOW, [0x83] = M | IB, [0x84 ... 0x8e] = M, [0x8f] = SLOW,
-	[0x90] = MORE, [0x9a] = SLOW, [0x9b] = SLOW, [0xa0 ... 0xa3] = OFFS, [0xa8] = IB, [0xa9] = IZ,
+	[0x80] = M | IB, [0x81] = M | IZ, [0x82] = SLOW, [0x83] = M | IB, [0x84 ... 0x8e] = M,
+	[0x8f] = SLOW,
+	[0x90] = MORE, [0x9a] = SLOW, [0x9b] = SLOW, [0xa0 ... 0xa3] = OFFS, [0xa8] = IB,
+	[0xa9] = IZ,
 	[0xb0 ... 0xb7] = IB, [0xb8 ... 0xbf] = IV,
-	[0xc0 ... 0xc1] = M | IB, [0xc2] = IW | MORE, [0xc3] = MORE, [0xc4 ... 0xc5] = SLOW, [0xc6] = M | IB | MORE, [0xc7] = M | IZ | MORE,
-	[0xc8] = SLOW, [0xca] = IW | MORE, [0xcb ... 0xcc] = MORE, [0xcd] = IB, [0xce] = SLOW, [0xcf] = MORE,
+	[0xc0 ... 0xc1] = M | IB, [0xc2] = IW | MORE, [0xc3] = MORE, [0xc4 ... 0xc5] = SLOW,
+	[0xc6] = M | IB | MORE, [0xc7] = M | IZ | MORE,
+	[0xc8] = SLOW, [0xca] = IW | MORE, [0xcb ... 0xcc] = MORE, [0xcd] = IB, [0xce] = SLOW,
+	[0xcf] = MORE,
 	[0xd0 ... 0xd3] = M, [0xd4 ... 0xd6] = SLOW, [0xd8 ... 0xdf] = M,
-	[0xe0 ... 0xe3] = IB | MORE, [0xe4 ... 0xe7] = IB, [0xe8 ... 0xe9] = IZ | MORE, [0xea] = SLOW, [0xeb] = IB | MORE,
-	[0xf0] = PFX, [0xf1] = MORE, [0xf2 ... 0xf3] = PFX, [0xf4] = MORE, [0xf6 ... 0xf7] = M | MORE, [0xfe] = M, [0xff] = M | MORE,
+	[0xe0 ... 0xe3] = IB | MORE, [0xe4 ... 0xe7] = IB, [0xe8 ... 0xe9] = IZ | MORE,
+	[0xea] = SLOW, [0xeb] = IB | MORE,
+	[0xf0] = PFX, [0xf1] = MORE, [0xf2 ... 0xf3] = PFX, [0xf4] = MORE,
+	[0xf6 ... 0xf7] = M | MORE, [0xfe] = M, [0xff] = M | MORE,
 };
 
 static const u16 two[256] = {
-	[0x00 ... 0x03] = M, [0x04] = SLOW, [0x0a] = SLOW, [0x0b] = MORE, [0x0c] = SLOW, [0x0d] = M, [0x0f] = SLOW,
+	[0x00 ... 0x03] = M, [0x04] = SLOW, [0x0a] = SLOW, [0x0b] = MORE, [0x0c] = SLOW, [0x0d] = M,
+	[0x0f] = SLOW,
 	[0x10 ... 0x1e] = M, [0x1f] = M | MORE, [0x20 ... 0x27] = SLOW, [0x28 ... 0x2f] = M,
 	[0x38 ... 0x3f] = SLOW, [0x40 ... 0x6f] = M,
 	[0x70 ... 0x73] = M | IB, [0x74 ... 0x76] = M, [0x78 ... 0x7b] = SLOW, [0x7c ... 0x7f] = M,
 	[0x80 ... 0x8f] = IZ | MORE, [0x90 ... 0x9f] = M,
-	[0xa3] = M, [0xa4] = M | IB, [0xa5] = M, [0xa6 ... 0xa7] = SLOW, [0xab] = M, [0xac] = M | IB, [0xad ... 0xaf] = M,
+	[0xa3] = M, [0xa4] = M | IB, [0xa5] = M, [0xa6 ... 0xa7] = SLOW, [0xab] = M,
+	[0xac] = M | IB, [0xad ... 0xaf] = M,
 	[0xb0 ... 0xb7] = M, [0xb8] = M, [0xb9] = SLOW, [0xba] = M | IB, [0xbb ... 0xbf] = M,
 	[0xc0 ... 0xc1] = M, [0xc2] = M | IB, [0xc3] = M, [0xc4 ... 0xc6] = M | IB, [0xc7] = M,
 	[0xd0 ... 0xfe] = M, [0xff] = SLOW,
@@ -156,7 +165,8 @@ static bool needs_strict(const struct x86_insn *i)
 	if (i->map == X86_MAP_ONE) {
 		switch (i->opcode) {
 		case 0xe8: case 0xe9: return i->prefix & X86_P_66;
-		case 0xc7: return i->modrm == 0xf8 ? i->prefix & X86_P_66 : i->modrm >> 3 & 7; /* only /0 is mov */
+		case 0xc7: /* xbegin; else only /0 is mov */
+			return i->modrm == 0xf8 ? i->prefix & X86_P_66 : i->modrm >> 3 & 7;
 		case 0xc6: return i->modrm >> 3 & 7;
 		case 0x90: return i->prefix & (X86_P_F2 | X86_P_F3);
 		case 0xff: return (i->modrm >> 3 & 7) == 7;
@@ -186,12 +196,14 @@ static inline u32 imm_bytes(u16 flags, const struct x86_insn *i)
 	if (flags & OFFS)
 		n += i->prefix & X86_P_67 ? 4 : 8;
 	/* test r/m, imm is the one member of its group that has an immediate */
-	if (flags & MORE && i->map == X86_MAP_ONE && (i->opcode & 0xfe) == 0xf6 && (i->modrm >> 3 & 7) < 2)
+	if (flags & MORE && i->map == X86_MAP_ONE && (i->opcode & 0xfe) == 0xf6 &&
+	    (i->modrm >> 3 & 7) < 2)
 		n += i->opcode == 0xf6 ? 1 : o16 ? 2 : 4;
 	return n;
 }
 
-/* VEX: c5 has one byte of fields and map 0f; c4 has two, the first names the map. Length or 0 = ask the strict one. */
+/* VEX: c5 has one byte of fields and map 0f; c4 has two, the first names the map. The length,
+ * or 0 = ask the strict reader. */
 static u32 read_vex(const u8 *p, u32 n, struct x86_insn *i)
 {
 	u8 map = p[n] == 0xc5 ? 1 : p[n + 1] & 31;

@@ -2,10 +2,11 @@
 /*
  * Reads x86-64 machine code: what patching needs to know of an instruction, no more. Pure.
  *
- * There are two readers with one answer. x86_read() knows the common encodings by table (about 5 ns an instruction:
- * whole binaries are swept with it) and asks x86_read_strict() for the rest; x86_read_strict() is Zydis and also
- * refuses bytes that no processor executes. The table accepts some invalid encodings, so a decision to patch rests
- * on the strict reader. Encodings: Intel SDM vol. 2, appendix A.
+ * There are two readers with one answer. x86_read() knows the common encodings by table (a few ns
+ * an instruction: whole binaries are swept with it) and asks x86_read_strict() for the rest;
+ * x86_read_strict() is Zydis and also refuses bytes that no processor executes. The table accepts
+ * some invalid encodings, so a decision to patch rests on the strict reader. Encodings: Intel SDM
+ * vol. 2, appendix A.
  */
 #pragma once
 
@@ -27,14 +28,20 @@ enum x86_kind {
 	X86_K_STOP,	/* int3, int1, ud0-2, hlt: what follows is not reached */
 };
 
-enum x86_map { X86_MAP_ONE, X86_MAP_0F, X86_MAP_0F38, X86_MAP_0F3A, X86_MAP_VECTOR /* VEX, EVEX, XOP, 3DNow */ };
+enum x86_map {
+	X86_MAP_ONE,
+	X86_MAP_0F,
+	X86_MAP_0F38,
+	X86_MAP_0F3A,
+	X86_MAP_VECTOR /* VEX, EVEX, XOP, 3DNow */
+};
 
 #define X86_P_66 1u
 #define X86_P_67 2u
 #define X86_P_F2 4u
 #define X86_P_F3 8u
 #define X86_P_LOCK 16u
-#define X86_P_SEG 32u	/* es, cs, ss, ds: no meaning in 64-bit mode, or a branch hint, or notrack */
+#define X86_P_SEG 32u /* es, cs, ss, ds: no meaning, or a branch hint, or notrack */
 #define X86_P_FSGS 64u
 
 struct x86_insn {
@@ -56,18 +63,20 @@ struct x86_insn {
 	s32 rel;
 };
 
-/* Both: true and *ret filled, or false (undecodable, or longer than avail) and *ret undefined. Nothing behind avail is
- * read. */
+/* Both: true and *ret filled, or false (undecodable, or longer than avail) and *ret undefined.
+ * Nothing behind avail is read. */
 bool x86_read(const u8 *p, size_t avail, struct x86_insn *ret);
 bool x86_read_strict(const u8 *p, size_t avail, struct x86_insn *ret);
 
 /* Control never goes from this instruction to the next one. */
 static inline bool x86_ends_flow(const struct x86_insn *i)
 {
-	return i->kind == X86_K_JMP || i->kind == X86_K_JMP_IND || i->kind == X86_K_RET || i->kind == X86_K_STOP;
+	return i->kind == X86_K_JMP || i->kind == X86_K_JMP_IND || i->kind == X86_K_RET ||
+	       i->kind == X86_K_STOP;
 }
 
-/* Absolute target of a relative branch, and address of a RIP-relative operand, of an instruction at addr. */
+/* Absolute target of a relative branch, and address of a RIP-relative operand, of an instruction at
+ * addr. */
 static inline u64 x86_target(const struct x86_insn *i, u64 addr)
 {
 	return addr + i->len + (u64)(s64)i->rel;

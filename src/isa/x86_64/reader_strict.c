@@ -4,7 +4,8 @@
 
 #include <Zydis/Zydis.h>
 
-/* Initialising a decoder only fills in two enums and a mode mask, so there is no global one to share. */
+/* Initialising a decoder only fills in two enums and a mode mask, so there is no global one to
+ * share. */
 static ZydisDecoder decoder(void)
 {
 	ZydisDecoder d;
@@ -38,8 +39,9 @@ static enum x86_kind kind_of(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_UD1:
 	case ZYDIS_MNEMONIC_UD2:
 	case ZYDIS_MNEMONIC_HLT: return X86_K_STOP;
-	default: return z->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && rel ? X86_K_JCC : X86_K_PLAIN;
+	default: break;
 	}
+	return z->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && rel ? X86_K_JCC : X86_K_PLAIN;
 }
 
 static u8 map_of(const ZydisDecodedInstruction *z)
@@ -98,7 +100,8 @@ bool x86_read_strict(const u8 *p, size_t avail, struct x86_insn *ret)
 	i.kind = (u8)kind_of(&z);
 	i.map = map_of(&z);
 	i.prefix = prefixes_of(&z);
-	i.rex = z.attributes & ZYDIS_ATTRIB_HAS_REX && z.raw.rex.offset < z.length ? p[z.raw.rex.offset] : 0;
+	if (z.attributes & ZYDIS_ATTRIB_HAS_REX && z.raw.rex.offset < z.length)
+		i.rex = p[z.raw.rex.offset];
 	i.opcode = z.opcode;
 	i.op_off = opcode_offset(&z);
 	if (z.attributes & ZYDIS_ATTRIB_HAS_MODRM) {
@@ -153,7 +156,8 @@ static bool may_use_rbx(const u8 *p, const struct x86_insn *i)
 
 static bool is_rbx(ZydisRegister r)
 {
-	return ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r) == ZYDIS_REGISTER_RBX;
+	return ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r) ==
+	       ZYDIS_REGISTER_RBX;
 }
 
 enum x86_rbx x86_rbx_use(const u8 *p, const struct x86_insn *i)
@@ -166,15 +170,16 @@ enum x86_rbx x86_rbx_use(const u8 *p, const struct x86_insn *i)
 		return X86_RBX_UNUSED;
 	if (i->map == X86_MAP_ONE && i->opcode == 0x53)
 		return X86_RBX_SAVED;
-	if (i->map == X86_MAP_ONE && i->opcode == 0x89 && (i->rex & 0xc) == 8 && (i->modrm >> 3 & 7) == 3 &&
-	    i->modrm >> 6 != 3)
+	if (i->map == X86_MAP_ONE && i->opcode == 0x89 && (i->rex & 0xc) == 8 &&
+	    (i->modrm >> 3 & 7) == 3 && i->modrm >> 6 != 3)
 		return X86_RBX_SAVED; /* mov [..], rbx */
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, p, i->len, &z, op)))
 		return X86_RBX_USED;
 	for (u32 k = 0; k < z.operand_count; k++) {
 		if (op[k].type == ZYDIS_OPERAND_TYPE_REGISTER && is_rbx(op[k].reg.value))
 			return X86_RBX_USED;
-		if (op[k].type == ZYDIS_OPERAND_TYPE_MEMORY && (is_rbx(op[k].mem.base) || is_rbx(op[k].mem.index)))
+		if (op[k].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    (is_rbx(op[k].mem.base) || is_rbx(op[k].mem.index)))
 			return X86_RBX_USED;
 	}
 	return X86_RBX_UNUSED;

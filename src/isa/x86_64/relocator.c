@@ -15,7 +15,8 @@ static bool is_near_indirect(const struct x86_insn *i)
 /* base rsp, with or without index */
 static bool is_stack_operand(const u8 *p, const struct x86_insn *i)
 {
-	return i->modrm >> 6 != 3 && (i->modrm & 7) == 4 && (p[i->modrm_off + 1] & 7) == 4 && !(i->rex & 1);
+	return i->modrm >> 6 != 3 && (i->modrm & 7) == 4 && (p[i->modrm_off + 1] & 7) == 4 &&
+	       !(i->rex & 1);
 }
 
 static bool can_relocate_call(const u8 *p, const struct x86_insn *i)
@@ -23,7 +24,7 @@ static bool can_relocate_call(const u8 *p, const struct x86_insn *i)
 	if (!is_near_indirect(i) || i->prefix & (X86_P_66 | X86_P_67))
 		return false;
 	if (is_stack_operand(p, i))
-		return !i->disp_len || i->disp >= 0; /* below rsp the pushed address would be read */
+		return !i->disp_len || i->disp >= 0; /* below rsp: it would read what we push */
 	return i->modrm != 0xd4 || i->rex & 1; /* call rsp */
 }
 
@@ -45,7 +46,7 @@ bool x86_can_relocate(const u8 *p, const struct x86_insn *i)
 	}
 }
 
-/* The s32 that reaches target from the end of an instruction that ends `tail` bytes behind the next 4. */
+/* The s32 that reaches target from the end of an instruction with `tail` more bytes behind it. */
 static void write_rel32(struct x86_writer *w, u64 target, u32 tail)
 {
 	s64 d = (s64)(target - (x86_here(w) + 4 + tail));
@@ -64,8 +65,8 @@ static void copy_rip_relative(struct x86_writer *w, const u8 *p, const struct x8
 	x86_bytes(w, p + i->disp_off + 4, tail);
 }
 
-/* push imm32 stores 8 bytes, the upper half is put right after it; neither instruction touches flags. Always both, so
- * that the length is the same for every address. */
+/* push imm32 stores 8 bytes, the upper half is put right after it; neither instruction touches
+ * flags. Always both, so that the length is the same for every address. */
 static void push_address(struct x86_writer *w, u64 addr)
 {
 	x86_byte(w, OP_PUSH_IMM32);
@@ -73,7 +74,8 @@ static void push_address(struct x86_writer *w, u64 addr)
 	x86_store_imm(w, 4, X86_RSP, 4, (s32)(addr >> 32));
 }
 
-/* jmp [rsp + index + disp + 8]: the original addressed the stack before the return address was pushed. */
+/* jmp [rsp + index + disp + 8]: the original addressed the stack before the return address was
+ * pushed. */
 static void jmp_stack_operand(struct x86_writer *w, const u8 *p, const struct x86_insn *i)
 {
 	s32 disp = i->disp_len ? i->disp : 0;
@@ -87,7 +89,8 @@ static void jmp_stack_operand(struct x86_writer *w, const u8 *p, const struct x8
 	x86_u32(w, (u32)disp);
 }
 
-static void relocate_call_indirect(struct x86_writer *w, const u8 *p, const struct x86_insn *i, u64 from)
+static void relocate_call_indirect(struct x86_writer *w, const u8 *p, const struct x86_insn *i,
+				   u64 from)
 {
 	u8 jmp[X86_INSN_MAX];
 
@@ -105,7 +108,8 @@ static void relocate_call_indirect(struct x86_writer *w, const u8 *p, const stru
 		x86_bytes(w, jmp, i->len);
 }
 
-/* They have no long form and the two that count in rcx must run exactly once: taken goes over a short jmp. */
+/* They have no long form and the two that count in rcx must run exactly once: taken goes over a
+ * short jmp. */
 static void relocate_loop(struct x86_writer *w, const u8 *p, const struct x86_insn *i, u64 target)
 {
 	x86_bytes(w, p, i->rel_off);

@@ -15,7 +15,8 @@ static int check_desc(const struct patch_binary_desc *d)
 		if (d->data[i].vaddr + d->data[i].size < d->data[i].vaddr)
 			return -EINVAL;
 	for (u32 i = 0; i < d->nfunc; i++)
-		if ((i && d->func[i - 1].vaddr > d->func[i].vaddr) || d->func[i].vaddr + d->func[i].size < d->func[i].vaddr)
+		if ((i && d->func[i - 1].vaddr > d->func[i].vaddr) ||
+		    d->func[i].vaddr + d->func[i].size < d->func[i].vaddr)
 			return -EINVAL;
 	return 0;
 }

@@ -3,7 +3,7 @@
  * What the planner knows of a binary: three bits per byte of code, and a few flags per function.
  *
  *     start   an instruction begins here (linear sweep, in step again at every known function)
- *     target  something may jump here: a branch, a jump table, a relocation, an address that is taken, a function
+ *     target  something may jump here: by a branch, a jump table, a pointer, or from another file
  *     dead    padding that is never executed and belongs to nobody
  *
  * Internal to src/patch/x86_64.
@@ -30,7 +30,7 @@ struct func_info {
 struct patch_binary {
 	struct patch_binary_desc desc;
 	struct text *text; /* one per desc.seg */
-	struct func_info *info; /* parallel to desc.func; aliases: only the first entry of an address is filled */
+	struct func_info *info; /* parallel to desc.func; of aliases only the first is filled */
 };
 
 static inline bool bit_test(const u64 *map, u64 i)
@@ -43,7 +43,7 @@ static inline void bit_set(u64 *map, u64 i)
 	map[i / 64] |= 1ull << (i % 64);
 }
 
-/* n <= 57 bits from bit i on, in the low bits of the result. Maps are one word longer than needed. */
+/* n <= 57 bits from bit i on, in the low bits of the result. Maps are a word longer than needed. */
 static inline u64 bit_range(const u64 *map, u64 i, u32 n)
 {
 	u64 v = map[i / 64] >> (i % 64);
@@ -91,5 +91,6 @@ int sweep_code(struct patch_binary *b, struct table_list *ret_tables, struct run
 int jump_tables_read(struct patch_binary *b, const struct table_list *tables);
 void dead_mark(struct patch_binary *b, const struct run_list *runs);
 
-/* Why a return probe is not possible at function index f (an entry that can be patched), or PATCH_OK. */
+/* Why a return probe is not possible at function index f (an entry that can be patched), or
+ * PATCH_OK. */
 enum patch_reason return_refused(const struct patch_binary *b, s64 f);

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Jump tables of position-independent code: `lea base, [rip + table]; movsxd x, [base + 4 * i]; add x, base; jmp x`.
- * An entry is the distance of its target from the table, 4 bytes (8 with the large code model). The table says
- * nowhere how long it is and nobody says which lea loads a table: so every address that a lea loads is read as one.
- * An entry counts if it leads into the function that loads the table, or into a fragment (.cold code). Reading goes on
- * behind entries that do not, for a while: a table can mix both with pieces nobody knows. Tables of absolute addresses
- * need relocations, or are found in the data of a fixed binary: util/elf.c lists both as code pointers.
+ * Jump tables of position-independent code:
+ *
+ *     lea base, [rip + table]; movsxd x, [base + 4 * i]; add x, base; jmp x
+ *
+ * An entry is the distance of its target from the table, 4 bytes (8 with the large
+ * code model). The table says nowhere how long it is and nobody says which lea loads a table: so
+ * every address that a lea loads is read as one. An entry counts if it leads into the function that
+ * loads the table, or into a fragment (.cold code). Reading goes on behind entries that do not, for
+ * a while: a table can mix both with pieces nobody knows. Tables of absolute addresses need
+ * relocations, or are found in the data of a fixed binary: util/elf.c lists both as code pointers.
  */
 #include "patch/x86_64/binary.h"
 
@@ -105,7 +109,8 @@ int jump_tables_read(struct patch_binary *b, const struct table_list *tables)
 		last = t;
 		budget -= bits_min(budget, read_table(b, t, 4, bits_min(budget, (u64)ENTRIES_MAX)));
 		if (t->addr % 8 == 0)
-			budget -= bits_min(budget, read_table(b, t, 8, bits_min(budget, (u64)ENTRIES_MAX)));
+			budget -= bits_min(budget,
+					   read_table(b, t, 8, bits_min(budget, (u64)ENTRIES_MAX)));
 		if (!budget)
 			return -E2BIG;
 	}

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The plan for one site. `jmp rel32` takes 5 bytes, most instructions have fewer, so whole instructions are displaced
- * until there is room; they run from a copy. Whoever can come to rest or arrive INSIDE those 5 bytes must be excluded:
+ * The plan for one site. `jmp rel32` takes 5 bytes, most instructions have fewer, so whole
+ * instructions are displaced until there is room; they run from a copy. Whoever can come to rest or
+ * arrive INSIDE those 5 bytes must be excluded:
  *
  *     site                 site+5       site+wlen
  *     | insn 0 | insn 1 | insn 2 .......|          patched bytes: [site, site+5)
  *     |<------- displaced ------------->|          run from the copy, then jump to site+wlen
  *          ^ no target here             ^ here it is all right
  *
- * Forms are tried from best to worst: window of 5 (a nop; one instruction; several; several and dead padding), then
- * a window of 2 with a short jump to an island. The island's 5 bytes lie in dead padding, but never in the first 4
- * bytes of it: those may belong to the window of the function in front.
+ * Forms are tried from best to worst: window of 5 (a nop; one instruction; several; several and
+ * dead padding), then a window of 2 with a short jump to an island. The island's 5 bytes lie in
+ * dead padding, but never in the first 4 bytes of it: those may belong to the window of the
+ * function in front.
  */
 #include "patch/x86_64/binary.h"
 
@@ -30,19 +32,21 @@ struct ask {
 	u32 nother, nislands;
 };
 
-/* 48 c7 c0 0f 00 00 00 0f 05: unwinders find a signal frame by these bytes at the return address. */
+/* mov rax, 15; syscall: unwinders know a signal frame by these bytes at the return address. */
 static bool covers_sigreturn(const struct text *t, u64 site, u32 n)
 {
 	static const u8 code[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
 	u64 a = site - t->lo < sizeof(code) - 1 ? t->lo : site - (sizeof(code) - 1);
 
 	for (; a < site + n && t->hi - a >= sizeof(code); a++)
-		if (t->bytes[a - t->lo] == code[0] && !memcmp(t->bytes + (a - t->lo), code, sizeof(code)))
+		if (t->bytes[a - t->lo] == code[0] &&
+		    !memcmp(t->bytes + (a - t->lo), code, sizeof(code)))
 			return true;
 	return false;
 }
 
-/* The kernel's uprobes refuse these too (arch/x86/kernel/uprobes.c: good_insns_64, is_prefix_bad). */
+/* Exactly what uprobes of kernel 6.18 refuse (arch/x86/kernel/uprobes.c: good_insns_64 and the bad
+ * prefixes; compared with a running kernel, opcode by opcode). */
 static bool kernel_refuses(const struct x86_insn *i)
 {
 	if (i->prefix & (X86_P_LOCK | X86_P_SEG))
@@ -62,7 +66,8 @@ static bool kernel_refuses(const struct x86_insn *i)
 /* Displaced, these would report an address that nobody knows: a debugger's or a runtime's trap. */
 static bool is_trap(const struct x86_insn *i)
 {
-	return i->map == X86_MAP_ONE && (i->opcode == 0xcc || i->opcode == 0xcd || i->opcode == 0xf1 || i->opcode == 0xf4);
+	return i->map == X86_MAP_ONE &&
+	       (i->opcode == 0xcc || i->opcode == 0xcd || i->opcode == 0xf1 || i->opcode == 0xf4);
 }
 
 /* First index with a[index] >= v. */
@@ -88,7 +93,8 @@ static bool has_value(const u64 *a, u32 n, u64 lo, u64 hi)
 	return a && i < n && a[i] < hi;
 }
 
-/* Nothing executes [lo, hi): dead padding, or padding inside the function behind the end of the flow. */
+/* Nothing executes [lo, hi): dead padding, or padding inside the function behind the end of the
+ * flow. */
 static bool is_padding(const struct text *t, u64 lo, u64 hi, bool in_func)
 {
 	struct x86_insn i;
@@ -140,7 +146,8 @@ static enum patch_reason try_window(const struct ask *q, u32 need, struct patch_
 	if (has_value(q->other, q->nother, q->site + 1, q->site + need))
 		return PATCH_R_OVERLAP;
 	if (off < need) {
-		if (!ended || !is_padding(t, q->site + off, q->site + need, q->func_end > q->site + off))
+		if (!ended ||
+		    !is_padding(t, q->site + off, q->site + need, q->func_end > q->site + off))
 			return PATCH_R_TOO_SHORT;
 		p->form = PATCH_PAD;
 		off = need;
@@ -225,8 +232,8 @@ static bool is_entry(const struct patch_binary *b, s64 f, u64 site)
 	return !fragment;
 }
 
-void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64 *other_sites, u32 nother,
-			      const u64 *islands, u32 nislands, struct patch_plan *ret)
+void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64 *other_sites,
+			      u32 nother, const u64 *islands, u32 nislands, struct patch_plan *ret)
 {
 	struct patch_plan p = { .vaddr = vaddr };
 	const struct text *t = binary_text(b, vaddr);
@@ -249,7 +256,8 @@ void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64
 	*ret = p;
 }
 
-void patch_plan_site(const struct patch_binary *b, u64 vaddr, const u64 *other_sites, u32 nother, struct patch_plan *ret)
+void patch_plan_site(const struct patch_binary *b, u64 vaddr, const u64 *other_sites, u32 nother,
+		     struct patch_plan *ret)
 {
 	patch_plan_site_avoiding(b, vaddr, other_sites, nother, NULL, 0, ret);
 }

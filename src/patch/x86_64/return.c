@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who cannot have a return probe. While the body of such a function runs, its return address is ours and rbx points
- * to our entry, so the function must save rbx, must come back exactly once, and must not ask who called it.
+ * Who cannot have a return probe. While the body of a probed function runs, its return address is
+ * ours and rbx points to our entry, so the function must save rbx, must come back exactly once, and
+ * must not ask who called it.
  */
 #include "patch/x86_64/binary.h"
 
@@ -9,21 +10,31 @@
 
 #include "base/bits.h"
 
-/* Sorted. Returns twice or elsewhere: setjmp, contexts, vfork, clone. Looks at its return address: dlopen, dlsym (whose
- * namespace?), dl_iterate_phdr. Not entered by a plain call: resolvers, profiling hooks. Never returns: throw. */
+/* Sorted. Returns twice or elsewhere: setjmp, contexts, vfork, clone. Looks at its return address:
+ * dlopen, dlsym (whose namespace?), dl_iterate_phdr. Not entered by a plain call: resolvers,
+ * profiling hooks. Never returns: throw. */
 static const char *const exact[] = {
-	"___dlmopen", "___dlopen", "___dlsym", "___dlvsym", "__clone", "__clone3", "__cxa_call_unexpected",
-	"__cxa_rethrow", "__cxa_throw", "__dl_iterate_phdr", "__dlmopen", "__dlopen", "__dlsym", "__dlvsym", "__fentry__",
-	"__getcontext", "__libc_dlopen_mode", "__libc_dlsym", "__libc_dlvsym", "__libc_vfork", "__makecontext", "__mcount",
-	"__restore", "__restore_rt", "__return_to_handler", "__setjmp", "__sigsetjmp", "__start_context", "__swapcontext",
-	"__tls_get_addr", "__tls_get_addr_slow", "__vfork", "_dl_open", "_dl_sym", "_dl_vsym", "_mcount", "_setjmp",
-	"_start", "clone", "clone3", "dl_iterate_phdr", "dlmopen", "dlmopen_implementation", "dlopen",
-	"dlopen_implementation", "dlsym", "dlsym_implementation", "dlvsym", "dlvsym_implementation", "getcontext",
-	"makecontext", "mcount", "savectx", "setjmp", "sigsetjmp", "swapcontext", "uw_init_context_1",
+	"___dlmopen", "___dlopen", "___dlsym", "___dlvsym", "__clone", "__clone3",
+	"__cxa_call_unexpected",
+	"__cxa_rethrow", "__cxa_throw", "__dl_iterate_phdr", "__dlmopen", "__dlopen", "__dlsym",
+	"__dlvsym", "__fentry__",
+	"__getcontext", "__libc_dlopen_mode", "__libc_dlsym", "__libc_dlvsym", "__libc_vfork",
+	"__makecontext", "__mcount",
+	"__restore", "__restore_rt", "__return_to_handler", "__setjmp", "__sigsetjmp",
+	"__start_context", "__swapcontext",
+	"__tls_get_addr", "__tls_get_addr_slow", "__vfork", "_dl_open", "_dl_sym", "_dl_vsym",
+	"_mcount", "_setjmp",
+	"_start", "clone", "clone3", "dl_iterate_phdr", "dlmopen", "dlmopen_implementation",
+	"dlopen",
+	"dlopen_implementation", "dlsym", "dlsym_implementation", "dlvsym", "dlvsym_implementation",
+	"getcontext",
+	"makecontext", "mcount", "savectx", "setjmp", "sigsetjmp", "swapcontext",
+	"uw_init_context_1",
 	"uw_install_context_1", "vfork",
 };
 static const char *const prefix[] = {
-	"_Unwind_", "_dl_runtime_", "_dl_tlsdesc", "__morestack", "__x86_indirect_thunk", "__x86_return_thunk",
+	"_Unwind_", "_dl_runtime_", "_dl_tlsdesc", "__morestack", "__x86_indirect_thunk",
+	"__x86_return_thunk",
 	"__llvm_retpoline",
 };
 

@@ -6,12 +6,14 @@
  *     |================|........|=============|======================|........|====
  *     ^ chunk                   ^ chunk                                       ^ chunk
  *
- * A chunk runs from one known function start to the next, so a wrong step (data in code) is over at the next
- * function. Bytes between a function's end and the next start are swept like code: static functions of stripped
- * binaries live there. Only a run of padding that (a) follows an instruction that ends the flow, (b) reaches up to a
- * known start or the end of the text and (c) lies outside every function is dead.
+ * A chunk runs from one known function start to the next, so a wrong step (data in code) is over at
+ * the next function. Bytes between a function's end and the next start are swept like code: static
+ * functions of stripped binaries live there. Only a run of padding that (a) follows an instruction
+ * that ends the flow, (b) reaches up to a known start or the end of the text and (c) lies outside
+ * every function is dead.
  *
- * The sweep errs on one side only: what it takes for a branch by mistake makes a site look worse, never better.
+ * The sweep errs on one side only: what it takes for a branch by mistake makes a site look worse,
+ * never better.
  */
 #include "patch/x86_64/binary.h"
 
@@ -135,7 +137,8 @@ static void note_rbx(struct sweep *s, const u8 *p, const struct x86_insn *i, u64
 	bool covered = s->cover >= 0 && addr < s->cover_end;
 	enum x86_rbx use;
 
-	if ((s->func < 0 || info[s->func].flags & known) && (!covered || info[s->cover].flags & known))
+	if ((s->func < 0 || info[s->func].flags & known) &&
+	    (!covered || info[s->cover].flags & known))
 		return;
 	use = x86_rbx_use(p, i);
 	if (use == X86_RBX_UNUSED)
@@ -146,7 +149,8 @@ static void note_rbx(struct sweep *s, const u8 *p, const struct x86_insn *i, u64
 		rbx_first_use(s, s->cover, use);
 }
 
-/* Non-PIE code holds addresses in 32-bit constants and displacements: any that could be code is taken for code. */
+/* Non-PIE code holds addresses in 32-bit constants and displacements: any that could be code is
+ * taken for code. */
 static void note_constants(struct sweep *s, const u8 *p, const struct x86_insn *i)
 {
 	u32 v;
@@ -171,7 +175,8 @@ static void note_insn(struct sweep *s, const u8 *p, const struct x86_insn *i, u6
 	note_rbx(s, p, i, addr);
 }
 
-/* Length of one piece of padding at p, or 0. Zeros count only when nothing else comes before `left` is used up. */
+/* Length of one piece of padding at p, or 0. Zeros count only when nothing else comes before `left`
+ * is used up. */
 static u64 padding_at(const u8 *p, u64 left, const struct x86_insn *i)
 {
 	u64 n = 0;
@@ -205,7 +210,7 @@ static void sweep_chunk(struct sweep *s, u64 lo, u64 hi)
 		s->flow_ended = pad || (known && x86_ends_flow(&i));
 		a += pad ? pad : known ? i.len : 1;
 	}
-	if (a > hi) /* the last instruction overlaps the next function: not padding, whatever it is */
+	if (a > hi) /* overlaps the next function: not padding, whatever it is */
 		s->run = 0;
 }
 
@@ -232,7 +237,7 @@ static void sweep_func(struct sweep *s, s64 f, s64 next, u64 hi)
 	if (s->cover_end <= lo)
 		s->cover = -1;
 	sweep_chunk(s, lo, hi);
-	/* Up to hi, not end: code without a name behind the function may be the one that loads the table. */
+	/* Up to hi, not end: nameless code behind the function may be what loads the table. */
 	set_table_bounds(s, tables, s->cover >= 0 ? s->b->desc.func[s->cover].vaddr : lo,
 			 s->cover_end > hi ? s->cover_end : hi);
 	end = func_end(s, f, next, hi);
@@ -263,7 +268,8 @@ static void sweep_text(struct sweep *s)
 	for (; f < n && func[f].vaddr < t->hi; f = next) {
 		for (next = f + 1; next < n && func[next].vaddr == func[f].vaddr;)
 			next++;
-		sweep_func(s, f, next, next < n && func[next].vaddr < t->hi ? func[next].vaddr : t->hi);
+		sweep_func(s, f, next,
+			   next < n && func[next].vaddr < t->hi ? func[next].vaddr : t->hi);
 	}
 }
 

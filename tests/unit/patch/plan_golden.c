@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs the cases of tests/golden/patch/sites.txt, whose head describes the format. argv[1] is that file. */
+/* Runs the cases of tests/golden/patch/sites.txt, whose head describes the format. argv[1] is that
+ * file. */
 #include "patch/plan.h"
 
 #include <ctype.h>
@@ -53,8 +54,16 @@ static bool analyse(struct golden *c)
 {
 	static struct patch_segment code, data; /* live as long as the binary */
 	struct patch_binary_desc d = {
-		.seg = &code, .nseg = 1, .data = &data, .ndata = 1, .func = c->func, .nfunc = c->nfunc,
-		.code_ptr = c->ptr, .ncode_ptr = c->nptr, .is_go = c->is_go, .fixed = c->fixed,
+		.seg = &code,
+		.nseg = 1,
+		.data = &data,
+		.ndata = 1,
+		.func = c->func,
+		.nfunc = c->nfunc,
+		.code_ptr = c->ptr,
+		.ncode_ptr = c->nptr,
+		.is_go = c->is_go,
+		.fixed = c->fixed,
 	};
 
 	code = (struct patch_segment){ CODE_AT, 0, c->ncode, c->code };
@@ -71,9 +80,11 @@ static void describe(const struct patch_plan *p, char *out, size_t n)
 		snprintf(out, n, "refused %s", patch_reason_name(p->reason));
 		return;
 	}
-	k = (size_t)snprintf(out, n, "%s %u%s", patch_form_name(p->form), p->wlen, p->entry ? " entry" : "");
+	k = (size_t)snprintf(out, n, "%s %u%s", patch_form_name(p->form), p->wlen,
+			     p->entry ? " entry" : "");
 	if (p->ret_reason)
-		k += (size_t)snprintf(out + k, n - k, " no-return:%s", patch_reason_name(p->ret_reason));
+		k += (size_t)snprintf(out + k, n - k, " no-return:%s",
+				      patch_reason_name(p->ret_reason));
 	else
 		k += (size_t)snprintf(out + k, n - k, " return");
 	if (p->form == PATCH_ISLAND)
@@ -91,7 +102,8 @@ static void check_site(struct golden *c, const char *s)
 		return;
 	for (want++; *want == ' ';)
 		want++;
-	patch_plan_site(c->binary, CODE_AT + (u64)off, c->has_other ? &c->other : NULL, c->has_other, &p);
+	patch_plan_site(c->binary, CODE_AT + (u64)off, c->has_other ? &c->other : NULL,
+			c->has_other, &p);
 	describe(&p, got, sizeof(got));
 	if (!tap_ok(!strcmp(got, want), "%s: site %d: %s", c->name, off, want))
 		printf("# got %s\n", got);
@@ -137,10 +149,13 @@ static void read_line(struct golden *c, char *line)
 static void test_avoiding(void)
 {
 	/* f, g: 3 bytes each without room; two islands behind them */
-	static const u8 code[] = { 0x31, 0xc0, 0xc3, 0x31, 0xc9, 0xc3, 0x31, 0xd2, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
-				   0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x31, 0xc0, 0xc3 };
-	static const struct patch_func func[] = { { .vaddr = 0x1000, .size = 3 }, { .vaddr = 0x1003, .size = 3 },
-						  { .vaddr = 0x1006, .size = 3 }, { .vaddr = 0x1018, .size = 3 } };
+	static const u8 code[] = { 0x31, 0xc0, 0xc3, 0x31, 0xc9, 0xc3, 0x31, 0xd2, 0xc3,
+				   0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+				   0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x31, 0xc0, 0xc3 };
+	static const struct patch_func func[] = { { .vaddr = 0x1000, .size = 3 },
+						  { .vaddr = 0x1003, .size = 3 },
+						  { .vaddr = 0x1006, .size = 3 },
+						  { .vaddr = 0x1018, .size = 3 } };
 	const struct patch_segment seg = { 0x1000, 0, sizeof(code), code };
 	const struct patch_binary_desc d = { .seg = &seg, .nseg = 1, .func = func, .nfunc = 4 };
 	struct patch_binary *b = NULL;
@@ -150,13 +165,15 @@ static void test_avoiding(void)
 	tap_eq(patch_binary_new(&d, &b), 0, "islands: analysed");
 	patch_plan_site(b, 0x1000, NULL, 0, &p);
 	patch_plan_site(b, 0x1003, NULL, 0, &q);
-	tap_ok(p.form == PATCH_ISLAND && q.form == PATCH_ISLAND && p.island == q.island, "two plans, one island");
+	tap_ok(p.form == PATCH_ISLAND && q.form == PATCH_ISLAND && p.island == q.island,
+	       "two plans, one island");
 	taken[0] = p.island;
 	patch_plan_site_avoiding(b, 0x1003, NULL, 0, taken, 1, &q);
 	tap_ok(q.form == PATCH_ISLAND && q.island >= p.island + 5, "a second island is found");
 	taken[1] = q.island;
 	patch_plan_site_avoiding(b, 0x1003, NULL, 0, taken, 2, &q);
-	tap_ok(q.form == PATCH_REFUSED && q.reason == PATCH_R_JUMP_INSIDE, "until there is none left");
+	tap_ok(q.form == PATCH_REFUSED && q.reason == PATCH_R_JUMP_INSIDE,
+	       "until there is none left");
 	patch_binary_free(b);
 }
 
@@ -164,7 +181,8 @@ static void test_bad_descriptions(void)
 {
 	static const u8 code[16] = { 0xc3 };
 	static const struct patch_func unsorted[] = { { .vaddr = 0x1004 }, { .vaddr = 0x1000 } };
-	const struct patch_segment seg = { 0x1000, 0, sizeof(code), code }, wraps = { ~0ull - 4, 0, 16, code };
+	const struct patch_segment seg = { 0x1000, 0, sizeof(code), code },
+				   wraps = { ~0ull - 4, 0, 16, code };
 	struct patch_binary_desc d = { .seg = &seg, .nseg = 1, .func = unsorted, .nfunc = 2 };
 	struct patch_binary *b = NULL;
 

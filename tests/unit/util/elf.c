@@ -98,7 +98,8 @@ static void test_self(u64 base)
 	f = find(d, "elf_test_static");
 	tap_ok(f && f->vaddr == start, "a static function");
 	ifunc = find(d, "elf_test_ifunc");
-	tap_ok(ifunc && ifunc->ifunc && ifunc->vaddr == (u64)resolve - base, "an ifunc: the resolver's address");
+	tap_ok(ifunc && ifunc->ifunc && ifunc->vaddr == (u64)resolve - base,
+	       "an ifunc: the resolver's address");
 	tap_ok(sorted(d), "functions are sorted");
 	tap_ok(has_ptr(d, start) && has_ptr(d, known), "pointers in a table are found");
 	tap_ok(!d->is_go && !util_elf_is_stripped(e) && d->nseg && d->ndata, "the rest");
@@ -134,7 +135,8 @@ static void test_sectionless(u8 *image, size_t n, u64 known)
 	eh->e_shnum = eh->e_shstrndx = 0;
 	if (tap_eq(util_elf_open_mem(image, n, &e), 0, "no section headers: opens")) {
 		f = find_at(util_elf_desc(e), known);
-		tap_ok(f && !f->name && f->size && !f->fragment, "functions come from the unwind table");
+		tap_ok(f && !f->name && f->size && !f->fragment,
+		       "functions come from the unwind table");
 		tap_ok(util_elf_is_stripped(e), "counts as stripped");
 		util_elf_close(e);
 	}

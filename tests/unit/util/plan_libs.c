@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every instruction of real libraries as a site. What the planner accepts is checked by other means: Zydis decodes the
- * original and the relocated instructions and each pair must be the same instruction with the same operands and the
- * same absolute targets; no direct branch that Zydis finds in the binary may lead into patched bytes.
+ * Every instruction of real libraries as a site. What the planner accepts is checked by other
+ * means: Zydis decodes the original and the relocated instructions and each pair must be the same
+ * instruction with the same operands and the same absolute targets; no direct branch that Zydis
+ * finds in the binary may lead into patched bytes.
  */
 #include "util/elf.h"
 
@@ -51,12 +52,15 @@ static bool same_operand(const struct insn *a, u64 at, const struct insn *b, u64
 	case ZYDIS_OPERAND_TYPE_REGISTER:
 		return x->reg.value == y->reg.value;
 	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
-		return x->imm.is_relative ? absolute(a, k, at) == absolute(b, k, bt) : x->imm.value.u == y->imm.value.u;
+		return x->imm.is_relative ? absolute(a, k, at) == absolute(b, k, bt) :
+					    x->imm.value.u == y->imm.value.u;
 	case ZYDIS_OPERAND_TYPE_MEMORY:
 		if (x->mem.base == ZYDIS_REGISTER_RIP)
-			return y->mem.base == ZYDIS_REGISTER_RIP && absolute(a, k, at) == absolute(b, k, bt);
-		return x->mem.base == y->mem.base && x->mem.index == y->mem.index && x->mem.scale == y->mem.scale &&
-		       x->mem.segment == y->mem.segment && x->mem.disp.value == y->mem.disp.value;
+			return y->mem.base == ZYDIS_REGISTER_RIP &&
+			       absolute(a, k, at) == absolute(b, k, bt);
+		return x->mem.base == y->mem.base && x->mem.index == y->mem.index &&
+		       x->mem.scale == y->mem.scale && x->mem.segment == y->mem.segment &&
+		       x->mem.disp.value == y->mem.disp.value;
 	default:
 		return true;
 	}
@@ -64,7 +68,8 @@ static bool same_operand(const struct insn *a, u64 at, const struct insn *b, u64
 
 static bool same_insn(const struct insn *a, u64 at, const struct insn *b, u64 bt)
 {
-	if (a->i.mnemonic != b->i.mnemonic || a->i.operand_count_visible != b->i.operand_count_visible)
+	if (a->i.mnemonic != b->i.mnemonic ||
+	    a->i.operand_count_visible != b->i.operand_count_visible)
 		return false;
 	for (u32 k = 0; k < a->i.operand_count_visible; k++) {
 		if (a->i.mnemonic == ZYDIS_MNEMONIC_NOP)
@@ -87,7 +92,8 @@ static bool is_loop(const struct insn *a)
 }
 
 /* push lo; mov dword [rsp + 4], hi; jmp same operand (8 further up if it is relative to rsp). */
-static bool same_call(const struct lib *l, const struct insn *a, u64 at, const u8 *p, size_t n, u64 bt)
+static bool same_call(const struct lib *l, const struct insn *a, u64 at, const u8 *p, size_t n,
+		      u64 bt)
 {
 	struct insn push, mov, jmp;
 	u64 ra = at + a->i.length, got;
@@ -97,8 +103,9 @@ static bool same_call(const struct lib *l, const struct insn *a, u64 at, const u
 		return false;
 	got = (u32)push.op[0].imm.value.u;
 	p += push.i.length, n -= push.i.length, bt += push.i.length;
-	if (!decode(l, p, n, &mov) || mov.i.mnemonic != ZYDIS_MNEMONIC_MOV || mov.op[0].size != 32 ||
-	    mov.op[0].mem.base != ZYDIS_REGISTER_RSP || mov.op[0].mem.disp.value != 4)
+	if (!decode(l, p, n, &mov) || mov.i.mnemonic != ZYDIS_MNEMONIC_MOV ||
+	    mov.op[0].size != 32 || mov.op[0].mem.base != ZYDIS_REGISTER_RSP ||
+	    mov.op[0].mem.disp.value != 4)
 		return false;
 	got |= mov.op[1].imm.value.u << 32;
 	p += mov.i.length, n -= mov.i.length, bt += mov.i.length;
@@ -108,12 +115,13 @@ static bool same_call(const struct lib *l, const struct insn *a, u64 at, const u
 	if (x->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		return absolute(a, 0, at) == absolute(&jmp, 0, bt);
 	if (x->type == ZYDIS_OPERAND_TYPE_MEMORY && x->mem.base == ZYDIS_REGISTER_RSP)
-		return y->mem.base == ZYDIS_REGISTER_RSP && y->mem.index == x->mem.index && y->mem.scale == x->mem.scale &&
-		       y->mem.disp.value == x->mem.disp.value + 8;
+		return y->mem.base == ZYDIS_REGISTER_RSP && y->mem.index == x->mem.index &&
+		       y->mem.scale == x->mem.scale && y->mem.disp.value == x->mem.disp.value + 8;
 	return same_operand(a, at, &jmp, bt, 0);
 }
 
-static bool same_loop(const struct lib *l, const struct insn *a, u64 at, const u8 *p, size_t n, u64 bt)
+static bool same_loop(const struct lib *l, const struct insn *a, u64 at, const u8 *p, size_t n,
+		      u64 bt)
 {
 	struct insn loop, skip, jmp;
 	u64 t = bt, over;
@@ -121,12 +129,14 @@ static bool same_loop(const struct lib *l, const struct insn *a, u64 at, const u
 	if (!decode(l, p, n, &loop) || loop.i.mnemonic != a->i.mnemonic)
 		return false;
 	over = t + loop.i.length;
-	if (!decode(l, p + loop.i.length, n - loop.i.length, &skip) || skip.i.mnemonic != ZYDIS_MNEMONIC_JMP)
+	if (!decode(l, p + loop.i.length, n - loop.i.length, &skip) ||
+	    skip.i.mnemonic != ZYDIS_MNEMONIC_JMP)
 		return false;
 	t = over + skip.i.length;
 	if (absolute(&loop, 0, bt) != t || !decode(l, p + (t - bt), n - (t - bt), &jmp))
 		return false;
-	return absolute(&jmp, 0, t) == absolute(a, 0, at) && absolute(&skip, 0, over) == t + jmp.i.length;
+	return absolute(&jmp, 0, t) == absolute(a, 0, at) &&
+	       absolute(&skip, 0, over) == t + jmp.i.length;
 }
 
 static bool check_copy(const struct lib *l, const struct patch_plan *p)
@@ -206,7 +216,8 @@ static void check_site(struct lib *l, u64 vaddr)
 	l->insns += p.ninsn;
 	if (!check_plan(l, &p) || !check_copy(l, &p)) {
 		if (l->bad++ < 5) {
-			printf("# at %#llx, %s:", (unsigned long long)vaddr, patch_form_name(p.form));
+			printf("# at %#llx, %s:", (unsigned long long)vaddr,
+			       patch_form_name(p.form));
 			for (u32 i = 0; i < p.wlen; i++)
 				printf(" %02x", p.orig[i]);
 			printf("\n");
@@ -238,8 +249,9 @@ static void check_lib(const char *path)
 			}
 			free(l.target);
 		}
-		printf("# %llu sites, %llu accepted, %llu entries, %llu displaced instructions\n", (unsigned long long)l.sites,
-		       (unsigned long long)l.accepted, (unsigned long long)l.entries, (unsigned long long)l.insns);
+		printf("# %llu sites, %llu accepted, %llu entries, %llu displaced instructions\n",
+		       (unsigned long long)l.sites, (unsigned long long)l.accepted,
+		       (unsigned long long)l.entries, (unsigned long long)l.insns);
 		tap_ok(l.accepted > l.sites / 2, "%s: most sites can be patched", path);
 		tap_eq(l.bad, 0, "%s: all plans and copies are right", path);
 	}
