@@ -3,7 +3,6 @@
  * Differential fuzzer: random valid programs, compiled code against the interpreter. R0, the contents of all maps
  * and the registers that must survive are compared. A disagreement is reduced and printed.
  */
-#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,7 @@
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
 static struct jt t;
-static u8 before[JT_MAX_MAPS][JT_MAP_BYTES], after[JT_MAX_MAPS][JT_MAP_BYTES];
+static u8 before[JT_MAX_MAPS][JT_MAP_BYTES];
 
 static void dump(void)
 {
@@ -32,28 +31,11 @@ static void dump(void)
 
 static bool run_once(void)
 {
-	u64 jit, interp = 0;
-	u32 bad;
-	int r;
+	u64 r0;
 
 	for (u32 m = 0; m < t.nmaps; m++)
 		memcpy(before[m], t.map[m].base, JT_MAP_BYTES);
-	jit = jt_run(&t, &bad);
-	for (u32 m = 0; m < t.nmaps; m++) {
-		memcpy(after[m], t.map[m].base, JT_MAP_BYTES);
-		memcpy(t.map[m].base, before[m], JT_MAP_BYTES);
-	}
-	r = jt_interp(&t, &interp);
-	if (r || bad || jit != interp) {
-		printf("# interpreter: %d, %#" PRIx64 "; compiled: %#" PRIx64 "; lost registers %#x\n", r, interp, jit, bad);
-		return false;
-	}
-	for (u32 m = 0; m < t.nmaps; m++)
-		if (memcmp(after[m], t.map[m].base, JT_MAP_BYTES)) {
-			printf("# map %u differs\n", m);
-			return false;
-		}
-	return true;
+	return jt_agree(&t, &r0);
 }
 
 static bool interp_ok(void)

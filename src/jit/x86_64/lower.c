@@ -162,6 +162,8 @@ static bool lower_shrink(struct lower *l)
 		if (!l->jump_end[i] || l->width[i] == LOWER_NONE)
 			continue;
 		d = (s64)l->addr[branch_target(l->p, i)] - l->jump_end[i];
+		if (d < 0 && l->width[i] == LOWER_LONG) /* the short form ends earlier */
+			d += jit_is_cond(&l->p->insns[i]) && l->p->note[i].action == JIT_PLAIN ? 4 : 3;
 		if (d == 0 && l->jump_end[i] == l->addr[i + 1])
 			l->width[i] = LOWER_NONE;
 		else if (l->width[i] == LOWER_LONG && d >= -128 && d <= 127)

@@ -14,7 +14,8 @@ void jt_init(struct jt *t, const struct bpf_insn *insn, u32 n)
 {
 	memset(t, 0, sizeof(*t));
 	t->n = n;
-	memcpy(t->insn, insn, n * sizeof(*insn));
+	if (n)
+		memcpy(t->insn, insn, n * sizeof(*insn));
 	for (u32 i = 0; i < JT_MAX_INSNS; i++)
 		t->fact[i].seen = true;
 	for (u32 i = 0; i < n; i++) {
@@ -205,6 +206,35 @@ int jt_interp(struct jt *t, u64 *ret_r0)
 		range[1 + i] = (struct interp_range){ data[i], data[i] + v->cpu_stride * v->ncpus, true };
 	}
 	return interp_run(&it, (u64)(uintptr_t)&t->ctx[4], ret_r0);
+}
+
+bool jt_agree(struct jt *t, u64 *ret_r0)
+{
+	static u8 before[JT_MAX_MAPS][JT_MAP_BYTES], after[JT_MAX_MAPS][JT_MAP_BYTES];
+	u64 jit, interp = 0;
+	u32 bad;
+	int r;
+
+	for (u32 m = 0; m < t->nmaps; m++)
+		memcpy(before[m], t->map[m].base, JT_MAP_BYTES);
+	jit = jt_run(t, &bad);
+	for (u32 m = 0; m < t->nmaps; m++) {
+		memcpy(after[m], t->map[m].base, JT_MAP_BYTES);
+		memcpy(t->map[m].base, before[m], JT_MAP_BYTES);
+	}
+	r = jt_interp(t, &interp);
+	*ret_r0 = jit;
+	if (r || bad || jit != interp) {
+		printf("# interpreter: %d, %#llx; compiled: %#llx; lost registers %#x\n", r, (unsigned long long)interp,
+		       (unsigned long long)jit, bad);
+		return false;
+	}
+	for (u32 m = 0; m < t->nmaps; m++)
+		if (memcmp(after[m], t->map[m].base, JT_MAP_BYTES)) {
+			printf("# map %u differs\n", m);
+			return false;
+		}
+	return true;
 }
 
 const char *jt_hex(const struct jt *t, char *buf, size_t size)

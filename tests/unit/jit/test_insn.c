@@ -259,6 +259,9 @@ static void corners(void)
 	corner("-7 / 2", I(BPF_ALU64 | BPF_DIV | BPF_K, 0, 0, 1, 2), (u64)-7, 0, (u64)-3);
 	corner("-7 % 2", I(BPF_ALU64 | BPF_MOD | BPF_K, 0, 0, 1, 2), (u64)-7, 0, (u64)-1);
 	corner("unsigned / negative imm", ALU64I(BPF_DIV, 0, -1), ~0ull, 0, 1);
+	corner("x % 2^30", ALU32I(BPF_MOD, 0, 1 << 30), 0xffffffff, 0, 0x3fffffff);
+	corner("x % 2^31", ALU32I(BPF_MOD, 0, 1u << 31), 0xffffffff, 0, 0x7fffffff);
+	corner("x / 2^31", ALU32I(BPF_DIV, 0, 1u << 31), 0xffffffff, 0, 1);
 	corner("shift by 65", ALU64(BPF_LSH, 0, 3), 1, 65, 2);
 	corner("shift32 by 33", ALU32(BPF_LSH, 0, 3), 1, 33, 2);
 	corner("arsh32", ALU32I(BPF_ARSH, 0, 4), 0xffffffff80000000, 0, 0xf8000000);
@@ -273,8 +276,45 @@ static void corners(void)
 	corner("and imm is sign-extended", ALU64I(BPF_AND, 0, -16), ~0ull, 0, ~15ull);
 }
 
+/* A loop and a jump over the same body, of every length in bytes around those where short branches end. */
+static void distances(void)
+{
+	bool ok = true;
+
+	for (u32 len = 90; len < 160; len++) {
+		struct bpf_insn p[200];
+		u32 n = 0, start;
+		u64 r0;
+
+		p[n++] = MOV64I(0, 0);
+		p[n++] = LDX(BPF_DW, 2, 1, 0);
+		p[n++] = MOV64I(3, 3);
+		start = n;
+		p[n++] = JMPI(BPF_JEQ, 2, 1, 0);
+		for (u32 left = len; left;) { /* add rax, r: 3 bytes; add eax, imm8: 3; add rax, imm8: 4; add eax, imm32: 6 */
+			bool four = left % 3 && left >= 4;
+
+			p[n++] = four ? ALU64I(BPF_ADD, 0, 5) : ALU64(BPF_ADD, 0, 3);
+			left -= four ? 4 : left < 3 ? left : 3;
+		}
+		p[start].off = (s16)(n - start - 1);
+		p[n++] = ALU64I(BPF_SUB, 3, 1);
+		p[n++] = JMPI(BPF_JNE, 3, 0, 0);
+		p[n - 1].off = (s16)(start - n);
+		p[n++] = EXIT();
+		jt_init(&t, p, n);
+		for (u64 v = 0; ok && v < 2; v++) {
+			t.ctx[4] = v;
+			ok = !jt_compile(&t) && jt_agree(&t, &r0);
+			jt_deinit(&t);
+		}
+	}
+	tap_ok(ok, "branches around the reach of short ones");
+}
+
 int main(void)
 {
+	distances();
 	corners();
 	alu();
 	extend();
