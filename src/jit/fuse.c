@@ -5,6 +5,7 @@
  * KEY     *(u32 *)(r10 - 4) = r1; ...; call lookup      the key goes to R0, the stack is not touched
  * CHECK   call lookup; if r0 == 0 goto x                the bounds check is the NULL check
  * LEA     r2 = r10; r2 += -8                            one lea
+ * IMM     r1 = 1; lock *(u64 *)(r0 + 0) += r1           lock add qword [rax], 1
  * RMW     r1 = *(u64 *)(r0 + 8); r1 += 1; *(u64 *)(r0 + 8) = r1      add qword [rax + 8], 1
  *
  * RMW on per-CPU values is done with a locked instruction. In the kernel nobody else adds to this CPU's value
@@ -132,6 +133,31 @@ static void fuse_lea(struct jit_prog *p, u32 i)
 	p->note[j].action = JIT_SKIP;
 }
 
+/* The constant goes into the instruction and the register stays as it was. */
+static void fuse_imm(struct jit_prog *p, u32 i)
+{
+	const struct bpf_insn *mov = &p->insns[i], *st;
+	u32 j = next_in_line(p, i);
+	struct jit_live out;
+
+	if (!j || p->note[j].action != JIT_PLAIN)
+		return;
+	st = &p->insns[j];
+	if (BPF_CLASS(st->code) != BPF_STX || st->src_reg != mov->dst_reg || st->dst_reg == mov->dst_reg)
+		return;
+	if (BPF_MODE(st->code) == BPF_ATOMIC && st->imm != BPF_ADD && st->imm != BPF_OR && st->imm != BPF_AND &&
+	    st->imm != BPF_XOR)
+		return;
+	if (mov->imm < 0 && BPF_CLASS(mov->code) == BPF_ALU && jit_size(st) == 8)
+		return; /* immediates are sign-extended, this number is not */
+	jit_live_out(p, j, &out);
+	if (out.regs >> mov->dst_reg & 1)
+		return;
+	p->note[i].action = JIT_IMM;
+	p->note[i].last = j;
+	p->note[j].action = JIT_SKIP;
+}
+
 /* Is the ALU instruction one that memory can be the left operand of, and does it compute what the store keeps? */
 static bool rmw_op_ok(const struct bpf_insn *alu, u32 size)
 {
@@ -233,6 +259,9 @@ void jit_fuse(struct jit_prog *p)
 			continue;
 		if (p->insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_X))
 			fuse_lea(p, i);
+		else if (p->insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_K) ||
+			 p->insns[i].code == (BPF_ALU | BPF_MOV | BPF_K))
+			fuse_imm(p, i);
 		else if (BPF_CLASS(p->insns[i].code) == BPF_LDX && BPF_MODE(p->insns[i].code) == BPF_MEM)
 			fuse_rmw(p, i);
 	}

@@ -41,6 +41,7 @@ enum jit_action {
 	JIT_FUNC_IP,
 	JIT_KEY,      /* store of a lookup's key: goes to R0 instead of memory */
 	JIT_LEA,      /* MOV and ADD fused */
+	JIT_IMM,      /* MOV of a constant and the store or atomic operation that uses it */
 	JIT_RMW       /* LDX, ALU, STX on one address fused */
 };
 
@@ -75,7 +76,7 @@ struct jit_note {
 	u8 key;	   /* enum jit_key */
 	bool leader; /* a branch lands here */
 	s16 key_off;
-	u32 mid, last; /* JIT_RMW: ALU and STX. JIT_LEA: last is the ADD. JIT_LOOKUP: last is the fused NULL check, or 0 */
+	u32 mid, last; /* JIT_RMW: ALU and STX. JIT_LEA, JIT_IMM: last is the second one. JIT_LOOKUP: last is the fused NULL check, or 0 */
 };
 
 struct jit_func {

@@ -54,6 +54,8 @@ void lower_div(struct lower *l, const struct bpf_insn *insn);
 void lower_mem(struct lower *l, const struct bpf_insn *insn);
 void lower_atomic(struct lower *l, const struct bpf_insn *insn);
 void lower_rmw(struct lower *l);
+/* Store or atomic operation at i whose source is this constant. */
+void lower_mem_imm(struct lower *l, u32 i, s32 imm);
 void lower_jump(struct lower *l, const struct bpf_insn *insn);
 void lower_call(struct lower *l, const struct bpf_insn *insn);
 void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn);

@@ -92,6 +92,17 @@ void lower_atomic(struct lower *l, const struct bpf_insn *insn)
 		x86_alu_mem(&l->w, alu_of((u32)insn->imm), size, true, dst, insn->off, src);
 }
 
+void lower_mem_imm(struct lower *l, u32 i, s32 imm)
+{
+	const struct bpf_insn *insn = &l->p->insns[i];
+	enum x86_reg base = lower_reg(l, insn->dst_reg);
+
+	if (BPF_MODE(insn->code) == BPF_ATOMIC)
+		x86_alu_mem_imm(&l->w, alu_of((u32)insn->imm), jit_size(insn), true, base, insn->off, imm);
+	else
+		x86_store_imm(&l->w, jit_size(insn), base, insn->off, imm);
+}
+
 static bool is_locked(const struct lower *l, u32 i)
 {
 	u8 mem = l->p->in->facts->insn[i].mem;

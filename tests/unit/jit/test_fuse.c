@@ -76,6 +76,26 @@ static void rmw(u8 mem, const char *kind)
 	     LDX(BPF_DW, 1, 6, 0), ALU64I(BPF_ADD, 1, 1), STX(BPF_DW, 6, 0, 1), LDX(BPF_DW, 0, 6, 0));
 }
 
+static void immediates(void)
+{
+	SAME("stored constant", (u64)-2, VMEM_MAP, MOV64I(1, -2), STX(BPF_DW, 6, 0, 1), LDX(BPF_DW, 0, 6, 0));
+	SAME("stored constant, used", (u64)-4, VMEM_MAP, MOV64I(1, -2), STX(BPF_DW, 6, 0, 1), LDX(BPF_DW, 0, 6, 0),
+	     ALU64(BPF_ADD, 0, 1));
+	SAME("32-bit constant to 64 bits", 0xfffffffe, VMEM_MAP, ALU32I(BPF_MOV, 1, -2), STX(BPF_DW, 6, 0, 1),
+	     LDX(BPF_DW, 0, 6, 0));
+	SAME("constant of two bytes", 0x1fffffffe, VMEM_MAP, MOV64I(1, -2), STX(BPF_H, 6, 0, 1), LDX(BPF_DW, 0, 6, 0));
+	SAME("atomic add of a constant", 0x200000000, VMEM_MAP, MOV64I(1, 1), ATOMIC(BPF_DW, BPF_ADD, 6, 0, 1),
+	     LDX(BPF_DW, 0, 6, 0));
+	SAME("atomic and of a 32-bit constant", 0xfffffffe, VMEM_MAP, ALU32I(BPF_MOV, 1, -2),
+	     ATOMIC(BPF_DW, BPF_AND, 6, 0, 1), LDX(BPF_DW, 0, 6, 0));
+	SAME("fetching add of a constant", 0x1ffffffff, VMEM_MAP, MOV64I(1, 1), ATOMIC(BPF_DW, BPF_ADD | BPF_FETCH, 6, 0, 1),
+	     MOV64(0, 1));
+	SAME("exchange with a constant", 1, VMEM_MAP, MOV64I(1, 1), ATOMIC(BPF_DW, BPF_XCHG, 6, 0, 1), LDX(BPF_DW, 0, 6, 0));
+	SAME("store-release of a constant", 1, VMEM_MAP, MOV64I(1, 1), ATOMIC(BPF_DW, 0x110, 6, 0, 1), LDX(BPF_DW, 0, 6, 0));
+	SAME("constant into its own address", 8, VMEM_MAP, MOV64(2, 10), ALU64I(BPF_ADD, 2, -8), MOV64(1, 2),
+	     STX(BPF_DW, 1, 0, 1), LDX(BPF_DW, 0, 10, -8), ALU64(BPF_SUB, 0, 10), ALU64I(BPF_ADD, 0, 16));
+}
+
 #define LOOKUP(map) ST(BPF_W, 10, -4, 0), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4), LD_MAP(1, map), CALL(1)
 
 static void null_checks(void)
@@ -109,6 +129,7 @@ int main(void)
 	rmw(VMEM_MAP, "array");
 	rmw(VMEM_PERCPU_MAP, "per-CPU array");
 	rmw(VMEM_MIXED, "unknown memory");
+	immediates();
 	null_checks();
 	out_of_range();
 	return tap_done();

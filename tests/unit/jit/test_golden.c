@@ -104,8 +104,8 @@ static void histogram(void)
 	jt_map(&t, BPF_MAP_TYPE_ARRAY, 8, 6, 1);
 	jt_fact_lookup(&t, 7, 0, -1);
 	/* mov rdi, [rdi + 112]; and rdi, 7; mov eax, edi; cmp eax, 6; jae out; shl rax, 3; add rax, [rip];
-	 * mov edi, 1; lock add [rax], rdi; out: xor eax, eax; ret */
-	expect("histogram", "488b7f70 4883e707 89f8 83f806 7314 48c1e003 480305d6ffffff bf01000000 f0480138 31c0 c3");
+	 * lock add qword [rax], 1; out: xor eax, eax; ret */
+	expect("histogram", "488b7f70 4883e707 89f8 83f806 7310 48c1e003 480305d6ffffff f048830001 31c0 c3");
 	tap_eq(t.img.clobbers, R(RAX) | R(RDI), "histogram: changes rax and rdi");
 	tap_eq(t.img.stack, 0, "histogram: the key never reaches the stack");
 	for (u32 k = 0; k < 8; k++) {
@@ -137,8 +137,8 @@ static void hash_lookup(void)
 	jt_map(&t, BPF_MAP_TYPE_HASH, 8, 8, 1);
 	t.map[0].key_size = 8;
 	jt_fact_lookup(&t, 6, 0, -1);
-	expect("hash lookup", "55 4889e5 4883ec08 bf01000000 48897df8 488d75f8 488b3dd4ffffff ff15d6ffffff 4885c0 7409 "
-			      "bf01000000 f0480138 31c0 c9 c3");
+	expect("hash lookup", "55 4889e5 4883ec08 48c745f801000000 488d75f8 488b3dd5ffffff ff15d7ffffff 4885c0 7405 "
+			      "f048830001 31c0 c9 c3");
 	tap_ok(t.img.calls && t.img.clobbers == (R(RAX) | R(RCX) | R(RDX) | R(RSI) | R(RDI) | R(R8) | R(R9) | R(R10) |
 						 R(R11)),
 	       "hash lookup: a call clobbers all caller-saved registers");
