@@ -19,7 +19,7 @@ enum patch_form {
 
 enum patch_reason { /* why a site is refused; patch_reason_name() gives the word `notrap plan` prints */
 	PATCH_OK,
-	PATCH_R_NOT_CODE,      /* not in an executable segment */
+	PATCH_R_NOT_CODE,      /* not in an executable segment, or padding that nothing executes */
 	PATCH_R_UNDECODABLE,
 	PATCH_R_TOO_SHORT,     /* fewer than 5 bytes and no room near it */
 	PATCH_R_JUMP_INSIDE,   /* something jumps into the window */

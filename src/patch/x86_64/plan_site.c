@@ -206,6 +206,8 @@ static enum patch_reason plan_window(const struct ask *q, struct patch_plan *p)
 
 	if (q->b->desc.is_go)
 		return PATCH_R_GO;
+	if (bit_test(q->t->dead, q->site - q->t->lo)) /* may become somebody's island */
+		return PATCH_R_NOT_CODE;
 	if (covers_sigreturn(q->t, q->site, JMP_LEN))
 		return PATCH_R_SIGRETURN;
 	if (!x86_read_strict(bytes, q->t->hi - q->site, &i))
