@@ -161,7 +161,7 @@ static void stmt_mem_ptr(struct gen *g)
 	s16 off = slot(g, k), part = (s16)(gen_below(g, 64) - 32);
 
 	put(g, MOV64(p, 10));
-	if (g->flags & GEN_KERNEL || gen_below(g, 2)) /* the kernel does not let anybody subtract */
+	if (g->flags & (GEN_KERNEL | GEN_VERIFY) || gen_below(g, 2)) /* the kernel does not let anybody subtract */
 		put(g, ALU64I(BPF_ADD, p, part));
 	else
 		put(g, ALU64I(BPF_SUB, p, -part));
@@ -268,7 +268,7 @@ static void args_again(struct gen *g)
 static void stmt_helper(struct gen *g)
 {
 	static const u8 ids[] = { 5, 6, 173, 174, 6 };
-	u8 id = ids[gen_below(g, bits_count(ids))];
+	u8 id = g->flags & GEN_VERIFY ? 173 + (u8)gen_below(g, 2) : ids[gen_below(g, bits_count(ids))];
 
 	if (id == 6) {
 		s16 off = slot(g, 3);
@@ -407,7 +407,7 @@ static void begin(struct gen *g)
 	u32 first = g->t->n;
 	bool kernel = g->flags & GEN_KERNEL;
 
-	g->depth = depths[gen_below(g, kernel ? 3 : 4)]; /* two frames have 512 bytes */
+	g->depth = depths[gen_below(g, g->flags & (GEN_KERNEL | GEN_VERIFY) ? 3 : 4)]; /* two frames have 512 bytes */
 	g->t->fact[first].stack_depth = (s32)g->depth + 8;
 	put(g, STX(BPF_DW, 10, (s16)(-(s32)g->depth - 8), 1));
 	for (s32 off = -(s32)g->depth; off < 0; off += 8) {

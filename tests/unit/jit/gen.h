@@ -11,7 +11,8 @@
 enum gen_flags {
 	GEN_KERNEL = 1, /* only what a kernel of any age takes in a socket filter: no helpers, no ctx, aligned stack */
 	GEN_V4 = 2,	/* sdiv, movsx, bswap, ldsx, gotol */
-	GEN_ACQ_REL = 4 /* load_acquire, store_release */
+	GEN_ACQ_REL = 4, /* load_acquire, store_release */
+	GEN_VERIFY = 8	 /* no helper that only the tests have, nothing that a verifier refuses to a uprobe program */
 };
 
 struct gen {
