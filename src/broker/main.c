@@ -94,6 +94,7 @@ static int broker_main(const char *dir)
 		r = engine_new(&b, &b.engine);
 	if (!r) {
 		engine_on_trace(b.engine, on_trace, &b);
+		on_trace(&b); /* arms the doorbell */
 		log_info("listening in %s", dir);
 		r = loop_run(b.loop);
 	}

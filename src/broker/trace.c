@@ -21,7 +21,7 @@
 #include "util/fd.h"
 
 #define TRACE_BACKLOG 65536u
-#define TRACE_TEXT_MAX 512u
+#define TRACE_TEXT_MAX 1024u
 
 struct reader {
 	struct trace *trace;
@@ -85,7 +85,7 @@ void trace_emit(struct trace *t, const struct nt_trace_rec *rec, const char *tex
 	u64 us = rec->ts / 1000;
 	int n;
 
-	n = snprintf(line, sizeof(line), "%16.*s-%-7u [%03u] ....1 %5llu.%06llu: bpf_trace_printk: %.*s\n",
+	n = snprintf(line, sizeof(line), "%16.*s-%-7u [%03u] ...11 %5llu.%06llu: bpf_trace_printk: %.*s\n",
 		     (int)strnlen(rec->comm, NT_COMM_LEN), rec->comm, rec->tid, rec->cpu,
 		     (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000),
 		     (int)bits_min(len, TRACE_TEXT_MAX), text);
@@ -111,9 +111,14 @@ static void trace_record(struct trace *t, const u8 *data, u32 len)
 void trace_drain(struct trace *t, const struct nt_map_view *v)
 {
 	u64 *cons_at = (u64 *)(v->base + NT_RING_CONS_OFF), *prod_at = (u64 *)(v->base + NT_RING_PROD_OFF);
-	u64 cons = at_load_acq(cons_at), prod = at_load_acq(prod_at);
+	struct nt_ring_ctl *ctl = (struct nt_ring_ctl *)(v->base + v->ctl_off);
 	const u64 mask = v->max_entries - 1;
+	u64 cons, prod;
 
+	/* First ask to be called again, then look: a record that comes in between rings. */
+	at_xchg(&ctl->armed, 1u);
+	cons = at_load_acq(cons_at);
+	prod = at_load_acq(prod_at);
 	if (prod - cons > v->max_entries)
 		cons = prod;
 	while (cons != prod) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,6 +72,8 @@ static int broker_spawn(const char *notrapd)
 		pid = fork();
 		if (pid)
 			_exit(pid < 0 ? 1 : 0);
+		/* Pipes of our caller must not stay open for as long as the broker lives. */
+		syscall(SYS_close_range, 3, ~0u, 0);
 		execl(notrapd, "notrapd", (char *)NULL);
 		_exit(127);
 	}

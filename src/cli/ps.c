@@ -143,11 +143,14 @@ static void ps_print(const json_t *root, bool verbose)
 		printf("nothing is attached\n");
 		return;
 	}
-	ps_table(links, link_columns, verbose);
+	if (json_array_size(links))
+		ps_table(links, link_columns, verbose);
 	if (verbose)
 		ps_refusals(links);
-	printf("\n");
-	ps_table(processes, process_columns, verbose);
+	if (json_array_size(links) && json_array_size(processes))
+		printf("\n");
+	if (json_array_size(processes))
+		ps_table(processes, process_columns, verbose);
 }
 
 static int ps_ask(const struct cli_command *c, int sock, json_t **ret)

@@ -24,6 +24,11 @@ void object_init(struct object *o, struct broker *b, u32 kind, void (*free_fn)(s
 	HASH_ADD(hh, t->by_id[kind], id, sizeof(o->id), o);
 }
 
+u32 object_coming_id(struct broker *b, u32 kind)
+{
+	return b->objects.last_id[kind] + 1;
+}
+
 struct object *object_ref(struct object *o)
 {
 	o->refs++;

@@ -109,7 +109,8 @@ static void test_btf(void)
 static void test_trace(struct rig *r)
 {
 	static u8 file[2 * 4096 + 2 * 4096 + 4096] __attribute__((aligned(4096)));
-	struct nt_map_view v = {.base = file, .size = sizeof(file), .max_entries = 4096, .data_off = 8192};
+	struct nt_map_view v = {.base = file, .size = sizeof(file), .max_entries = 4096, .data_off = 8192,
+				.ctl_off = 16384};
 	u64 *cons = (u64 *)file, *prod = (u64 *)(file + 4096);
 	struct nt_trace_rec rec = {.ts = 1234567890123ull, .tid = 77, .cpu = 1, .len = 5, .comm = "worker"};
 	unsigned int seed = 43;
@@ -122,6 +123,7 @@ static void test_trace(struct rig *r)
 	*prod = (8 + sizeof(rec) + 5 + 7) & ~7ull;
 	trace_drain(r->b.trace, &v);
 	tap_eq(*cons, *prod, "a record is taken");
+	tap_eq(((struct nt_ring_ctl *)(file + 16384))->armed, 1, "and the doorbell armed");
 	fd = trace_subscribe(r->b.trace);
 	tap_ok(read(fd, line, sizeof(line) - 1) > 0, "a reader gets what came before");
 	tap_ok(strstr(line, "          worker-77      [001] ") == line && strstr(line, " 1234.567890: bpf_trace_printk: hello\n"),
