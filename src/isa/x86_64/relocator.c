@@ -23,6 +23,8 @@ static bool can_relocate_call(const u8 *p, const struct x86_insn *i)
 {
 	if (!is_near_indirect(i) || i->prefix & (X86_P_66 | X86_P_67))
 		return false;
+	if (is_stack_operand(p, i) && i->op_off > 4) /* prefixes: no room for more */
+		return false;
 	if (is_stack_operand(p, i))
 		return !i->disp_len || i->disp >= 0; /* below rsp: it would read what we push */
 	return i->modrm != 0xd4 || i->rex & 1; /* call rsp */

@@ -152,12 +152,13 @@ static void test_errors(void)
 	{
 		static const u8 call_rsp[] = { 0xff, 0xd4 }, call_below[] = { 0xff, 0x54, 0x24, 0xf8 },
 				eip[] = { 0x67, 0x8b, 0x05, 0, 0, 0, 0 }, far_jmp[] = { 0xff, 0x28 },
-				data16[] = { 0x66, 0xe8, 0, 0, 0, 0 };
+				data16[] = { 0x66, 0xe8, 0, 0, 0, 0 },
+				rexes[] = { 0x44, 0x44, 0x44, 0x44, 0x44, 0x44, 0xff, 0x54, 0x24, 0x08 };
 		static const struct { const u8 *p; u32 n; } no[] = {
-			{ call_rsp, 2 }, { call_below, 4 }, { eip, 7 }, { far_jmp, 2 }, { data16, 6 },
+			{ call_rsp, 2 }, { call_below, 4 }, { eip, 7 }, { far_jmp, 2 }, { data16, 6 }, { rexes, 10 },
 		};
 
-		for (u32 i = 0; i < 5; i++) {
+		for (u32 i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
 			struct x86_insn insn;
 
 			tap_ok(x86_read_strict(no[i].p, no[i].n, &insn) && !x86_can_relocate(no[i].p, &insn),
