@@ -215,6 +215,8 @@ s64 inject_do_give_back(struct inject_target *t, void *unused)
 {
 	if (t->borrowed < 0)
 		return 0;
+	if (!t->stopped)
+		inject_finish_one(t, &t->thread[t->borrowed]);
 	inject_remote_end(t, &t->thread[t->borrowed]);
 	t->borrowed = -1;
 	if (!t->stopped)

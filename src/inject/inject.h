@@ -34,6 +34,14 @@ struct inject_urgency {
 	int policy, priority, nice;
 };
 
+/* A page in the target with code that completes calls we have cut short (finish.c). */
+#define INJECT_FINISH_PIECES 64
+struct inject_finish {
+	u64 page;		       /* 0 = none yet */
+	u64 used;		       /* one bit per piece handed out */
+	u64 pc[INJECT_FINISH_PIECES]; /* where the program goes on behind it */
+};
+
 struct inject_target {
 	pid_t pid;
 	int mem;	/* /proc/PID/mem, O_RDWR */
@@ -49,7 +57,8 @@ struct inject_target {
 	bool own_child;	 /* we are its parent: its exit status is not ours to eat */
 	bool stopped;	 /* between inject_stop() and inject_resume() */
 	u32 rounds;	 /* scans of the thread list the last stop needed */
-	u32 repaired;	 /* system calls made restartable by the last resume */
+	u32 repaired;	 /* system calls restarted or completed by the last resume or give back */
+	struct inject_finish finish;
 	struct inject_urgency urgency;
 	struct inject_tracer *tracer;
 };

@@ -50,6 +50,10 @@ void inject_remote_end(struct inject_target *t, struct inject_thread *th);  /* [
 /* borrow.c */
 s64 inject_do_give_back(struct inject_target *t, void *unused); /* [tracer] */
 
+/* finish.c: of one borrowed thread; of all that are stopped. */
+void inject_finish_one(struct inject_target *t, struct inject_thread *th); /* [tracer] */
+void inject_finish_all(struct inject_target *t);			   /* [tracer] */
+
 /* restart.c */
 bool inject_repair(struct inject_thread *th);
 /* How much we like to interrupt a thread inside call nr: 0 best. */

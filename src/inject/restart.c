@@ -11,6 +11,8 @@
  * number, so we change the result to -ERESTARTNOHAND, which the kernel reads when the thread goes on: no handler about
  * to run: restart; handler: EINTR. So a true signal that came at the same time still counts.
  *
+ * Calls that come back with part of their work done are the subject of finish.c.
+ *
  * Not repaired: a relative time limit starts afresh with each restart of these calls (the kernel keeps no record of
  * what is left); close(), which has done its work when it says EINTR; and a thread that was in a group stop before us,
  * whose EINTR is SIGSTOP's.

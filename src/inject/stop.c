@@ -157,6 +157,7 @@ static int wait_for_vfork(pid_t pid, u64 deadline)
 
 static void release_all(struct inject_target *t)
 {
+	inject_finish_all(t);
 	for (u32 i = 0; i < t->nthreads; i++) {
 		struct inject_thread *th = &t->thread[i];
 

@@ -299,6 +299,8 @@ static long run_futex(void)
 
 	waker_start(&w, act_futex);
 	r = syscall(SYS_futex, &w.word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+	if (r == -1 && errno == EAGAIN && __atomic_load_n(&w.word, __ATOMIC_SEQ_CST))
+		r = 0; /* a restarted wait looks at the word again: woken, too */
 	waker_end(&w);
 	return r;
 }
