@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forward analysis. For each instruction: is it reached, which registers cannot be zero, which are R10 + constant.
- * Starts optimistic (nothing reached) and only ever weakens a fact, so a branch that is folded early is unfolded
- * when a later path proves it necessary. Every fact can weaken a bounded number of times, so it ends.
+ * Forward analysis. For each instruction: is it reached, which registers cannot be zero, which are
+ * R10 + constant. Starts optimistic (nothing reached) and only ever weakens a fact, so a branch
+ * that is folded early is unfolded when a later path proves it necessary. Every fact can weaken a
+ * bounded number of times, so it ends.
  */
 #include "jit/prog.h"
 
@@ -65,7 +66,7 @@ u32 jit_successors(const struct jit_prog *p, u32 i, u32 ret[2])
 static void set_scalar(struct jit_flow *s, u32 reg)
 {
 	s->fp_off[reg] = JIT_NOT_STACK;
-	s->nonnull &= (u16)~(1u << reg);
+	s->nonnull &= (u16) ~(1u << reg);
 }
 
 static void after_call(const struct jit_prog *p, u32 i, struct jit_flow *s)
@@ -81,8 +82,8 @@ static void after_alu(const struct bpf_insn *insn, struct jit_flow *s)
 {
 	u8 op = BPF_OP(insn->code);
 	bool w64 = BPF_CLASS(insn->code) == BPF_ALU64, imm = BPF_SRC(insn->code) == BPF_K;
-	s16 dst = s->fp_off[insn->dst_reg], src = imm || op == BPF_NEG || op == BPF_END ?
-							      JIT_NOT_STACK : s->fp_off[insn->src_reg];
+	s16 dst = s->fp_off[insn->dst_reg],
+	    src = imm || op == BPF_NEG || op == BPF_END ? JIT_NOT_STACK : s->fp_off[insn->src_reg];
 	bool src_nonnull = s->nonnull >> insn->src_reg & 1;
 	s64 off;
 
@@ -113,7 +114,8 @@ static void check_escape(struct jit_prog *p, u32 i, const struct jit_flow *s)
 	bool escapes = false;
 
 	if (BPF_CLASS(insn->code) == BPF_STX)
-		escapes = s->fp_off[insn->src_reg] != JIT_NOT_STACK && insn->imm != JIT_ATOMIC_LOAD_ACQ;
+		escapes =
+		    s->fp_off[insn->src_reg] != JIT_NOT_STACK && insn->imm != JIT_ATOMIC_LOAD_ACQ;
 	else if (jit_is_local_call(insn))
 		for (u32 r = 1; r <= 5; r++)
 			escapes |= s->fp_off[r] != JIT_NOT_STACK;
@@ -181,7 +183,7 @@ static void flow_to(struct flow_queue *q, u32 i, const struct jit_flow *s)
 
 static void flow_into_function(struct flow_queue *q, u32 first)
 {
-	struct jit_flow s = { .reached = true };
+	struct jit_flow s = {.reached = true};
 
 	/* Arguments may point into the caller's frame; that is not this function's own. */
 	for (u32 r = 0; r < JIT_FP; r++)
@@ -220,7 +222,7 @@ static int flow_visit(struct flow_queue *q, u32 i)
 
 int jit_flow(struct jit_prog *p)
 {
-	struct flow_queue q = { .p = p };
+	struct flow_queue q = {.p = p};
 
 	flow_into_function(&q, 0);
 	while (q.n) {

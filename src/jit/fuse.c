@@ -8,17 +8,19 @@
  * IMM     r1 = 1; lock *(u64 *)(r0 + 0) += r1           lock add qword [rax], 1
  * RMW     r1 = *(u64 *)(r0 + 8); r1 += 1; *(u64 *)(r0 + 8) = r1      add qword [rax + 8], 1
  *
- * RMW on per-CPU values is done with a locked instruction. In the kernel nobody else adds to this CPU's value
- * between load and store, except a program that preempts this one. Here a thread may be preempted or migrated
- * between reading the CPU number and the add, so two threads can hold a pointer to the same CPU's value; they share
- * no lock, but each locked add is exact, so `v += 1` never loses a count. That is the one read-modify-write programs
- * do on per-CPU values; a longer sequence keeps the kernel's guarantee for preemptible programs: none.
+ * RMW on per-CPU values is done with a locked instruction. In the kernel nobody else adds to this
+ * CPU's value between load and store, except a program that preempts this one. Here a thread may be
+ * preempted or migrated between reading the CPU number and the add, so two threads can hold a
+ * pointer to the same CPU's value; they share no lock, but each locked add is exact, so `v += 1`
+ * never loses a count. That is the one read-modify-write programs do on per-CPU values; a longer
+ * sequence keeps the kernel's guarantee for preemptible programs: none.
  */
 #include "jit/prog.h"
 
 enum { FUSE_MAX_DISTANCE = 64 };
 
-/* The next instruction that is executed after i on every path; 0 if control may join or leave in between. */
+/* The next instruction that is executed after i on every path; 0 if control may join or leave in
+ * between. */
 static u32 next_in_line(const struct jit_prog *p, u32 i)
 {
 	u32 end = jit_func_of(p, i)->end;
@@ -39,13 +41,14 @@ static bool stores_key(const struct jit_prog *p, u32 j, s16 key_off)
 	const struct bpf_insn *insn = &p->insns[j];
 	s16 base = p->flow[j].fp_off[insn->dst_reg];
 
-	return insn->code == (BPF_STX | BPF_MEM | BPF_W) && base != JIT_NOT_STACK && base != JIT_MAYBE_STACK &&
-	       base + insn->off == key_off;
+	return insn->code == (BPF_STX | BPF_MEM | BPF_W) && base != JIT_NOT_STACK &&
+	       base != JIT_MAYBE_STACK && base + insn->off == key_off;
 }
 
 /*
- * The lookup at `call` reads its key from a stack word: find the store that put it there, going back in straight
- * line. R0 can carry the key if nothing in between touches R0 (the call replaces it anyway) or the word.
+ * The lookup at `call` reads its key from a stack word: find the store that put it there, going
+ * back in straight line. R0 can carry the key if nothing in between touches R0 (the call replaces
+ * it anyway) or the word.
  */
 static void forward_key(struct jit_prog *p, u32 call)
 {
@@ -74,7 +77,8 @@ static void forward_key(struct jit_prog *p, u32 call)
 				return; /* it would come to life again */
 			continue;
 		}
-		if (BPF_CLASS(p->insns[j].code) == BPF_JMP || BPF_CLASS(p->insns[j].code) == BPF_JMP32)
+		if (BPF_CLASS(p->insns[j].code) == BPF_JMP ||
+		    BPF_CLASS(p->insns[j].code) == BPF_JMP32)
 			return;
 		if (stores_key(p, j, note->key_off)) {
 			p->note[j].action = JIT_KEY;
@@ -94,8 +98,9 @@ static void fuse_lookup_keys(struct jit_prog *p)
 		s16 off = p->flow[i].fp_off[2];
 		struct jit_live out;
 
-		if (note->action != JIT_LOOKUP || note->key != JIT_KEY_PTR || off == JIT_NOT_STACK ||
-		    off == JIT_MAYBE_STACK || off < -EBPF_MAX_STACK || off > -4)
+		if (note->action != JIT_LOOKUP || note->key != JIT_KEY_PTR ||
+		    off == JIT_NOT_STACK || off == JIT_MAYBE_STACK || off < -EBPF_MAX_STACK ||
+		    off > -4)
 			continue;
 		note->key = JIT_KEY_STACK;
 		note->key_off = off;
@@ -111,7 +116,8 @@ static void fuse_null_check(struct jit_prog *p, u32 i)
 
 	if (p->note[i].key == JIT_KEY_CONST || !j || p->note[j].action != JIT_PLAIN)
 		return;
-	if ((p->insns[j].code != (BPF_JMP | BPF_JEQ | BPF_K) && p->insns[j].code != (BPF_JMP | BPF_JNE | BPF_K)) ||
+	if ((p->insns[j].code != (BPF_JMP | BPF_JEQ | BPF_K) &&
+	     p->insns[j].code != (BPF_JMP | BPF_JNE | BPF_K)) ||
 	    p->insns[j].dst_reg != 0 || p->insns[j].imm != 0)
 		return;
 	p->note[i].last = j;
@@ -143,10 +149,11 @@ static void fuse_imm(struct jit_prog *p, u32 i)
 	if (!j || p->note[j].action != JIT_PLAIN)
 		return;
 	st = &p->insns[j];
-	if (BPF_CLASS(st->code) != BPF_STX || st->src_reg != mov->dst_reg || st->dst_reg == mov->dst_reg)
+	if (BPF_CLASS(st->code) != BPF_STX || st->src_reg != mov->dst_reg ||
+	    st->dst_reg == mov->dst_reg)
 		return;
-	if (BPF_MODE(st->code) == BPF_ATOMIC && st->imm != BPF_ADD && st->imm != BPF_OR && st->imm != BPF_AND &&
-	    st->imm != BPF_XOR)
+	if (BPF_MODE(st->code) == BPF_ATOMIC && st->imm != BPF_ADD && st->imm != BPF_OR &&
+	    st->imm != BPF_AND && st->imm != BPF_XOR)
 		return;
 	if (mov->imm < 0 && BPF_CLASS(mov->code) == BPF_ALU && jit_size(st) == 8)
 		return; /* immediates are sign-extended, this number is not */
@@ -158,14 +165,16 @@ static void fuse_imm(struct jit_prog *p, u32 i)
 	p->note[j].action = JIT_SKIP;
 }
 
-/* Is the ALU instruction one that memory can be the left operand of, and does it compute what the store keeps? */
+/* Is the ALU instruction one that memory can be the left operand of, and does it compute what the
+ * store keeps? */
 static bool rmw_op_ok(const struct bpf_insn *alu, u32 size)
 {
 	u8 op = BPF_OP(alu->code), class = BPF_CLASS(alu->code);
 
 	if (class != BPF_ALU64 && (class != BPF_ALU || size == 8))
 		return false;
-	return alu->off == 0 && (op == BPF_ADD || op == BPF_SUB || op == BPF_OR || op == BPF_AND || op == BPF_XOR);
+	return alu->off == 0 &&
+	       (op == BPF_ADD || op == BPF_SUB || op == BPF_OR || op == BPF_AND || op == BPF_XOR);
 }
 
 static bool rmw_locked(const struct jit_prog *p, u32 load, u32 store)
@@ -176,8 +185,9 @@ static bool rmw_locked(const struct jit_prog *p, u32 load, u32 store)
 }
 
 /*
- * value: the register that holds the result. In `x += v` (v loaded) memory is the right operand; that only commutes,
- * and only without a locked instruction in play may the roles be swapped when the result is used later.
+ * value: the register that holds the result. In `x += v` (v loaded) memory is the right operand;
+ * that only commutes, and only without a locked instruction in play may the roles be swapped when
+ * the result is used later.
  */
 static bool rmw_match(const struct jit_prog *p, u32 load, u32 mid, u32 store)
 {
@@ -187,13 +197,13 @@ static bool rmw_match(const struct jit_prog *p, u32 load, u32 mid, u32 store)
 	struct jit_live out;
 	bool live;
 
-	if (st->code != (BPF_STX | BPF_MEM | BPF_SIZE(ld->code)) || st->dst_reg != ld->src_reg || st->off != ld->off ||
-	    st->src_reg != alu->dst_reg || !rmw_op_ok(alu, size))
+	if (st->code != (BPF_STX | BPF_MEM | BPF_SIZE(ld->code)) || st->dst_reg != ld->src_reg ||
+	    st->off != ld->off || st->src_reg != alu->dst_reg || !rmw_op_ok(alu, size))
 		return false;
 	if (ld->dst_reg == ld->src_reg || alu->dst_reg == ld->src_reg)
 		return false; /* the address is lost on the way */
-	if (swapped ? !reg || alu->src_reg != ld->dst_reg || BPF_OP(alu->code) == BPF_SUB :
-		      reg && alu->src_reg == ld->dst_reg)
+	if (swapped ? !reg || alu->src_reg != ld->dst_reg || BPF_OP(alu->code) == BPF_SUB
+		    : reg && alu->src_reg == ld->dst_reg)
 		return false;
 	jit_live_out(p, store, &out);
 	live = out.regs >> alu->dst_reg & 1;
@@ -212,7 +222,8 @@ static void fuse_rmw(struct jit_prog *p, u32 i)
 	if (!last || p->note[mid].action != JIT_PLAIN || p->note[last].action != JIT_PLAIN ||
 	    !rmw_match(p, i, mid, last))
 		return;
-	p->note[i] = (struct jit_note){ .action = JIT_RMW, .leader = p->note[i].leader, .mid = mid, .last = last };
+	p->note[i] = (struct jit_note){
+	    .action = JIT_RMW, .leader = p->note[i].leader, .mid = mid, .last = last};
 	p->note[mid].action = JIT_SKIP;
 	p->note[last].action = JIT_SKIP;
 }
@@ -262,7 +273,8 @@ void jit_fuse(struct jit_prog *p)
 		else if (p->insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_K) ||
 			 p->insns[i].code == (BPF_ALU | BPF_MOV | BPF_K))
 			fuse_imm(p, i);
-		else if (BPF_CLASS(p->insns[i].code) == BPF_LDX && BPF_MODE(p->insns[i].code) == BPF_MEM)
+		else if (BPF_CLASS(p->insns[i].code) == BPF_LDX &&
+			 BPF_MODE(p->insns[i].code) == BPF_MEM)
 			fuse_rmw(p, i);
 	}
 }

@@ -26,5 +26,6 @@ void jit_image_deinit(struct jit_image *img)
 	free(img->code);
 	free(img->got);
 	free(img->insn_off);
-	*img = (struct jit_image){ 0 };
+	free(img->rip_at);
+	*img = (struct jit_image){0};
 }

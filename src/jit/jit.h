@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Compiles a verified program, once, to position-independent machine code. The image has a table of 64-bit words in
- * front (the GOT), filled per process by the broker; the code reads them RIP-relative. The compiled function is
+ * Compiles a verified program, once, to position-independent machine code. The image has a table of
+ * 64-bit words in front (the GOT), filled per process by the broker; the code reads them
+ * RIP-relative. The compiled function is
  *     u64 prog(void *ctx)      System V ABI
  * with ctx = struct pt_regs and struct nt_run right below it (abi/payload.h). Pure.
  */
@@ -43,6 +44,11 @@ struct jit_image {
 	bool calls;	 /* calls at least one helper */
 	bool uses_cookie; /* reads struct nt_run.cookie */
 	bool uses_func_ip;
+	/* One function, no call, one exit: the last byte is its ret, so the code without it can stand
+	 * in the middle of other code. */
+	bool inlinable;
+	u32 *rip_at; /* [nrip] offsets of displacements that reach the table: moving has to fix them */
+	u32 nrip;
 	u32 *insn_off;	 /* [n] offset of each BPF instruction in code, for symbolisation and tests */
 };
 

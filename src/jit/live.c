@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Backward analysis. Which registers and which words of the stack frame may still be read. An instruction whose only
- * effect is a register or a word that nobody reads does not count as a reader itself, so whole chains die: the key
- * of an inlined look-up, the pointer to it, and with them the stack frame.
+ * Backward analysis. Which registers and which words of the stack frame may still be read. An
+ * instruction whose only effect is a register or a word that nobody reads does not count as a
+ * reader itself, so whole chains die: the key of an inlined look-up, the pointer to it, and with
+ * them the stack frame.
  */
 #include "jit/prog.h"
 
@@ -58,7 +59,8 @@ static void effect_write(const struct jit_prog *p, u32 i, struct jit_effect *e)
 	s32 off = base + insn->off, size = (s32)jit_size(insn);
 
 	e->use |= (u16)(1u << insn->dst_reg);
-	if (base == JIT_NOT_STACK || base == JIT_MAYBE_STACK || off < -EBPF_MAX_STACK || off + size > 0) {
+	if (base == JIT_NOT_STACK || base == JIT_MAYBE_STACK || off < -EBPF_MAX_STACK ||
+	    off + size > 0) {
 		e->side = true;
 		return;
 	}
@@ -155,7 +157,7 @@ static void effect_jump(const struct jit_prog *p, u32 i, struct jit_effect *e)
 void jit_effect_get(const struct jit_prog *p, u32 i, struct jit_effect *ret)
 {
 	const struct bpf_insn *insn = &p->insns[i];
-	struct jit_effect e = { 0 };
+	struct jit_effect e = {0};
 
 	switch (BPF_CLASS(insn->code)) {
 	case BPF_ALU:
@@ -195,7 +197,7 @@ bool jit_is_dead(const struct jit_prog *p, u32 i, const struct jit_live *out)
 
 void jit_live_out(const struct jit_prog *p, u32 i, struct jit_live *ret)
 {
-	struct jit_live out = { 0 };
+	struct jit_live out = {0};
 	u32 succ[2], n = jit_successors(p, i, succ);
 
 	for (u32 k = 0; k < n; k++) {
@@ -208,7 +210,8 @@ void jit_live_out(const struct jit_prog *p, u32 i, struct jit_live *ret)
 static void live_step(const struct jit_prog *p, u32 i, struct jit_live *live)
 {
 	struct jit_effect e;
-	/* A call that is not made for its result still ends the life of R1-R5: nobody may read them after it. */
+	/* A call that is not made for its result still ends the life of R1-R5: nobody may read them
+	 * after it. */
 	bool call = BPF_CLASS(p->insns[i].code) == BPF_JMP && BPF_OP(p->insns[i].code) == BPF_CALL;
 
 	if (jit_is_dead(p, i, live)) {
@@ -219,23 +222,24 @@ static void live_step(const struct jit_prog *p, u32 i, struct jit_live *live)
 	jit_effect_get(p, i, &e);
 	live->regs = (u16)((live->regs & ~e.def) | e.use);
 	for (int k = 0; k < 2; k++)
-		live->words.w[k] = e.reads_all ? ~0ull : (live->words.w[k] & ~e.kill.w[k]) | e.rd.w[k];
+		live->words.w[k] =
+		    e.reads_all ? ~0ull : (live->words.w[k] & ~e.kill.w[k]) | e.rd.w[k];
 }
 
 static void live_give_up(struct jit_prog *p)
 {
 	for (u32 i = 0; i < p->n; i++)
-		p->live[i] = (struct jit_live){ .words = { { ~0ull, ~0ull } }, .regs = 0x7ff };
+		p->live[i] = (struct jit_live){.words = {{~0ull, ~0ull}}, .regs = 0x7ff};
 }
 
-/* Least fixed point from "nothing is live". Code without loops needs two sweeps; code that needs very many is not
- * worth the time: treat everything as live. */
+/* Least fixed point from "nothing is live". Code without loops needs two sweeps; code that needs
+ * very many is not worth the time: treat everything as live. */
 void jit_live(struct jit_prog *p)
 {
 	bool changed = true;
 
 	for (u32 i = 0; i < p->n; i++)
-		p->live[i] = (struct jit_live){ 0 };
+		p->live[i] = (struct jit_live){0};
 	for (u32 sweep = 0; changed; sweep++) {
 		if (sweep == LIVE_MAX_SWEEPS) {
 			live_give_up(p);
@@ -249,7 +253,8 @@ void jit_live(struct jit_prog *p)
 				continue;
 			jit_live_out(p, i, &live);
 			live_step(p, i, &live);
-			if (live.regs == p->live[i].regs && live.words.w[0] == p->live[i].words.w[0] &&
+			if (live.regs == p->live[i].regs &&
+			    live.words.w[0] == p->live[i].words.w[0] &&
 			    live.words.w[1] == p->live[i].words.w[1])
 				continue;
 			p->live[i] = live;

@@ -80,7 +80,8 @@ static bool alu_ok(const struct bpf_insn *insn)
 			return true;
 		return reg && (insn->off == 8 || insn->off == 16 || (insn->off == 32 && w64));
 	case BPF_END:
-		return (!w64 || !reg) && insn->off == 0 && (insn->imm == 16 || insn->imm == 32 || insn->imm == 64);
+		return (!w64 || !reg) && insn->off == 0 &&
+		       (insn->imm == 16 || insn->imm == 32 || insn->imm == 64);
 	default: return false;
 	}
 }
@@ -174,8 +175,8 @@ static bool insn_ok(const struct jit_input *in, u32 i)
 }
 
 /*
- * The map if the call at i is a lookup that can be inlined. Geometry is checked so that index * stride fits the
- * 32-bit immediates of the code we write; anything larger calls the helper.
+ * The map if the call at i is a lookup that can be inlined. Geometry is checked so that index *
+ * stride fits the 32-bit immediates of the code we write; anything larger calls the helper.
  */
 const struct nt_map_view *jit_lookup_map(const struct jit_prog *p, u32 i)
 {
@@ -191,7 +192,8 @@ const struct nt_map_view *jit_lookup_map(const struct jit_prog *p, u32 i)
 		return NULL;
 	if (m->type == BPF_MAP_TYPE_ARRAY)
 		return m;
-	if (m->type == BPF_MAP_TYPE_PERCPU_ARRAY && p->in->has_rdpid && m->ncpus && m->cpu_stride <= INT32_MAX)
+	if (m->type == BPF_MAP_TYPE_PERCPU_ARRAY && p->in->has_rdpid && m->ncpus &&
+	    m->cpu_stride <= INT32_MAX)
 		return m;
 	return NULL;
 }
@@ -203,7 +205,8 @@ static void choose_inline(struct jit_prog *p, u32 i)
 	struct jit_note *note = &p->note[i];
 
 	if (m) {
-		note->action = fact->key_known && fact->key >= m->max_entries ? JIT_NULL : JIT_LOOKUP;
+		note->action =
+		    fact->key_known && fact->key >= m->max_entries ? JIT_NULL : JIT_LOOKUP;
 		note->key = fact->key_known ? JIT_KEY_CONST : JIT_KEY_PTR;
 		return;
 	}
@@ -261,8 +264,8 @@ static int find_functions(struct jit_prog *p)
 			return -EINVAL;
 		if (p->nfuncs)
 			p->func[p->nfuncs - 1].end = i;
-		p->func[p->nfuncs++] = (struct jit_func){ .first = i, .end = p->n,
-							  .depth = bits_round_up((u32)depth, 8u) };
+		p->func[p->nfuncs++] = (struct jit_func){
+		    .first = i, .end = p->n, .depth = bits_round_up((u32)depth, 8u)};
 	}
 	for (u32 f = 0; f < p->nfuncs; f++)
 		for (u32 i = p->func[f].first; i < p->func[f].end; i++) {
@@ -294,7 +297,7 @@ int jit_prog_init(struct jit_prog *p, const struct jit_input *in)
 {
 	int r;
 
-	*p = (struct jit_prog){ .in = in, .insns = in->insns, .n = in->n };
+	*p = (struct jit_prog){.in = in, .insns = in->insns, .n = in->n};
 	if (!in->n)
 		return -EINVAL;
 	if (in->n > EBPF_MAX_INSNS)
@@ -316,5 +319,5 @@ void jit_prog_deinit(struct jit_prog *p)
 	free(p->live);
 	free(p->func);
 	free(p->work);
-	*p = (struct jit_prog){ 0 };
+	*p = (struct jit_prog){0};
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the compiler knows of a program before it writes machine code; the same for every architecture.
+ * What the compiler knows of a program before it writes machine code; the same for every
+ * architecture.
  *
  *     jit_prog_init   check every instruction, find the functions               prog.c
  *     jit_flow        forward: what is reached, which registers are not NULL,
@@ -9,8 +10,9 @@
  *     jit_fuse        several instructions that become one                      fuse.c
  *     lower           one machine instruction sequence per BPF instruction      x86_64/
  *
- * The passes talk through one struct jit_note per BPF instruction. Nothing is ever moved: an instruction is lowered
- * at its place, as something shorter, or not at all, so branch targets and insn_off[] stay simple.
+ * The passes talk through one struct jit_note per BPF instruction. Nothing is ever moved: an
+ * instruction is lowered at its place, as something shorter, or not at all, so branch targets and
+ * insn_off[] stay simple.
  */
 #pragma once
 
@@ -130,7 +132,8 @@ bool jit_words_meet(const struct jit_words *a, const struct jit_words *b);
 bool jit_words_any(const struct jit_words *a);
 
 struct jit_func *jit_func_of(const struct jit_prog *p, u32 i);
-/* Successors within the function, folded branches considered; 0..2 of them, the fall-through last. */
+/* Successors within the function, folded branches considered; 0..2 of them, the fall-through
+ * last. */
 u32 jit_successors(const struct jit_prog *p, u32 i, u32 ret[2]);
 bool jit_is_wide(const struct bpf_insn *insn);	  /* LD_IMM64: two slots */
 bool jit_is_branch(const struct bpf_insn *insn);  /* JA or conditional */

@@ -3,11 +3,11 @@
 
 #include <errno.h>
 
-#define OP(...) (const u8[]){ __VA_ARGS__ }, sizeof((const u8[]){ __VA_ARGS__ })
+#define OP(...) (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__})
 
 void x86_init(struct x86_writer *w, void *buf, u32 cap, u64 addr)
 {
-	*w = (struct x86_writer){ .buf = buf, .cap = cap, .addr = addr };
+	*w = (struct x86_writer){.buf = buf, .cap = cap, .addr = addr};
 }
 
 u64 x86_here(const struct x86_writer *w)
@@ -73,7 +73,8 @@ static void modrm_mem(struct x86_writer *w, u32 reg, u32 base, s32 disp)
 		x86_u32(w, (u32)disp);
 }
 
-void x86_op_mem(struct x86_writer *w, bool w64, const u8 *opcode, u32 n, u32 reg, enum x86_reg base, s32 disp)
+void x86_op_mem(struct x86_writer *w, bool w64, const u8 *opcode, u32 n, u32 reg, enum x86_reg base,
+		s32 disp)
 {
 	rex(w, w64, reg, base, false);
 	x86_bytes(w, opcode, n);
@@ -101,6 +102,9 @@ static void op_rip(struct x86_writer *w, bool w64, u8 opcode, u32 reg, u64 targe
 	rex(w, w64, reg, 0, false);
 	x86_byte(w, opcode);
 	x86_byte(w, (u8)((reg & 7) << 3 | 5));
+	if (w->rip_at && w->nrip < w->rip_cap)
+		w->rip_at[w->nrip] = w->len;
+	w->nrip++;
 	rel32(w, target, 0);
 }
 
@@ -123,8 +127,10 @@ void x86_load_sx(struct x86_writer *w, u32 size, enum x86_reg dst, enum x86_reg 
 	}
 }
 
-/* Prefixes and REX of a memory operation of the given size whose byte form needs REX for sil, dil, bpl, spl. */
-static void mem_prefix(struct x86_writer *w, u32 size, bool lock, u32 reg, bool reg_is_byte, u32 base)
+/* Prefixes and REX of a memory operation of the given size whose byte form needs REX for sil, dil,
+ * bpl, spl. */
+static void mem_prefix(struct x86_writer *w, u32 size, bool lock, u32 reg, bool reg_is_byte,
+		       u32 base)
 {
 	if (lock)
 		x86_byte(w, 0xf0);
@@ -145,7 +151,7 @@ static void imm_of(struct x86_writer *w, u32 size, s32 imm)
 	if (size == 1)
 		x86_byte(w, (u8)imm);
 	else if (size == 2)
-		x86_bytes(w, (u8[]){ (u8)imm, (u8)(imm >> 8) }, 2);
+		x86_bytes(w, (u8[]){(u8)imm, (u8)(imm >> 8)}, 2);
 	else
 		x86_u32(w, (u32)imm);
 }
@@ -219,15 +225,16 @@ void x86_alu_imm(struct x86_writer *w, enum x86_alu op, bool w64, enum x86_reg d
 	imm_of(w, small ? 1 : 4, imm);
 }
 
-void x86_alu_mem(struct x86_writer *w, enum x86_alu op, u32 size, bool lock, enum x86_reg base, s32 disp,
-		 enum x86_reg src)
+void x86_alu_mem(struct x86_writer *w, enum x86_alu op, u32 size, bool lock, enum x86_reg base,
+		 s32 disp, enum x86_reg src)
 {
 	mem_prefix(w, size, lock, src, true, base);
 	x86_byte(w, (u8)(op << 3 | (size == 1 ? 0 : 1)));
 	modrm_mem(w, src, base, disp);
 }
 
-void x86_alu_mem_imm(struct x86_writer *w, enum x86_alu op, u32 size, bool lock, enum x86_reg base, s32 disp, s32 imm)
+void x86_alu_mem_imm(struct x86_writer *w, enum x86_alu op, u32 size, bool lock, enum x86_reg base,
+		     s32 disp, s32 imm)
 {
 	bool small = imm >= -128 && imm <= 127;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes x86-64 machine code into a buffer. Pure: no I/O, no allocation. Errors are sticky: a buffer that is too
- * small or a displacement that does not fit sets w->error and the caller checks once, at the end. With buf NULL
- * only the length is counted. Opcodes have names here and nowhere else (Intel SDM vol. 2).
+ * Writes x86-64 machine code into a buffer. Pure: no I/O, no allocation. Errors are sticky: a
+ * buffer that is too small or a displacement that does not fit sets w->error and the caller checks
+ * once, at the end. With buf NULL only the length is counted. Opcodes have names here and nowhere
+ * else (Intel SDM vol. 2).
  */
 #pragma once
 
@@ -28,6 +29,9 @@ struct x86_writer {
 	u32 cap;
 	u64 addr;  /* address at which buf[0] will run: base of rel32 and RIP-relative operands */
 	int error; /* 0, -ENOSPC (buffer), -ERANGE (displacement) */
+	/* NULL, or room for rip_cap offsets: where RIP-relative displacements stand (4 bytes each). */
+	u32 *rip_at;
+	u32 nrip, rip_cap;
 };
 
 void x86_init(struct x86_writer *w, void *buf, u32 cap, u64 addr);
@@ -83,7 +87,8 @@ u32 x86_jcc_fwd(struct x86_writer *w, enum x86_cc cc);
 u32 x86_jmp_fwd(struct x86_writer *w);
 void x86_patch_here(struct x86_writer *w, u32 mark);
 
-/* lahf; seto al - and its inverse add al, 0x7f; sahf: all six status flags through ax, without popfq's 4 ns. */
+/* lahf; seto al - and its inverse add al, 0x7f; sahf: all six status flags through ax, without
+ * popfq's 4 ns. */
 void x86_flags_to_ax(struct x86_writer *w);
 void x86_flags_from_ax(struct x86_writer *w);
 void x86_pushfq(struct x86_writer *w);
@@ -110,20 +115,23 @@ void x86_movsx(struct x86_writer *w, bool w64, u32 size, enum x86_reg dst, enum 
 void x86_alu_rip(struct x86_writer *w, enum x86_alu op, enum x86_reg dst, u64 target);
 void x86_leave(struct x86_writer *w);
 
-/* Memory <-> register, atomic: lock xadd, lock cmpxchg (compares with rax), xchg. size 1, 2, 4, 8. */
+/* Memory <-> register, atomic: lock xadd, lock cmpxchg (compares with rax), xchg. size 1, 2, 4,
+ * 8. */
 void x86_xadd(struct x86_writer *w, u32 size, enum x86_reg base, s32 disp, enum x86_reg src);
 void x86_cmpxchg(struct x86_writer *w, u32 size, enum x86_reg base, s32 disp, enum x86_reg src);
 void x86_xchg(struct x86_writer *w, u32 size, enum x86_reg base, s32 disp, enum x86_reg src);
 /* dst = IA32_TSC_AUX, on Linux node << 12 | cpu. */
 void x86_rdpid(struct x86_writer *w, enum x86_reg dst);
 
-/* 2-byte branches: to an absolute address (-ERANGE when out of reach) and forward, by mark as above. */
+/* 2-byte branches: to an absolute address (-ERANGE when out of reach) and forward, by mark as
+ * above. */
 void x86_jmp8(struct x86_writer *w, u64 target);
 void x86_jcc8(struct x86_writer *w, enum x86_cc cc, u64 target);
 u32 x86_jmp8_fwd(struct x86_writer *w);
 u32 x86_jcc8_fwd(struct x86_writer *w, enum x86_cc cc);
 void x86_patch8_here(struct x86_writer *w, u32 mark);
 
-/* General escape for instructions with a ModRM memory operand: [lock] [66] REX opcode(s) ModRM SIB disp. */
+/* General escape for instructions with a ModRM memory operand: [lock] [66] REX opcode(s) ModRM SIB
+ * disp. */
 void x86_op_mem(struct x86_writer *w, bool w64, const u8 *opcode, u32 nopcode, u32 reg, enum x86_reg base, s32 disp);
 void x86_op_reg(struct x86_writer *w, bool w64, const u8 *opcode, u32 nopcode, u32 reg, u32 rm);

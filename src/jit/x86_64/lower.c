@@ -9,8 +9,8 @@
 
 enum x86_reg lower_reg(const struct lower *l, u32 bpf_reg)
 {
-	static const u8 host[JIT_NREGS] = { X86_RAX, X86_RDI, X86_RSI, X86_RDX, X86_RCX, X86_R8,
-					    X86_RBX, X86_R13, X86_R14, X86_R15, X86_RBP };
+	static const u8 host[JIT_NREGS] = {X86_RAX, X86_RDI, X86_RSI, X86_RDX, X86_RCX, X86_R8,
+					   X86_RBX, X86_R13, X86_R14, X86_R15, X86_RBP};
 
 	if (bpf_reg == JIT_FP && !l->fn->calls && l->fn->depth <= LOWER_RED_ZONE)
 		return X86_RSP;
@@ -52,12 +52,12 @@ u64 lower_got(struct lower *l, enum jit_got_kind kind, u32 index)
 		l->got = got;
 		l->got_cap = cap;
 	}
-	l->got[l->ngot] = (struct jit_got){ .kind = (u8)kind, .index = index };
+	l->got[l->ngot] = (struct jit_got){.kind = (u8)kind, .index = index};
 	return 8ull * l->ngot++;
 }
 
 /* Callee-saved registers in the order of the pushes; rbp is saved as frame pointer, not here. */
-static const u8 saved[] = { X86_RBX, X86_R13, X86_R14, X86_R15 };
+static const u8 saved[] = {X86_RBX, X86_R13, X86_R14, X86_R15};
 
 void lower_prologue(struct lower *l)
 {
@@ -89,6 +89,7 @@ void lower_epilogue(struct lower *l)
 	if (l->fn->uses_fp && lower_reg(l, JIT_FP) == X86_RBP)
 		x86_leave(&l->w);
 	x86_ret(&l->w);
+	l->exits++;
 }
 
 static void lower_insn(struct lower *l, const struct bpf_insn *insn)
@@ -102,7 +103,8 @@ static void lower_insn(struct lower *l, const struct bpf_insn *insn)
 	case JIT_RMW: lower_rmw(l); return;
 	case JIT_IMM: lower_mem_imm(l, note->last, insn->imm); return;
 	case JIT_LEA:
-		x86_lea(&l->w, lower_def(l, insn->dst_reg), lower_reg(l, insn->src_reg), l->p->insns[note->last].imm);
+		x86_lea(&l->w, lower_def(l, insn->dst_reg), lower_reg(l, insn->src_reg),
+			l->p->insns[note->last].imm);
 		return;
 	}
 	switch (BPF_CLASS(insn->code)) {
@@ -126,11 +128,14 @@ static void lower_insn(struct lower *l, const struct bpf_insn *insn)
 	}
 }
 
-/* One pass over everything. Which registers a function writes, so which ones its prologue saves, is known only after
- * the first pass; sizes count from the second on. */
+/* One pass over everything. Which registers a function writes, so which ones its prologue saves, is
+ * known only after the first pass; sizes count from the second on. */
 static void lower_pass(struct lower *l, u8 *buf, u32 cap)
 {
 	x86_init(&l->w, buf, cap, l->code_off);
+	l->exits = 0;
+	l->w.rip_at = l->rip_at;
+	l->w.rip_cap = l->rip_cap;
 	for (u32 f = 0; f < l->p->nfuncs; f++) {
 		l->fn = &l->p->func[f];
 		l->fn->entry = l->w.len;
@@ -144,7 +149,8 @@ static void lower_pass(struct lower *l, u8 *buf, u32 cap)
 	l->addr[l->p->n] = l->w.len;
 }
 
-/* Where the branch that belongs to instruction i goes; a lookup has the branch of the NULL check fused into it. */
+/* Where the branch that belongs to instruction i goes; a lookup has the branch of the NULL check
+ * fused into it. */
 static u32 branch_target(const struct jit_prog *p, u32 i)
 {
 	u32 at = p->note[i].action == JIT_LOOKUP ? p->note[i].last : i;
@@ -164,7 +170,8 @@ static bool lower_shrink(struct lower *l)
 			continue;
 		d = (s64)l->addr[branch_target(l->p, i)] - l->jump_end[i];
 		if (d < 0 && l->width[i] == LOWER_LONG) /* the short form ends earlier */
-			d += jit_is_cond(&l->p->insns[i]) && l->p->note[i].action == JIT_PLAIN ? 4 : 3;
+			d += jit_is_cond(&l->p->insns[i]) && l->p->note[i].action == JIT_PLAIN ? 4
+											       : 3;
 		if (d == 0 && l->jump_end[i] == l->addr[i + 1])
 			l->width[i] = LOWER_NONE;
 		else if (l->width[i] == LOWER_LONG && d >= -128 && d <= 127)
@@ -218,6 +225,16 @@ static int stack_of(const struct lower *l, struct jit_func *fn)
 	return 0;
 }
 
+/* Calls are RIP-relative to the code as well: only images without any can be moved piecewise. */
+static bool lower_inlinable(const struct lower *l, const struct jit_image *img)
+{
+	u32 reached = 0;
+
+	for (u32 f = 0; f < l->p->nfuncs; f++)
+		reached += l->p->func[f].reached;
+	return reached == 1 && !l->calls_helper && l->exits == 1 && l->w.len && img->code[img->size - 1] == 0xc3;
+}
+
 static int lower_finish(struct lower *l, struct jit_image *img)
 {
 	u32 written = 0;
@@ -237,6 +254,10 @@ static int lower_finish(struct lower *l, struct jit_image *img)
 	img->calls = l->calls_helper;
 	img->uses_cookie = l->uses_cookie;
 	img->uses_func_ip = l->uses_func_ip;
+	img->inlinable = lower_inlinable(l, img);
+	img->nrip = l->w.nrip;
+	for (u32 i = 0; i < img->nrip; i++)
+		img->rip_at[i] += l->code_off;
 	return l->error ? l->error : l->w.error;
 }
 
@@ -254,16 +275,19 @@ static int lower_run(struct lower *l, struct jit_image *img)
 	len = l->w.len;
 	img->code = calloc(1, (size_t)l->code_off + len);
 	img->insn_off = calloc(l->p->n, sizeof(*img->insn_off));
-	if (!img->code || !img->insn_off)
+	l->rip_cap = l->w.nrip;
+	img->rip_at = calloc(l->rip_cap + 1, sizeof(*img->rip_at));
+	if (!img->code || !img->insn_off || !img->rip_at)
 		return -ENOMEM;
+	l->rip_at = img->rip_at;
 	lower_pass(l, img->code + l->code_off, len);
 	return lower_finish(l, img);
 }
 
 int lower_prog(struct jit_prog *p, struct jit_image *ret)
 {
-	struct jit_image img = { 0 };
-	struct lower l = { .p = p };
+	struct jit_image img = {0};
+	struct lower l = {.p = p};
 	int r = -ENOMEM;
 
 	l.addr = calloc(p->n + 1, sizeof(*l.addr));

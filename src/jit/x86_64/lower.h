@@ -10,11 +10,12 @@
  *
  *     [return address][saved rbp] <- rbp = R10 [BPF stack, depth bytes][saved rbx, r13, r14, r15] <- rsp
  *
- * A function that calls nothing keeps up to 128 bytes of BPF stack in the red zone below rsp and R10 is rsp itself;
- * lowering never pushes in the middle of a function.
+ * A function that calls nothing keeps up to 128 bytes of BPF stack in the red zone below rsp and
+ * R10 is rsp itself; lowering never pushes in the middle of a function.
  *
- * The code is produced several times: first to learn sizes, assuming long branches; then again while branches
- * shrink; at last into the buffer. Sizes only ever get smaller, so a branch that fits once fits for ever.
+ * The code is produced several times: first to learn sizes, assuming long branches; then again
+ * while branches shrink; at last into the buffer. Sizes only ever get smaller, so a branch that
+ * fits once fits for ever.
  */
 #pragma once
 
@@ -42,6 +43,9 @@ struct lower {
 	u8 *width;	     /* [n] LOWER_LONG ... */
 	struct jit_got *got;
 	u32 ngot, got_cap;
+	u32 exits;   /* of this pass */
+	u32 *rip_at; /* the last pass notes them (x86_writer.rip_at) */
+	u32 rip_cap;
 	bool uses_cookie, uses_func_ip, calls_helper;
 	int error;
 };
@@ -62,7 +66,8 @@ void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn);
 void lower_prologue(struct lower *l);
 void lower_epilogue(struct lower *l);
 
-/* The machine register of a BPF register, and the same for a register that is about to be written. */
+/* The machine register of a BPF register, and the same for a register that is about to be
+ * written. */
 enum x86_reg lower_reg(const struct lower *l, u32 bpf_reg);
 enum x86_reg lower_def(struct lower *l, u32 bpf_reg);
 /* A machine register is written. */

@@ -47,8 +47,8 @@ static void lower_mov(struct lower *l, const struct bpf_insn *insn)
 }
 
 /*
- * Shift by a register: the machine takes the count in cl, which is R4. The count is masked by the machine as BPF
- * wants it. When R4 itself is shifted the value moves to r11 and back.
+ * Shift by a register: the machine takes the count in cl, which is R4. The count is masked by the
+ * machine as BPF wants it. When R4 itself is shifted the value moves to r11 and back.
  */
 static void lower_shift_reg(struct lower *l, const struct bpf_insn *insn, enum x86_shift op)
 {

@@ -53,7 +53,9 @@ void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn)
 	s32 off = insn[1].imm;
 
 	switch (insn->src_reg) {
-	case BPF_PSEUDO_MAP_FD: x86_load_rip(&l->w, dst, lower_got(l, JIT_GOT_MAP_VIEW, (u32)insn->imm)); break;
+	case BPF_PSEUDO_MAP_FD:
+		x86_load_rip(&l->w, dst, lower_got(l, JIT_GOT_MAP_VIEW, (u32)insn->imm));
+		break;
 	case BPF_PSEUDO_MAP_VALUE:
 		x86_load_rip(&l->w, dst, lower_got(l, JIT_GOT_MAP_DATA, (u32)insn->imm));
 		if (off)
@@ -74,8 +76,9 @@ static void scale(struct lower *l, enum x86_reg r, u64 by)
 }
 
 /*
- * r = CPU number, below ncpus whatever RDPID says. The number is as good as in the kernel only for a moment: the
- * thread may be migrated at once. What that means for per-CPU values is explained in jit/fuse.c.
+ * r = CPU number, below ncpus whatever RDPID says. The number is as good as in the kernel only for
+ * a moment: the thread may be migrated at once. What that means for per-CPU values is explained in
+ * jit/fuse.c.
  */
 static void emit_cpu(struct lower *l, enum x86_reg r, u32 ncpus)
 {
@@ -94,7 +97,8 @@ static void emit_cpu(struct lower *l, enum x86_reg r, u32 ncpus)
 }
 
 /* rax = address of the element whose index is in rax (or constant), in bounds. */
-static void emit_element(struct lower *l, const struct nt_map_view *m, u32 index, bool constant, u64 key)
+static void emit_element(struct lower *l, const struct nt_map_view *m, u32 index, bool constant,
+			 u64 key)
 {
 	bool percpu = m->type == BPF_MAP_TYPE_PERCPU_ARRAY;
 	u64 data = lower_got(l, JIT_GOT_MAP_DATA, index);
@@ -201,5 +205,6 @@ void lower_call(struct lower *l, const struct bpf_insn *insn)
 	if (jit_is_helper(insn))
 		lower_helper(l, (u32)insn->imm);
 	else
-		x86_call(&l->w, (u64)l->code_off + jit_func_of(l->p, jit_target(insn, l->i))->entry);
+		x86_call(&l->w,
+			 (u64)l->code_off + jit_func_of(l->p, jit_target(insn, l->i))->entry);
 }

@@ -4,8 +4,8 @@
  *
  *     x / 0 = 0        x % 0 = x        INT_MIN / -1 = INT_MIN        INT_MIN % -1 = 0
  *
- * rax and rdx are R0 and R3: they are parked in r9 and r10 if somebody still needs them. The divisor goes to r11,
- * so that it may have been any register.
+ * rax and rdx are R0 and R3: they are parked in r9 and r10 if somebody still needs them. The
+ * divisor goes to r11, so that it may have been any register.
  */
 #include "jit/x86_64/lower.h"
 
@@ -106,12 +106,12 @@ void lower_div(struct lower *l, const struct bpf_insn *insn)
 {
 	bool live_r0 = lower_live(l, 0), live_r3 = lower_live(l, 3);
 	struct div d = {
-		.dst = lower_def(l, insn->dst_reg),
-		.w64 = BPF_CLASS(insn->code) == BPF_ALU64,
-		.mod = BPF_OP(insn->code) == BPF_MOD,
-		.sign = insn->off == 1,
-		.reg = BPF_SRC(insn->code) == BPF_X,
-		.imm = insn->imm,
+	    .dst = lower_def(l, insn->dst_reg),
+	    .w64 = BPF_CLASS(insn->code) == BPF_ALU64,
+	    .mod = BPF_OP(insn->code) == BPF_MOD,
+	    .sign = insn->off == 1,
+	    .reg = BPF_SRC(insn->code) == BPF_X,
+	    .imm = insn->imm,
 	};
 
 	if (!d.reg && d.sign && d.imm == -1) {

@@ -66,7 +66,8 @@ static void lower_fetch_loop(struct lower *l, const struct bpf_insn *insn)
 		x86_mov(&l->w, true, X86_RAX, X86_R9);
 }
 
-/* x86 keeps loads and stores in order with respect to each other as acquire and release want it: plain moves. */
+/* x86 keeps loads and stores in order with respect to each other as acquire and release want it:
+ * plain moves. */
 void lower_atomic(struct lower *l, const struct bpf_insn *insn)
 {
 	enum x86_reg dst = lower_reg(l, insn->dst_reg), src = lower_reg(l, insn->src_reg);
@@ -77,7 +78,9 @@ void lower_atomic(struct lower *l, const struct bpf_insn *insn)
 		x86_load(&l->w, size, lower_touch(l, dst), src, insn->off);
 		return;
 	case JIT_ATOMIC_STORE_REL: x86_store(&l->w, size, dst, insn->off, src); return;
-	case BPF_ADD | BPF_FETCH: x86_xadd(&l->w, size, dst, insn->off, lower_touch(l, src)); return;
+	case BPF_ADD | BPF_FETCH:
+		x86_xadd(&l->w, size, dst, insn->off, lower_touch(l, src));
+		return;
 	case BPF_XCHG: x86_xchg(&l->w, size, dst, insn->off, lower_touch(l, src)); return;
 	case BPF_CMPXCHG:
 		lower_touch(l, X86_RAX);
@@ -98,7 +101,8 @@ void lower_mem_imm(struct lower *l, u32 i, s32 imm)
 	enum x86_reg base = lower_reg(l, insn->dst_reg);
 
 	if (BPF_MODE(insn->code) == BPF_ATOMIC)
-		x86_alu_mem_imm(&l->w, alu_of((u32)insn->imm), jit_size(insn), true, base, insn->off, imm);
+		x86_alu_mem_imm(&l->w, alu_of((u32)insn->imm), jit_size(insn), true, base,
+				insn->off, imm);
 	else
 		x86_store_imm(&l->w, jit_size(insn), base, insn->off, imm);
 }
@@ -110,8 +114,10 @@ static bool is_locked(const struct lower *l, u32 i)
 	return mem == VMEM_PERCPU_MAP || mem == VMEM_MIXED;
 }
 
-/* The register gets the old value by xadd and does the addition again: exact, and the same number is in memory. */
-static void lower_rmw_value(struct lower *l, const struct bpf_insn *load, const struct bpf_insn *alu)
+/* The register gets the old value by xadd and does the addition again: exact, and the same number
+ * is in memory. */
+static void lower_rmw_value(struct lower *l, const struct bpf_insn *load,
+			    const struct bpf_insn *alu)
 {
 	enum x86_reg r = lower_def(l, load->dst_reg), base = lower_reg(l, load->src_reg);
 	u32 size = jit_size(load);
