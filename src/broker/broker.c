@@ -72,7 +72,8 @@ static void broker_reap(struct loop_source *s, u32 events, void *arg)
 		loop_quit(b->loop);
 }
 
-/* Two looks in a row must find nothing: the broker leaves between 5 and 10 seconds after its last use. */
+/* Two looks in a row must find nothing: the broker leaves between 5 and 10 seconds after its last
+ * use. */
 static void broker_idle(struct loop_source *s, u32 events, void *arg)
 {
 	struct broker *b = arg;
@@ -91,8 +92,8 @@ s64 broker_leave(struct broker *b, bool now)
 	b->leaving = true;
 	if (!now && broker_has_links(b))
 		return bits_max(links, 1);
-	HASH_ITER (hh, b->objects.by_ino, h, tmp)
-		object_handle_free(h);
+	HASH_ITER(hh, b->objects.by_ino, h, tmp)
+	object_handle_free(h);
 	loop_quit(b->loop); /* after the answer is sent */
 	return 0;
 }
@@ -126,11 +127,11 @@ void broker_deinit(struct broker *b)
 
 	server_free(b->server);
 	b->server = NULL;
-	HASH_ITER (hh, b->objects.by_ino, h, tmp)
-		object_handle_free(h);
+	HASH_ITER(hh, b->objects.by_ino, h, tmp)
+	object_handle_free(h);
 	/* What is left are maps that loaders still have open: their memory outlives us. */
-	HASH_ITER (hh, b->objects.by_id[OBJECT_MAP], o, otmp)
-		object_unref(o);
+	HASH_ITER(hh, b->objects.by_id[OBJECT_MAP], o, otmp)
+	object_unref(o);
 	engine_free(b->engine);
 	b->engine = NULL;
 	trace_free(b->trace);

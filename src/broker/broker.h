@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The broker plays the kernel for loaders: it owns every object and all policy. One process per user, one thread,
- * one event loop. This is the struct that everything hangs on; each part below keeps its own state behind a pointer.
+ * The broker plays the kernel for loaders: it owns every object and all policy. One process per
+ * user, one thread, one event loop. This is the struct that everything hangs on; each part below
+ * keeps its own state behind a pointer.
  */
 #pragma once
 
@@ -24,7 +25,7 @@ struct broker {
 	struct engine *engine;
 	struct trace *trace;
 	struct nt_caller caller; /* us, as a caller of the maps library */
-	u32 ncpus;	/* possible CPUs: per-CPU maps have one value for each */
+	u32 ncpus;		 /* possible CPUs: per-CPU maps have one value for each */
 	s32 uprobe_type; /* type of the uprobe PMU for perf_event_open, -1: the kernel has none */
 	struct loop_source *reap_timer; /* maps nobody has open any more */
 	struct loop_source *idle_timer;
@@ -32,8 +33,10 @@ struct broker {
 	bool leaving;  /* quit as soon as no link is left */
 };
 
-/* Everything but the engine, which main() adds (tests use a double). dir is an existing runtime directory. */
+/* Everything but the engine, which main() adds (tests use a double). dir is an existing runtime
+ * directory. */
 int broker_init(struct broker *b, const char *dir);
 void broker_deinit(struct broker *b); /* detaches everything, frees the engine too */
-/* `notrap stop`: quit when no link is left; now: close all links first. Number of links that are left. */
+/* `notrap stop`: quit when no link is left; now: close all links first. Number of links that are
+ * left. */
 s64 broker_leave(struct broker *b, bool now);

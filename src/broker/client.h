@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that talks to the broker: its memory, descriptors and file names, reached as the kernel reaches those
- * of the caller of a system call. What a client says about itself is not trusted: the pid comes from the socket.
+ * A process that talks to the broker: its memory, descriptors and file names, reached as the kernel
+ * reaches those of the caller of a system call. What a client says about itself is not trusted: the
+ * pid comes from the socket.
  */
 #pragma once
 
@@ -21,22 +22,25 @@ struct client {
 	int sock;
 	u32 role; /* enum nt_role, 0 before HELLO */
 	struct loop_source *source;
-	struct loop_source *exit; /* the process ended, though a child may have inherited its socket */
+	struct loop_source
+	    *exit; /* the process ended, though a child may have inherited its socket */
 	struct client *prev, *next;
 };
 
-/* copy_from_user / copy_to_user: 0 or -EFAULT (the part before the bad page may have been copied); -ESRCH gone. */
+/* copy_from_user / copy_to_user: 0 or -EFAULT (the part before the bad page may have been copied);
+ * -ESRCH gone. */
 int client_read(struct client *c, u64 addr, void *buf, size_t n);
 int client_write(struct client *c, u64 addr, const void *buf, size_t n);
 
-/* A NUL-terminated string with its NUL, at most n bytes. Length without NUL, -EFAULT, or -ENAMETOOLONG: no NUL in n bytes. */
+/* A NUL-terminated string with its NUL, at most n bytes. Length without NUL, -EFAULT, or
+ * -ENAMETOOLONG: no NUL in n bytes. */
 long client_read_str(struct client *c, u64 addr, char *buf, size_t n);
 
 /* The client's descriptor number n as a descriptor of ours (CLOEXEC, caller closes), -EBADF. */
 int client_get_fd(struct client *c, int n);
 
 /*
- * Opens a path with O_PATH (search permission suffices, as for the kernel) as the client would: its working directory, its root,
- * /proc/self meaning itself. Descriptor or -errno.
+ * Opens a path with O_PATH (search permission suffices, as for the kernel) as the client would: its
+ * working directory, its root, /proc/self meaning itself. Descriptor or -errno.
  */
 int client_open_path(struct client *c, const char *path);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * notrapd: the broker's process. `notrap run` starts it; -f keeps it in the foreground for debugging. Whoever holds
- * the lock file is the broker, so of two started at once one leaves quietly.
+ * notrapd: the broker's process. `notrap run` starts it; -f keeps it in the foreground for
+ * debugging. Whoever holds the lock file is the broker, so of two started at once one leaves
+ * quietly.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,8 @@ static int take_lock(const char *dir)
 	return fd;
 }
 
-/* Leaves the starter's session; standard error becomes the log file, which starts anew when it grew large. */
+/* Leaves the starter's session; standard error becomes the log file, which starts anew when it grew
+ * large. */
 static int become_daemon(const char *dir)
 {
 	const off_t log_max = 1 << 20;
@@ -115,7 +117,9 @@ int main(int argc, char **argv)
 	int r;
 
 	if (argc > 1 && !foreground) {
-		fprintf(stderr, "usage: notrapd [-f]\nstarted by `notrap run`; -f: stay in the foreground\n");
+		fprintf(
+		    stderr,
+		    "usage: notrapd [-f]\nstarted by `notrap run`; -f: stay in the foreground\n");
 		return 2;
 	}
 	r = ipc_runtime_dir(dir, sizeof(dir));

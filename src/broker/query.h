@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What `notrap ps` shows: links and processes as the engine tells, plus the broker's own numbers. */
+/* What `notrap ps` shows: links and processes as the engine tells, plus the broker's own numbers.
+ */
 #pragma once
 
 struct broker;

@@ -80,23 +80,14 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	if (!k->c->role)
 		return -EPROTO;
 	switch (q->op) {
-	case NT_OP_BPF:
-		return cmd_bpf(k, a[0], a[1], a[2]);
-	case NT_OP_PERF_OPEN:
-		return cmd_perf_open(k, a[0], (s32)a[1], (s32)a[2], (s32)a[3], a[4]);
-	case NT_OP_IOCTL:
-		return cmd_ioctl(k, (int)a[0], a[1], a[2]);
-	case NT_OP_POLLABLE:
-		return server_pollable(k, (int)a[0]);
-	case NT_OP_SYNC:
-		object_reap(k->b);
-		return 0;
-	case NT_OP_QUERY:
-		return a[0] == NT_QUERY_PS ? server_give_fd(k, query_ps(k->b)) : -EINVAL;
-	case NT_OP_TRACE:
-		return server_give_fd(k, trace_subscribe(k->b->trace));
-	case NT_OP_STOP:
-		return broker_leave(k->b, a[0] == 1);
+	case NT_OP_BPF: return cmd_bpf(k, a[0], a[1], a[2]);
+	case NT_OP_PERF_OPEN: return cmd_perf_open(k, a[0], (s32)a[1], (s32)a[2], (s32)a[3], a[4]);
+	case NT_OP_IOCTL: return cmd_ioctl(k, (int)a[0], a[1], a[2]);
+	case NT_OP_POLLABLE: return server_pollable(k, (int)a[0]);
+	case NT_OP_SYNC: object_reap(k->b); return 0;
+	case NT_OP_QUERY: return a[0] == NT_QUERY_PS ? server_give_fd(k, query_ps(k->b)) : -EINVAL;
+	case NT_OP_TRACE: return server_give_fd(k, trace_subscribe(k->b->trace));
+	case NT_OP_STOP: return broker_leave(k->b, a[0] == 1);
 	}
 	return -EPROTO;
 }
@@ -211,7 +202,8 @@ int server_new(struct broker *b, struct server **ret)
 		return -ENOMEM;
 	s->broker = b;
 	s->listener = ipc_listen(b->dir);
-	r = s->listener < 0 ? s->listener : loop_add(b->loop, s->listener, EPOLLIN, server_accept, s, &s->source);
+	r = s->listener < 0 ? s->listener
+			    : loop_add(b->loop, s->listener, EPOLLIN, server_accept, s, &s->source);
 	if (r < 0) {
 		fd_closep(&s->listener);
 		free(s);

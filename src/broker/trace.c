@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpf_trace_printk. Targets write records into a ring buffer that they share with the broker; here they become lines.
- * The ring is in memory that any target can scribble over: a record is taken only after its length was checked, and
- * a ring that makes no sense is skipped to its end.
+ * bpf_trace_printk. Targets write records into a ring buffer that they share with the broker; here
+ * they become lines. The ring is in memory that any target can scribble over: a record is taken
+ * only after its length was checked, and a ring that makes no sense is skipped to its end.
  */
 #include "broker/trace.h"
 
@@ -74,9 +74,9 @@ static void trace_line(struct trace *t, const char *line, size_t n)
 		return;
 	}
 	/* A reader that does not read loses lines, it must not stop the broker. */
-	DL_FOREACH_SAFE (t->readers, r, tmp)
-		if (send(r->sock, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
-			reader_free(r);
+	DL_FOREACH_SAFE(t->readers, r, tmp)
+	if (send(r->sock, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+		reader_free(r);
 }
 
 void trace_emit(struct trace *t, const struct nt_trace_rec *rec, const char *text, u32 len)
@@ -85,7 +85,8 @@ void trace_emit(struct trace *t, const struct nt_trace_rec *rec, const char *tex
 	u64 us = rec->ts / 1000;
 	int n;
 
-	n = snprintf(line, sizeof(line), "%16.*s-%-7u [%03u] ...11 %5llu.%06llu: bpf_trace_printk: %.*s\n",
+	n = snprintf(line, sizeof(line),
+		     "%16.*s-%-7u [%03u] ...11 %5llu.%06llu: bpf_trace_printk: %.*s\n",
 		     (int)strnlen(rec->comm, NT_COMM_LEN), rec->comm, rec->tid, rec->cpu,
 		     (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000),
 		     (int)bits_min(len, TRACE_TEXT_MAX), text);
@@ -110,7 +111,8 @@ static void trace_record(struct trace *t, const u8 *data, u32 len)
 
 void trace_drain(struct trace *t, const struct nt_map_view *v)
 {
-	u64 *cons_at = (u64 *)(v->base + NT_RING_CONS_OFF), *prod_at = (u64 *)(v->base + NT_RING_PROD_OFF);
+	u64 *cons_at = (u64 *)(v->base + NT_RING_CONS_OFF),
+	    *prod_at = (u64 *)(v->base + NT_RING_PROD_OFF);
 	struct nt_ring_ctl *ctl = (struct nt_ring_ctl *)(v->base + v->ctl_off);
 	const u64 mask = v->max_entries - 1;
 	u64 cons, prod;

@@ -12,7 +12,9 @@
 #include "ipc/ipc.h"
 
 #define START_POLL_MS 5
-#define START_AGAIN_MS 250 /* a broker on its way out holds the lock: then the new one leaves, and we try again */
+#define START_AGAIN_MS                                                                             \
+	250 /* a broker on its way out holds the lock: then the new one leaves, and we try again   \
+	     */
 #define START_LIMIT_MS 5000
 
 static s64 broker_request(int sock, const struct nt_request *q, int *ret_fd)
@@ -25,7 +27,8 @@ static s64 broker_request(int sock, const struct nt_request *q, int *ret_fd)
 
 s64 broker_ask(int sock, u32 op, u64 arg0, int *ret_fd)
 {
-	const struct nt_request q = {.op = op, .seq = 2, .pid = (u32)getpid(), .tid = (u32)gettid(), .arg = {arg0}};
+	const struct nt_request q = {
+	    .op = op, .seq = 2, .pid = (u32)getpid(), .tid = (u32)gettid(), .arg = {arg0}};
 
 	*ret_fd = -1;
 	return broker_request(sock, &q, ret_fd);
@@ -34,7 +37,11 @@ s64 broker_ask(int sock, u32 op, u64 arg0, int *ret_fd)
 int broker_connect(u32 role)
 {
 	const struct nt_request q = {
-		.op = NT_OP_HELLO, .seq = 1, .pid = (u32)getpid(), .tid = (u32)gettid(), .arg = {NT_WIRE_VERSION, role},
+	    .op = NT_OP_HELLO,
+	    .seq = 1,
+	    .pid = (u32)getpid(),
+	    .tid = (u32)gettid(),
+	    .arg = {NT_WIRE_VERSION, role},
 	};
 	char dir[512];
 	int sock, fd = -1, r;
@@ -60,7 +67,8 @@ bool broker_is_absent(int err)
 	return err == -ENOENT || err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE;
 }
 
-/* A grandchild: the loader that we are about to become must not find a child that it does not know. */
+/* A grandchild: the loader that we are about to become must not find a child that it does not know.
+ */
 static int broker_spawn(const char *notrapd)
 {
 	int status;

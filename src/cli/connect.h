@@ -4,9 +4,11 @@
 
 #include "abi/wire.h"
 
-/* Connects to a running broker and greets it: socket, -ENOENT / -ECONNREFUSED none is running, -EPROTO another version. */
+/* Connects to a running broker and greets it: socket, -ENOENT / -ECONNREFUSED none is running,
+ * -EPROTO another version. */
 int broker_connect(u32 role);
-/* Starts one when none is running; waits until it answers. Socket or -errno (-ETIMEDOUT: see the log). */
+/* Starts one when none is running; waits until it answers. Socket or -errno (-ETIMEDOUT: see the
+ * log). */
 int broker_start(const char *notrapd, u32 role);
 /* True for the errors of broker_connect() that mean: no broker. */
 bool broker_is_absent(int err);

@@ -53,11 +53,13 @@ static const char *elf_refusal(int fd, const Elf64_Ehdr *eh)
 		if (ph.p_type == PT_INTERP)
 			return NULL;
 	}
-	return "it is statically linked (a Go program?), so nothing can be preloaded into it; this version of notrap "
+	return "it is statically linked (a Go program?), so nothing can be preloaded into it; this "
+	       "version of notrap "
 	       "serves dynamically linked loaders only";
 }
 
-/* "#! /usr/bin/env python3 -x": env hides the interpreter that matters, which is then found in PATH. */
+/* "#! /usr/bin/env python3 -x": env hides the interpreter that matters, which is then found in
+ * PATH. */
 static bool script_interpreter(char *line, char *ret_path, size_t n)
 {
 	char *save, *word;
@@ -90,10 +92,12 @@ const char *loader_refusal(const char *path)
 		if (fd < 0 || fstat(fd, &st) < 0 || pread(fd, &head, sizeof(head) - 1, 0) < 2)
 			return NULL; /* exec will say it better */
 		if (st.st_mode & (S_ISUID | S_ISGID) && geteuid())
-			return "it is a set-user-ID or set-group-ID program, which ignores LD_PRELOAD";
+			return "it is a set-user-ID or set-group-ID program, which ignores "
+			       "LD_PRELOAD";
 		if (!memcmp(head.eh.e_ident, ELFMAG, SELFMAG))
 			return elf_refusal(fd, &head.eh);
-		if (memcmp(head.line, "#!", 2) || !script_interpreter(head.line, next, sizeof(next)))
+		if (memcmp(head.line, "#!", 2) ||
+		    !script_interpreter(head.line, next, sizeof(next)))
 			return NULL;
 		memcpy(name, next, sizeof(name));
 	}

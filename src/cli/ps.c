@@ -17,33 +17,33 @@
 /* A column shows one member of each object of an array. */
 struct ps_column {
 	const char *title, *key;
-	bool right;	/* numbers */
-	bool verbose;	/* only with -v */
+	bool right;	  /* numbers */
+	bool verbose;	  /* only with -v */
 	const char *zero; /* shown for a missing, zero or negative value; NULL = the value itself */
-	double scale;	/* divides the number, one decimal; 0 = as it is */
+	double scale;	  /* divides the number, one decimal; 0 = as it is */
 };
 
 static const struct ps_column process_columns[PS_COLUMNS] = {
-	{"PID", "pid", true},
-	{"COMM", "comm"},
-	{"LINKS", "links", true},
-	{"SITES", "sites", true},
-	{"HITS", "hits", true},
-	{"PAUSE(us)", "pause_ns", true, false, "-", 1e3},
-	{"LONGEST(us)", "pause_max_ns", true, true, "-", 1e3},
-	{"REGIONS", "regions", true, true},
+    {"PID", "pid", true},
+    {"COMM", "comm"},
+    {"LINKS", "links", true},
+    {"SITES", "sites", true},
+    {"HITS", "hits", true},
+    {"PAUSE(us)", "pause_ns", true, false, "-", 1e3},
+    {"LONGEST(us)", "pause_max_ns", true, true, "-", 1e3},
+    {"REGIONS", "regions", true, true},
 };
 
 static const struct ps_column link_columns[PS_COLUMNS] = {
-	{"ID", "id", true},
-	{"TYPE", "type"},
-	{"PROG", "prog"},
-	{"TARGETS", "targets", true},
-	{"ATTACHED", "attached", true},
-	{"REFUSED", "refused", true},
-	{"PID", "pid", true, false, "all"},
-	{"ATTACH(ms)", "attach_ns", true, true, "-", 1e6},
-	{"PATH", "path"},
+    {"ID", "id", true},
+    {"TYPE", "type"},
+    {"PROG", "prog"},
+    {"TARGETS", "targets", true},
+    {"ATTACHED", "attached", true},
+    {"REFUSED", "refused", true},
+    {"PID", "pid", true, false, "all"},
+    {"ATTACH(ms)", "attach_ns", true, true, "-", 1e6},
+    {"PATH", "path"},
 };
 
 static void ps_format(const struct ps_column *col, const json_t *v, char cell[PS_CELL])
@@ -72,7 +72,8 @@ static void ps_cell(const struct ps_column *col, const char *text, int width, bo
 		printf("%-*s  ", width, text);
 }
 
-static u32 ps_choose(const struct ps_column all[PS_COLUMNS], bool verbose, const struct ps_column *ret[PS_COLUMNS])
+static u32 ps_choose(const struct ps_column all[PS_COLUMNS], bool verbose,
+		     const struct ps_column *ret[PS_COLUMNS])
 {
 	u32 n = 0;
 
@@ -93,7 +94,8 @@ static void ps_table(const json_t *rows, const struct ps_column all[PS_COLUMNS],
 
 	for (u32 i = 0; i < n; i++) {
 		width[i] = (int)strlen(col[i]->title);
-		json_array_foreach ((json_t *)rows, r, row) {
+		json_array_foreach((json_t *)rows, r, row)
+		{
 			ps_format(col[i], json_object_get(row, col[i]->key), cell);
 			if ((int)strlen(cell) > width[i])
 				width[i] = (int)strlen(cell);
@@ -102,7 +104,8 @@ static void ps_table(const json_t *rows, const struct ps_column all[PS_COLUMNS],
 	for (u32 i = 0; i < n; i++)
 		ps_cell(col[i], col[i]->title, width[i], i + 1 == n);
 	printf("\n");
-	json_array_foreach ((json_t *)rows, r, row) {
+	json_array_foreach((json_t *)rows, r, row)
+	{
 		for (u32 i = 0; i < n; i++) {
 			ps_format(col[i], json_object_get(row, col[i]->key), cell);
 			ps_cell(col[i], cell, width[i], i + 1 == n);
@@ -118,19 +121,21 @@ static void ps_refusals(const json_t *links)
 	const char *reason;
 	size_t i;
 
-	json_array_foreach ((json_t *)links, i, link) {
+	json_array_foreach((json_t *)links, i, link)
+	{
 		json_t *reasons = json_object_get(link, "reasons");
 
-		json_object_foreach (reasons, reason, count)
-			printf("link %lld: %lld refused: %s\n",
-			       (long long)json_integer_value(json_object_get(link, "id")),
-			       (long long)json_integer_value(count), reason);
+		json_object_foreach(reasons, reason, count)
+		    printf("link %lld: %lld refused: %s\n",
+			   (long long)json_integer_value(json_object_get(link, "id")),
+			   (long long)json_integer_value(count), reason);
 	}
 }
 
 static void ps_print(const json_t *root, bool verbose)
 {
-	const json_t *processes = json_object_get(root, "processes"), *links = json_object_get(root, "links");
+	const json_t *processes = json_object_get(root, "processes"),
+		     *links = json_object_get(root, "links");
 	const json_t *broker = json_object_get(root, "broker");
 
 	if (verbose)
@@ -205,10 +210,10 @@ static int ps_main(int argc, char **argv)
 }
 
 const struct cli_command cli_ps = {
-	.name = "ps",
-	.args = "[--json] [-v]",
-	.help = "Show links, and the processes that they are in",
-	.details = "  --json         everything, as JSON\n"
-		   "  -v, --verbose  more columns, the broker, and what was refused\n",
-	.fn = ps_main,
+    .name = "ps",
+    .args = "[--json] [-v]",
+    .help = "Show links, and the processes that they are in",
+    .details = "  --json         everything, as JSON\n"
+	       "  -v, --verbose  more columns, the broker, and what was refused\n",
+    .fn = ps_main,
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `notrap run LOADER`: makes sure that a broker runs, preloads the shim and becomes the loader, so its exit status,
- * terminal and signals are its own. The connection that was made here stays open across exec: it keeps the broker
- * alive until the shim takes it over.
+ * `notrap run LOADER`: makes sure that a broker runs, preloads the shim and becomes the loader, so
+ * its exit status, terminal and signals are its own. The connection that was made here stays open
+ * across exec: it keeps the broker alive until the shim takes it over.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,8 @@ static const char *missing_kernel_feature(void)
 	if (syscall(SYS_pidfd_getfd, -1, 0, 0) < 0 && errno != EBADF)
 		return "pidfd_getfd (Linux 5.6, and not blocked by a container's seccomp profile)";
 	if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != 1)
-		return "process_vm_readv (Linux 3.2 with CONFIG_CROSS_MEMORY_ATTACH, and not blocked by a container)";
+		return "process_vm_readv (Linux 3.2 with CONFIG_CROSS_MEMORY_ATTACH, and not "
+		       "blocked by a container)";
 	return NULL;
 }
 
@@ -58,7 +59,8 @@ static int find_sibling(const char *name, char *ret, size_t n)
 		return -ENOENT;
 	slash[1] = 0;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (snprintf(ret, n, "%s%s%s", self, places[i], name) < (int)n && access(ret, R_OK) == 0)
+		if (snprintf(ret, n, "%s%s%s", self, places[i], name) < (int)n &&
+		    access(ret, R_OK) == 0)
 			return 0;
 	return -ENOENT;
 }
@@ -75,7 +77,8 @@ static int set_preload(const char *shim)
 	return setenv("LD_PRELOAD", value, 1) ? -errno : 0;
 }
 
-/* The shim recognises the connection by number and inode; children see another inode or nothing, and ignore it. */
+/* The shim recognises the connection by number and inode; children see another inode or nothing,
+ * and ignore it. */
 static int set_connection(int sock)
 {
 	int high = fcntl(sock, F_DUPFD, HIGH_FD);
@@ -103,7 +106,8 @@ static int prepare(const struct cli_command *c, bool verbose)
 	if (r < 0)
 		return cli_error(c, "runtime directory %s: %s%s", dir, strerror(-r),
 				 r == -EPERM ? " (it must belong to you, with mode 0700)" : "");
-	if (find_sibling("notrapd", notrapd, sizeof(notrapd)) < 0 || find_sibling("notrap-shim.so", shim, sizeof(shim)) < 0)
+	if (find_sibling("notrapd", notrapd, sizeof(notrapd)) < 0 ||
+	    find_sibling("notrap-shim.so", shim, sizeof(shim)) < 0)
 		return cli_error(c, "notrapd or notrap-shim.so is missing from the installation");
 	/* A relative directory would mean another one after the loader's chdir(). */
 	if (dir[0] != '/')
@@ -112,9 +116,11 @@ static int prepare(const struct cli_command *c, bool verbose)
 	setenv("NOTRAP_VERBOSE", verbose ? "1" : "0", 1);
 	sock = broker_start(notrapd, NT_ROLE_SHIM);
 	if (sock == -EPROTO)
-		return cli_error(c, "a broker of another version is running; `notrap stop` ends it");
+		return cli_error(c,
+				 "a broker of another version is running; `notrap stop` ends it");
 	if (sock < 0)
-		return cli_error(c, "the broker does not start: %s; see %s/log", strerror(-sock), dir);
+		return cli_error(c, "the broker does not start: %s; see %s/log", strerror(-sock),
+				 dir);
 	r = set_connection(sock);
 	if (!r)
 		r = set_preload(shim);
@@ -163,10 +169,10 @@ static int run_main(int argc, char **argv)
 }
 
 const struct cli_command cli_run = {
-	.name = "run",
-	.args = "[-v] [--] LOADER [ARGUMENT...]",
-	.help = "Run a BPF loader; its uprobes are attached without the kernel",
-	.details = "  -v, --verbose  tell which functions were refused, and why\n\n"
-		   "The exit status is the loader's own; 127: not found, 126: cannot be run.\n",
-	.fn = run_main,
+    .name = "run",
+    .args = "[-v] [--] LOADER [ARGUMENT...]",
+    .help = "Run a BPF loader; its uprobes are attached without the kernel",
+    .details = "  -v, --verbose  tell which functions were refused, and why\n\n"
+	       "The exit status is the loader's own; 127: not found, 126: cannot be run.\n",
+    .fn = run_main,
 };

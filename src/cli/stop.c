@@ -41,9 +41,9 @@ static int stop_main(int argc, char **argv)
 }
 
 const struct cli_command cli_stop = {
-	.name = "stop",
-	.args = "[-a]",
-	.help = "End the broker when nothing is attached any more",
-	.details = "  -a, --all  detach everything first\n",
-	.fn = stop_main,
+    .name = "stop",
+    .args = "[-a]",
+    .help = "End the broker when nothing is attached any more",
+    .details = "  -a, --all  detach everything first\n",
+    .fn = stop_main,
 };

@@ -53,9 +53,9 @@ static int trace_main(int argc, char **argv)
 }
 
 const struct cli_command cli_trace = {
-	.name = "trace",
-	.args = "",
-	.help = "Show what programs print with bpf_trace_printk, until interrupted",
-	.details = "One line per call, in the format of the kernel's trace_pipe.\n",
-	.fn = trace_main,
+    .name = "trace",
+    .args = "",
+    .help = "Show what programs print with bpf_trace_printk, until interrupted",
+    .details = "One line per call, in the format of the kernel's trace_pipe.\n",
+    .fn = trace_main,
 };

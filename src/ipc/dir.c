@@ -44,7 +44,8 @@ static void path_append_u32(struct path *p, u32 v)
 static int dir_check(const char *dir, u32 uid)
 {
 	struct stat st;
-	s64 r = sys_call6(__NR_newfstatat, (u64)AT_FDCWD, (u64)dir, (u64)&st, AT_SYMLINK_NOFOLLOW, 0, 0);
+	s64 r = sys_call6(__NR_newfstatat, (u64)AT_FDCWD, (u64)dir, (u64)&st, AT_SYMLINK_NOFOLLOW,
+			  0, 0);
 
 	if (r < 0)
 		return (int)r;

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Talking to the broker: where its socket is, one packet there, one packet back, with descriptors. Used by the shim
- * (guest in a loader: no malloc, no stdio, errno kept), the cli and the broker. Errors are -errno.
+ * Talking to the broker: where its socket is, one packet there, one packet back, with descriptors.
+ * Used by the shim (guest in a loader: no malloc, no stdio, errno kept), the cli and the broker.
+ * Errors are -errno.
  */
 #pragma once
 
 #include "abi/wire.h"
 
 /*
- * The broker's runtime directory: $NOTRAP_DIR, else $XDG_RUNTIME_DIR/notrap, else /run/notrap (root), else
- * /tmp/notrap-UID. Mode 0700 and owned by the caller, else -EPERM. Created when missing. buf is a path buffer.
+ * The broker's runtime directory: $NOTRAP_DIR, else $XDG_RUNTIME_DIR/notrap, else /run/notrap
+ * (root), else /tmp/notrap-UID. Mode 0700 and owned by the caller, else -EPERM. Created when
+ * missing. buf is a path buffer.
  */
 int ipc_runtime_dir(char *buf, size_t n);
 /* SOCK_SEQPACKET connection to the broker in dir: fd, -ENOENT / -ECONNREFUSED nobody there. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything here is a raw system call: inside a loader, libc's close() and syscall() are the shim's own, and the
- * loader's errno must not change behind its back.
+ * Everything here is a raw system call: inside a loader, libc's close() and syscall() are the
+ * shim's own, and the loader's errno must not change behind its back.
  */
 #include "ipc/ipc.h"
 
@@ -66,7 +66,8 @@ int ipc_listen(const char *dir)
 	fd = socket_new();
 	if (fd < 0)
 		return fd;
-	/* What a dead broker left behind; the caller holds the lock, so it is not a living one's. */
+	/* What a dead broker left behind; the caller holds the lock, so it is not a living one's.
+	 */
 	sys_call3(__NR_unlink, (u64)sa.sun_path, 0, 0);
 	r = (int)sys_call3(__NR_bind, (u64)fd, (u64)&sa, sizeof(sa));
 	if (!r)
@@ -128,7 +129,8 @@ long ipc_recv(int sock, void *buf, size_t n, int *ret_fd)
 {
 	struct iovec iov = {.iov_base = buf, .iov_len = n};
 	union fd_control ctl;
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl)};
+	struct msghdr msg = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl)};
 	int fd;
 	s64 r;
 
@@ -158,9 +160,11 @@ int ipc_call(int sock, const struct nt_request *req, struct nt_reply *rep, int *
 	n = ipc_recv(sock, rep, sizeof(*rep), &fd);
 	if (n < 0)
 		return (int)n;
-	/* A short reply carries no text; a wrong number means that the two sides have lost each other. */
+	/* A short reply carries no text; a wrong number means that the two sides have lost each
+	 * other. */
 	if (n < (long)offsetof(struct nt_reply, text) || rep->seq != req->seq ||
-	    rep->text_len > (u64)n - offsetof(struct nt_reply, text) || (rep->flags & NT_REPLY_FD && fd < 0)) {
+	    rep->text_len > (u64)n - offsetof(struct nt_reply, text) ||
+	    (rep->flags & NT_REPLY_FD && fd < 0)) {
 		if (fd >= 0)
 			sys_call3(__NR_close, (u64)fd, 0, 0);
 		return n ? -EPROTO : -ECONNRESET;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which descriptor numbers of this process came from the broker, or are duplicates of such. A hint, not the truth:
- * it decides whether a close() has to be told to the broker at once. Lock-free; wrong after vfork or SCM_RIGHTS, and
- * nothing breaks then.
+ * Which descriptor numbers of this process came from the broker, or are duplicates of such. A hint,
+ * not the truth: it decides whether a close() has to be told to the broker at once. Lock-free;
+ * wrong after vfork or SCM_RIGHTS, and nothing breaks then.
  */
 #pragma once
 
@@ -16,7 +16,8 @@ struct fdset {
 
 static inline bool fdset_has(const struct fdset *s, int fd)
 {
-	return fd >= 0 && fd < FDSET_MAX && __atomic_load_n(&s->bits[fd / 64], __ATOMIC_RELAXED) >> (fd % 64) & 1;
+	return fd >= 0 && fd < FDSET_MAX &&
+	       __atomic_load_n(&s->bits[fd / 64], __ATOMIC_RELAXED) >> (fd % 64) & 1;
 }
 
 static inline void fdset_put(struct fdset *s, int fd, bool in)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The libc functions that a loader calls and we get to see first. Each one has the calling convention of the real
- * one; variadic functions are written with their widest argument list, which the ABIs of Linux pass the same way.
- * No libc header that declares them is included.
+ * The libc functions that a loader calls and we get to see first. Each one has the calling
+ * convention of the real one; variadic functions are written with their widest argument list, which
+ * the ABIs of Linux pass the same way. No libc header that declares them is included.
  */
 #include <asm/unistd.h>
 #include <dlfcn.h>
@@ -42,7 +42,8 @@ static struct {
 	__typeof__(&epoll_ctl) epoll_ctl;
 } real;
 
-/* Also called before our constructor ran, by constructors of other libraries; finding twice does no harm. */
+/* Also called before our constructor ran, by constructors of other libraries; finding twice does no
+ * harm. */
 __attribute__((constructor)) static void find_real(void)
 {
 	int saved = errno;
@@ -101,8 +102,9 @@ int close(int fd)
 
 int close_range(unsigned int first, unsigned int last, int flags)
 {
-	int r = real.close_range ? real.close_range(first, last, flags) :
-				   (int)result(sys_call3(__NR_close_range, first, last, (u64)flags));
+	int r = real.close_range
+		    ? real.close_range(first, last, flags)
+		    : (int)result(sys_call3(__NR_close_range, first, last, (u64)flags));
 	int saved = errno;
 
 	if (!r && !(flags & CLOSE_RANGE_FLAG_CLOEXEC))
@@ -123,14 +125,17 @@ static int duplicated(int from, int to, bool to_was_ours)
 
 int dup(int fd)
 {
-	return duplicated(fd, real.dup ? real.dup(fd) : (int)result(sys_call3(__NR_dup, (u64)fd, 0, 0)), false);
+	return duplicated(
+	    fd, real.dup ? real.dup(fd) : (int)result(sys_call3(__NR_dup, (u64)fd, 0, 0)), false);
 }
 
 int dup2(int from, int to)
 {
 	bool ours = shim_knows_fd(to);
 
-	return duplicated(from, real.dup2 ? real.dup2(from, to) : (int)real_syscall(__NR_dup2, from, to, 0, 0, 0, 0),
+	return duplicated(from,
+			  real.dup2 ? real.dup2(from, to)
+				    : (int)real_syscall(__NR_dup2, from, to, 0, 0, 0, 0),
 			  ours);
 }
 
@@ -139,13 +144,15 @@ int dup3(int from, int to, int flags)
 	bool ours = shim_knows_fd(to);
 
 	return duplicated(from,
-			  real.dup3 ? real.dup3(from, to, flags) : (int)real_syscall(__NR_dup3, from, to, flags, 0, 0, 0),
+			  real.dup3 ? real.dup3(from, to, flags)
+				    : (int)real_syscall(__NR_dup3, from, to, flags, 0, 0, 0),
 			  ours);
 }
 
 int fcntl(int fd, int cmd, long arg)
 {
-	int r = real.fcntl ? real.fcntl(fd, cmd, arg) : (int)real_syscall(__NR_fcntl, fd, cmd, arg, 0, 0, 0);
+	int r = real.fcntl ? real.fcntl(fd, cmd, arg)
+			   : (int)real_syscall(__NR_fcntl, fd, cmd, arg, 0, 0, 0);
 
 	return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC ? duplicated(fd, r, false) : r;
 }
@@ -155,7 +162,8 @@ int fcntl64(int fd, int cmd, long arg)
 	return fcntl(fd, cmd, arg);
 }
 
-/* Descriptors that came by SCM_RIGHTS or exec are not in our set: a failed perf request on them is asked about. */
+/* Descriptors that came by SCM_RIGHTS or exec are not in our set: a failed perf request on them is
+ * asked about. */
 int ioctl(int fd, unsigned long request, long arg)
 {
 	bool perf = (request >> 8 & 0xff) == PERF_IOCTL_TYPE, asked = perf && shim_knows_fd(fd);
@@ -167,7 +175,8 @@ int ioctl(int fd, unsigned long request, long arg)
 		if (a != SHIM_NATIVE)
 			return (int)answered(a, saved);
 	}
-	r = real.ioctl ? real.ioctl(fd, request, arg) : (int)real_syscall(__NR_ioctl, fd, (long)request, arg, 0, 0, 0);
+	r = real.ioctl ? real.ioctl(fd, request, arg)
+		       : (int)real_syscall(__NR_ioctl, fd, (long)request, arg, 0, 0, 0);
 	if (r == -1 && errno == ENOTTY && perf && !asked) {
 		a = shim_ioctl(fd, request, (u64)arg);
 		if (a != SHIM_NATIVE && a != -ECONNREFUSED && a != -ENOENT)
@@ -181,8 +190,8 @@ int epoll_ctl(int epfd, int op, int fd, void *event)
 {
 	int saved = errno, r;
 
-	r = real.epoll_ctl ? real.epoll_ctl(epfd, op, fd, event) :
-			     (int)real_syscall(__NR_epoll_ctl, epfd, op, fd, (long)event, 0, 0);
+	r = real.epoll_ctl ? real.epoll_ctl(epfd, op, fd, event)
+			   : (int)real_syscall(__NR_epoll_ctl, epfd, op, fd, (long)event, 0, 0);
 	if (r == -1 && errno == EPERM)
 		return (int)answered(shim_epoll_ctl(epfd, op, fd, (u64)event), saved);
 	return r;
@@ -194,24 +203,16 @@ long syscall(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
 	s64 r = SHIM_NATIVE;
 
 	switch (nr) {
-	case __NR_bpf:
-		r = shim_bpf((u64)a0, (u64)a1, (u64)a2);
-		break;
+	case __NR_bpf: r = shim_bpf((u64)a0, (u64)a1, (u64)a2); break;
 	case __NR_perf_event_open:
 		r = shim_perf_open((u64)a0, (u64)a1, (u64)a2, (u64)a3, (u64)a4);
 		break;
-	case __NR_close:
-		return close((int)a0);
-	case __NR_dup:
-		return dup((int)a0);
-	case __NR_dup2:
-		return dup2((int)a0, (int)a1);
-	case __NR_dup3:
-		return dup3((int)a0, (int)a1, (int)a2);
-	case __NR_ioctl:
-		return ioctl((int)a0, (unsigned long)a1, a2);
-	case __NR_epoll_ctl:
-		return epoll_ctl((int)a0, (int)a1, (int)a2, (void *)a3);
+	case __NR_close: return close((int)a0);
+	case __NR_dup: return dup((int)a0);
+	case __NR_dup2: return dup2((int)a0, (int)a1);
+	case __NR_dup3: return dup3((int)a0, (int)a1, (int)a2);
+	case __NR_ioctl: return ioctl((int)a0, (unsigned long)a1, a2);
+	case __NR_epoll_ctl: return epoll_ctl((int)a0, (int)a1, (int)a2, (void *)a3);
 	}
 	if (r == SHIM_NATIVE)
 		return real_syscall(nr, a0, a1, a2, a3, a4, a5);

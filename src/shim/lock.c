@@ -21,7 +21,8 @@ void lock_take(u32 *word)
 			continue;
 		}
 		if (cur & LOCK_WAITED || at_cas(word, &cur, cur | LOCK_WAITED))
-			sys_call6(__NR_futex, (u64)word, FUTEX_WAIT_PRIVATE, self | LOCK_WAITED, 0, 0, 0);
+			sys_call6(__NR_futex, (u64)word, FUTEX_WAIT_PRIVATE, self | LOCK_WAITED, 0,
+				  0, 0);
 		mark = self | LOCK_WAITED; /* others may still sleep */
 		cur = 0;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Map descriptors in epoll sets. A memfd cannot be polled, so an eventfd that the broker writes takes its place,
- * with the application's own data; this table says which eventfd stands for which map in which set.
+ * Map descriptors in epoll sets. A memfd cannot be polled, so an eventfd that the broker writes
+ * takes its place, with the application's own data; this table says which eventfd stands for which
+ * map in which set.
  */
 #pragma once
 
@@ -21,6 +22,7 @@ struct polled {
 int polled_find(struct polled *p, int epfd, int fd);
 /* False: the table is full. */
 bool polled_add(struct polled *p, int epfd, int fd, int event_fd);
-/* A descriptor was closed: takes one entry that names it as map or as set. False: there is none (any more). */
+/* A descriptor was closed: takes one entry that names it as map or as set. False: there is none
+ * (any more). */
 bool polled_take(struct polled *p, int fd, struct polled_entry *ret);
 bool polled_take_pair(struct polled *p, int epfd, int fd, struct polled_entry *ret);

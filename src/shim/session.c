@@ -47,7 +47,8 @@ int session_move_fd(int fd)
 
 bool session_owns(const struct session *s, int fd)
 {
-	return at_load(&s->pid) && fd == at_load(&s->sock) && fd >= 0 && fd_ino(fd) == at_load(&s->ino);
+	return at_load(&s->pid) && fd == at_load(&s->sock) && fd >= 0 &&
+	       fd_ino(fd) == at_load(&s->ino);
 }
 
 static void session_close(struct session *s)
@@ -58,17 +59,21 @@ static void session_close(struct session *s)
 	s->ino = 0;
 }
 
-/* Yama lets only relatives trace a process (read its memory, take its descriptors), unless it names somebody. */
+/* Yama lets only relatives trace a process (read its memory, take its descriptors), unless it names
+ * somebody. */
 static void session_allow_broker(int sock)
 {
 	struct ucred cred;
 	u32 len = sizeof(cred);
 
-	if (sys_call6(__NR_getsockopt, (u64)sock, SOL_SOCKET, SO_PEERCRED, (u64)&cred, (u64)&len, 0) == 0 && cred.pid > 0)
+	if (sys_call6(__NR_getsockopt, (u64)sock, SOL_SOCKET, SO_PEERCRED, (u64)&cred, (u64)&len,
+		      0) == 0 &&
+	    cred.pid > 0)
 		sys_call3(__NR_prctl, PR_SET_PTRACER, (u64)cred.pid, 0);
 }
 
-static int session_roundtrip(struct session *s, u32 op, const u64 arg[6], struct nt_reply *ret, int *ret_fd)
+static int session_roundtrip(struct session *s, u32 op, const u64 arg[6], struct nt_reply *ret,
+			     int *ret_fd)
 {
 	struct nt_request q = {.op = op, .seq = ++s->seq, .pid = s->pid};
 

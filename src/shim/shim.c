@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The front end inside a loader. It forwards system calls as they are; the broker does the rest and hands back real
- * descriptors. Rules of a guest: no malloc, no stdio, no libc call that could be ours, errno untouched, nothing
- * happens before the first call that concerns BPF.
+ * The front end inside a loader. It forwards system calls as they are; the broker does the rest and
+ * hands back real descriptors. Rules of a guest: no malloc, no stdio, no libc call that could be
+ * ours, errno untouched, nothing happens before the first call that concerns BPF.
  */
 #include "shim/shim.h"
 
@@ -148,8 +148,8 @@ s64 shim_epoll_ctl(int epfd, int op, int fd, u64 event)
 }
 
 /*
- * In a forked child the parent's objects are not ours to wait for, its epoll sets not ours to change; a vfork child
- * even shares the tables below with it.
+ * In a forked child the parent's objects are not ours to wait for, its epoll sets not ours to
+ * change; a vfork child even shares the tables below with it.
  */
 static bool shim_is_owner(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the interposed functions (interpose.c) ask: each call is either answered by the broker, or SHIM_NATIVE: make
- * it yourself. Return values are the system call's, negative errno included.
+ * What the interposed functions (interpose.c) ask: each call is either answered by the broker, or
+ * SHIM_NATIVE: make it yourself. Return values are the system call's, negative errno included.
  */
 #pragma once
 
@@ -17,7 +17,8 @@ s64 shim_perf_open(u64 attr, u64 pid, u64 cpu, u64 group_fd, u64 flags);
 /* Before the real ioctl for descriptors of ours, after it failed for others. */
 bool shim_knows_fd(int fd);
 s64 shim_ioctl(int fd, u64 request, u64 argument);
-/* After epoll_ctl said EPERM: maps are replaced by something that can be polled. event: struct epoll_event or 0. */
+/* After epoll_ctl said EPERM: maps are replaced by something that can be polled. event: struct
+ * epoll_event or 0. */
 s64 shim_epoll_ctl(int epfd, int op, int fd, u64 event);
 
 /* Our own connection, which the application must not close: pretend that the number is not open. */

@@ -36,7 +36,8 @@ static inline int fd_steal(int *fd)
 	return ret;
 }
 
-/* Whole files and buffers; EINTR and short counts are handled. 0 or -errno, a short file is -EIO. */
+/* Whole files and buffers; EINTR and short counts are handled. 0 or -errno, a short file is -EIO.
+ */
 int fd_write_all(int fd, const void *buf, size_t n);
 int fd_pread_all(int fd, void *buf, size_t n, u64 off);
 /* A small text file (procfs, sysfs): NUL-terminated, trailing newline removed. Bytes or -errno. */

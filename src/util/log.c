@@ -20,7 +20,8 @@ static void log_line(const char *level, const char *fmt, va_list ap)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	localtime_r(&ts.tv_sec, &tm);
 	n = strftime(line, sizeof(line), "%Y-%m-%d %H:%M:%S", &tm);
-	n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03ld [%d] %s: ", ts.tv_nsec / 1000000, getpid(), level);
+	n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03ld [%d] %s: ", ts.tv_nsec / 1000000,
+			      getpid(), level);
 	k = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
 	if (k > 0)
 		n = n + (size_t)k < sizeof(line) - 2 ? n + (size_t)k : sizeof(line) - 2;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line per event on standard error, which the broker points at its log file. Text carries the time and the
- * process id; a line is one write(2), so lines of several processes do not mix.
+ * One line per event on standard error, which the broker points at its log file. Text carries the
+ * time and the process id; a line is one write(2), so lines of several processes do not mix.
  */
 #pragma once
 

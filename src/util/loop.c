@@ -43,7 +43,8 @@ static void loop_bury(struct loop *l)
 {
 	struct loop_source *s, *tmp;
 
-	DL_FOREACH_SAFE (l->graveyard, s, tmp) {
+	DL_FOREACH_SAFE(l->graveyard, s, tmp)
+	{
 		DL_DELETE(l->graveyard, s);
 		free(s);
 	}
@@ -79,7 +80,8 @@ int loop_add(struct loop *l, int fd, u32 events, loop_fn fn, void *arg, struct l
 
 int loop_timer_set(struct loop_source *s, u64 period_ms)
 {
-	struct timespec ts = {.tv_sec = (time_t)(period_ms / 1000), .tv_nsec = (long)(period_ms % 1000) * 1000000};
+	struct timespec ts = {.tv_sec = (time_t)(period_ms / 1000),
+			      .tv_nsec = (long)(period_ms % 1000) * 1000000};
 	struct itimerspec its = {.it_value = ts, .it_interval = ts};
 
 	return timerfd_settime(s->fd, 0, &its, NULL) < 0 ? -errno : 0;

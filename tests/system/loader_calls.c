@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A loader made of raw bpf(2) calls: prints one line per case, without descriptors, ids or addresses, so that what
- * the kernel answers and what the broker answers can be compared line by line (loader_parity.sh).
+ * A loader made of raw bpf(2) calls: prints one line per case, without descriptors, ids or
+ * addresses, so that what the kernel answers and what the broker answers can be compared line by
+ * line (loader_parity.sh).
  */
 #include "loader_calls.h"
 
@@ -62,7 +63,8 @@ void attr_cases(void)
 
 int main(void)
 {
-	/* What a failed open leaves is what is compared: the same numbers are free on both sides. */
+	/* What a failed open leaves is what is compared: the same numbers are free on both sides.
+	 */
 	attr_cases();
 	maps_cases();
 	elem_cases();

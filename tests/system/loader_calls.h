@@ -56,8 +56,8 @@ static inline void call_show_fd(const char *name, long ret)
 		close((int)ret);
 }
 
-static inline long call_map_create(unsigned int type, unsigned int key, unsigned int value, unsigned int max,
-				   unsigned int flags, const char *name)
+static inline long call_map_create(unsigned int type, unsigned int key, unsigned int value,
+				   unsigned int max, unsigned int flags, const char *name)
 {
 	union call_attr t = {};
 
@@ -82,13 +82,20 @@ static inline long call_elem(int cmd, long fd, const void *key, const void *valu
 }
 
 #define CALL_EXIT ((struct bpf_insn){.code = BPF_JMP | BPF_EXIT})
-#define CALL_MOV(d, i) ((struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (d), .imm = (i)})
-#define CALL_MOVR(d, s) ((struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = (d), .src_reg = (s)})
-#define CALL_ADD(d, i) ((struct bpf_insn){.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = (d), .imm = (i)})
+#define CALL_MOV(d, i)                                                                             \
+	((struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (d), .imm = (i)})
+#define CALL_MOVR(d, s)                                                                            \
+	((struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = (d), .src_reg = (s)})
+#define CALL_ADD(d, i)                                                                             \
+	((struct bpf_insn){.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = (d), .imm = (i)})
 #define CALL_HELPER(i) ((struct bpf_insn){.code = BPF_JMP | BPF_CALL, .imm = (i)})
 #define CALL_SUBPROG(i) ((struct bpf_insn){.code = BPF_JMP | BPF_CALL, .src_reg = 1, .imm = (i)})
-#define CALL_ST(d, o, i) ((struct bpf_insn){.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = (d), .off = (o), .imm = (i)})
-#define CALL_LD(d, s, i) ((struct bpf_insn){.code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = (d), .src_reg = (s), .imm = (i)})
+#define CALL_ST(d, o, i)                                                                           \
+	((struct bpf_insn){                                                                        \
+	    .code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = (d), .off = (o), .imm = (i)})
+#define CALL_LD(d, s, i)                                                                           \
+	((struct bpf_insn){                                                                        \
+	    .code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = (d), .src_reg = (s), .imm = (i)})
 #define CALL_LD2(i) ((struct bpf_insn){.imm = (i)})
 
 struct call_load {

@@ -8,7 +8,8 @@
 #include "loader_calls.h"
 
 /* A blob with n words of types right in front of its strings. */
-static long btf_load(const uint32_t *types, uint32_t n, const char *strings, uint32_t nstr, uint32_t hdr_len)
+static long btf_load(const uint32_t *types, uint32_t n, const char *strings, uint32_t nstr,
+		     uint32_t hdr_len)
 {
 	unsigned char blob[512] = {};
 	uint32_t head[6] = {0xeb9f | 1u << 16, hdr_len, 0, n * 4, n * 4, nstr};
@@ -27,7 +28,8 @@ static const uint32_t type_int[] = {1, INFO(1, 0), 4, 0x01000020};
 
 void btf_cases(void)
 {
-	const uint32_t with_func[] = {1, INFO(1, 0), 4, 0x01000020, 0, INFO(13, 0), 0, 5, INFO(12, 0), 2};
+	const uint32_t with_func[] = {1,	   INFO(1, 0), 4, 0x01000020,  0,
+				      INFO(13, 0), 0,	       5, INFO(12, 0), 2};
 	const uint32_t with_float[] = {1, INFO(16, 0), 4};
 	const uint32_t with_enum64[] = {1, INFO(19, 1), 8, 5, 1, 0};
 	const uint32_t unknown[] = {1, INFO(25, 0), 4};
@@ -52,8 +54,9 @@ void btf_cases(void)
 	call_show_fd("btf: empty", call_bpf(BPF_BTF_LOAD, &t, 28));
 }
 
-static long link_create(long prog, unsigned int type, unsigned int flags, const void *path, const void *offsets,
-			unsigned int cnt, unsigned int multi_flags, unsigned int pid, unsigned int tail)
+static long link_create(long prog, unsigned int type, unsigned int flags, const void *path,
+			const void *offsets, unsigned int cnt, unsigned int multi_flags,
+			unsigned int pid, unsigned int tail)
 {
 	union call_attr t = {};
 
@@ -76,26 +79,36 @@ static void link_multi(long prog)
 	long other = call_simple_prog(BPF_PROG_TYPE_KPROBE, 0);
 
 	call_show_fd("link multi: path /", link_create(prog, 48, 0, "/", &off, 1, 0, 0, 0));
-	call_show_fd("link multi: path /, pid -1", link_create(prog, 48, 0, "/", &off, 1, 0, (uint32_t)-1, 0));
+	call_show_fd("link multi: path /, pid -1",
+		     link_create(prog, 48, 0, "/", &off, 1, 0, (uint32_t)-1, 0));
 	call_show_fd("link multi: bad prog", link_create(-1, 48, 0, "/", &off, 1, 0, 0, 0));
 	call_show_fd("link multi: prog is fd 0", link_create(0, 48, 0, "/", &off, 1, 0, 0, 0));
-	call_show_fd("link multi: prog of another type", link_create(other, 48, 0, "/", &off, 1, 0, 0, 0));
+	call_show_fd("link multi: prog of another type",
+		     link_create(other, 48, 0, "/", &off, 1, 0, 0, 0));
 	call_show_fd("link multi: as session", link_create(prog, 57, 0, "/", &off, 1, 0, 0, 0));
-	call_show_fd("link multi: attach type 9999", link_create(prog, 9999, 0, "/", &off, 1, 0, 0, 0));
+	call_show_fd("link multi: attach type 9999",
+		     link_create(prog, 9999, 0, "/", &off, 1, 0, 0, 0));
 	call_show_fd("link multi: link flags", link_create(prog, 48, 1, "/", &off, 1, 0, 0, 0));
 	call_show_fd("link multi: flags 4", link_create(prog, 48, 0, "/", &off, 1, 4, 0, 0));
 	call_show_fd("link multi: byte 60", link_create(prog, 48, 0, "/", &off, 1, 0, 0, 1));
 	call_show_fd("link multi: no path", link_create(prog, 48, 0, NULL, &off, 1, 0, 0, 0));
 	call_show_fd("link multi: no offsets", link_create(prog, 48, 0, "/", NULL, 1, 0, 0, 0));
 	call_show_fd("link multi: count 0", link_create(prog, 48, 0, "/", &off, 0, 0, 0, 0));
-	call_show_fd("link multi: count 2^20 + 1", link_create(prog, 48, 0, "/", &off, (1 << 20) + 1, 0, 0, 0));
-	call_show_fd("link multi: bad path pointer", link_create(prog, 48, 0, (void *)8, &off, 1, 0, 0, 0));
-	call_show_fd("link multi: no such file", link_create(prog, 48, 0, "/no/such", &off, 1, 0, 0, 0));
-	call_show_fd("link multi: not a directory", link_create(prog, 48, 0, "/etc/passwd/x", &off, 1, 0, 0, 0));
+	call_show_fd("link multi: count 2^20 + 1",
+		     link_create(prog, 48, 0, "/", &off, (1 << 20) + 1, 0, 0, 0));
+	call_show_fd("link multi: bad path pointer",
+		     link_create(prog, 48, 0, (void *)8, &off, 1, 0, 0, 0));
+	call_show_fd("link multi: no such file",
+		     link_create(prog, 48, 0, "/no/such", &off, 1, 0, 0, 0));
+	call_show_fd("link multi: not a directory",
+		     link_create(prog, 48, 0, "/etc/passwd/x", &off, 1, 0, 0, 0));
 	call_show_fd("link multi: device", link_create(prog, 48, 0, "/dev/null", &off, 1, 0, 0, 0));
-	call_show_fd("link multi: no such pid", link_create(prog, 48, 0, "/proc/self/exe", &off, 1, 0, 4194303, 0));
-	call_show_fd("link multi: bad offsets", link_create(prog, 48, 0, "/proc/self/exe", (void *)8, 1, 0, 0, 0));
-	call_show_fd("link multi: offset -5", link_create(prog, 48, 0, "/proc/self/exe", &negative, 1, 0, 0, 0));
+	call_show_fd("link multi: no such pid",
+		     link_create(prog, 48, 0, "/proc/self/exe", &off, 1, 0, 4194303, 0));
+	call_show_fd("link multi: bad offsets",
+		     link_create(prog, 48, 0, "/proc/self/exe", (void *)8, 1, 0, 0, 0));
+	call_show_fd("link multi: offset -5",
+		     link_create(prog, 48, 0, "/proc/self/exe", &negative, 1, 0, 0, 0));
 	close((int)other);
 }
 
@@ -107,9 +120,12 @@ void link_cases(void)
 	union call_attr t = {};
 
 	link_multi(multi);
-	call_show_fd("link perf: target -1, tracepoint", link_create(tp, 41, 0, NULL, NULL, 0, 0, 0, 0));
-	call_show_fd("link perf: target -1, kprobe", link_create(kprobe, 41, 0, NULL, NULL, 0, 0, 0, 0));
-	call_show_fd("link perf: target -1, multi", link_create(multi, 41, 0, NULL, NULL, 0, 0, 0, 0));
+	call_show_fd("link perf: target -1, tracepoint",
+		     link_create(tp, 41, 0, NULL, NULL, 0, 0, 0, 0));
+	call_show_fd("link perf: target -1, kprobe",
+		     link_create(kprobe, 41, 0, NULL, NULL, 0, 0, 0, 0));
+	call_show_fd("link perf: target -1, multi",
+		     link_create(multi, 41, 0, NULL, NULL, 0, 0, 0, 0));
 	call_show_fd("link perf: flags", link_create(kprobe, 41, 1, NULL, NULL, 0, 0, 0, 0));
 	t.w[0] = (uint32_t)-1;
 	call_show("link detach: bad fd", call_bpf(BPF_LINK_DETACH, &t, 4));
@@ -146,12 +162,13 @@ static void info_map(void)
 	uint32_t len = 88;
 
 	call_show("info map", info_call(fd, &u, &len));
-	printf("info map: type %u key %u value %u max %u flags %u name %s len %u\n", u.i.type, u.i.key_size,
-	       u.i.value_size, u.i.max_entries, u.i.map_flags, u.i.name, len);
+	printf("info map: type %u key %u value %u max %u flags %u name %s len %u\n", u.i.type,
+	       u.i.key_size, u.i.value_size, u.i.max_entries, u.i.map_flags, u.i.name, len);
 	memset(&u, 0xff, sizeof(u));
 	len = 8;
 	call_show("info map: 8 bytes", info_call(fd, &u, &len));
-	printf("info map: len %u type %u rest untouched %d\n", len, u.i.type, u.i.key_size == 0xffffffff);
+	printf("info map: len %u type %u rest untouched %d\n", len, u.i.type,
+	       u.i.key_size == 0xffffffff);
 	memset(&u, 0, sizeof(u));
 	len = 256;
 	call_show("info map: 256 bytes", info_call(fd, &u, &len));
@@ -173,7 +190,8 @@ static void info_prog(void)
 {
 	long map = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, "used");
 	struct bpf_insn insns[] = {CALL_LD(1, 1, 0), CALL_LD2(0), CALL_MOV(0, 0), CALL_EXIT};
-	struct call_load l = {.type = BPF_PROG_TYPE_KPROBE, .eat = 48, .insns = insns, .n = 4, .name = "shown"};
+	struct call_load l = {
+	    .type = BPF_PROG_TYPE_KPROBE, .eat = 48, .insns = insns, .n = 4, .name = "shown"};
 	struct bpf_prog_info i = {};
 	uint32_t ids[4] = {}, len = sizeof(i);
 	struct bpf_map_info mi = {};
@@ -186,9 +204,10 @@ static void info_prog(void)
 	i.map_ids = (uintptr_t)ids;
 	call_show("info prog", info_call(fd, &i, &len));
 	info_call(map, &mi, &mlen);
-	printf("info prog: type %u name %s maps %u gpl %u xlated %u tag %02x%02x%02x%02x%02x%02x%02x%02x\n", i.type, i.name,
-	       i.nr_map_ids, i.gpl_compatible, i.xlated_prog_len, i.tag[0], i.tag[1], i.tag[2], i.tag[3], i.tag[4],
-	       i.tag[5], i.tag[6], i.tag[7]);
+	printf("info prog: type %u name %s maps %u gpl %u xlated %u tag "
+	       "%02x%02x%02x%02x%02x%02x%02x%02x\n",
+	       i.type, i.name, i.nr_map_ids, i.gpl_compatible, i.xlated_prog_len, i.tag[0],
+	       i.tag[1], i.tag[2], i.tag[3], i.tag[4], i.tag[5], i.tag[6], i.tag[7]);
 	printf("info prog: names its map %d\n", ids[0] == mi.id && mi.id);
 	close((int)fd);
 	close((int)map);
@@ -207,7 +226,8 @@ void info_cases(void)
 	bi.name = (uintptr_t)name;
 	bi.name_len = sizeof(name);
 	call_show("info btf", info_call(fd, &bi, &len));
-	printf("info btf: size %u name '%s' len %u kernel %u\n", bi.btf_size, name, bi.name_len, bi.kernel_btf);
+	printf("info btf: size %u name '%s' len %u kernel %u\n", bi.btf_size, name, bi.name_len,
+	       bi.kernel_btf);
 	memset(&bi, 0, sizeof(bi));
 	bi.name = (uintptr_t)name;
 	len = sizeof(bi);
@@ -227,9 +247,13 @@ static uint32_t uprobe_type(void)
 	return type;
 }
 
-static long perf_open(const void *path, uint64_t offset, uint64_t config, int pid, int cpu, uint32_t size)
+static long perf_open(const void *path, uint64_t offset, uint64_t config, int pid, int cpu,
+		      uint32_t size)
 {
-	struct perf_event_attr a = {.type = uprobe_type(), .size = size, .config = config, .config1 = (uintptr_t)path,
+	struct perf_event_attr a = {.type = uprobe_type(),
+				    .size = size,
+				    .config = config,
+				    .config1 = (uintptr_t)path,
 				    .config2 = offset};
 
 	errno = 0;
@@ -261,7 +285,8 @@ void perf_cases(void)
 	const uint32_t size = sizeof(struct perf_event_attr);
 	const char *exe = "/proc/self/exe";
 	uint64_t here = 0;
-	long kprobe = call_simple_prog(BPF_PROG_TYPE_KPROBE, 0), tp = call_simple_prog(BPF_PROG_TYPE_TRACEPOINT, 0), fd;
+	long kprobe = call_simple_prog(BPF_PROG_TYPE_KPROBE, 0),
+	     tp = call_simple_prog(BPF_PROG_TYPE_TRACEPOINT, 0), fd;
 
 	dl_iterate_phdr(find_probed, &here);
 	call_show_fd("perf: self", perf_open(exe, here, 0, 0, -1, size));

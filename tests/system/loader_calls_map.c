@@ -6,13 +6,17 @@
 
 static void maps_names(void)
 {
-	call_show_fd("name: dots and dashes", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, "a.b_C9"));
+	call_show_fd("name: dots and dashes",
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, "a.b_C9"));
 	call_show_fd("name: dash", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, "a-b"));
 	call_show_fd("name: space", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, "a b"));
-	call_show_fd("name: 15 bytes", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, "abcdefghijklmno"));
-	call_show_fd("name: 16 bytes", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, "abcdefghijklmnop"));
+	call_show_fd("name: 15 bytes",
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, "abcdefghijklmno"));
+	call_show_fd("name: 16 bytes",
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0, "abcdefghijklmnop"));
 	call_show_fd("name: bad name and bad type", call_map_create(9999, 4, 8, 1, 0, "a b"));
-	call_show_fd("name: bad name and bad size", call_map_create(BPF_MAP_TYPE_ARRAY, 3, 8, 1, 0, "a b"));
+	call_show_fd("name: bad name and bad size",
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 3, 8, 1, 0, "a b"));
 }
 
 static void maps_array(void)
@@ -21,19 +25,28 @@ static void maps_array(void)
 	call_show_fd("array: key 8", call_map_create(BPF_MAP_TYPE_ARRAY, 8, 8, 1, 0, NULL));
 	call_show_fd("array: value 0", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 0, 1, 0, NULL));
 	call_show_fd("array: no entries", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 0, 0, NULL));
-	call_show_fd("array: mmapable", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE, "libbpf_mmap"));
-	call_show_fd("array: no prealloc", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_NO_PREALLOC, NULL));
-	call_show_fd("array: rdonly prog", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_RDONLY_PROG, NULL));
-	call_show_fd("array: rdonly and wronly",
-		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_RDONLY | BPF_F_WRONLY, NULL));
+	call_show_fd("array: mmapable",
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE, "libbpf_mmap"));
+	call_show_fd("array: no prealloc",
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_NO_PREALLOC, NULL));
+	call_show_fd("array: rdonly prog",
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_RDONLY_PROG, NULL));
+	call_show_fd(
+	    "array: rdonly and wronly",
+	    call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_RDONLY | BPF_F_WRONLY, NULL));
 	call_show_fd("array: rdonly and wronly prog",
-		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG, NULL));
-	call_show_fd("array: unknown flag", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 1u << 30, NULL));
-	call_show_fd("array: numa node 0", call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_NUMA_NODE, NULL));
-	call_show_fd("percpu array: plain", call_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 4, 0, NULL));
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1,
+				     BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG, NULL));
+	call_show_fd("array: unknown flag",
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 1u << 30, NULL));
+	call_show_fd("array: numa node 0",
+		     call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_NUMA_NODE, NULL));
+	call_show_fd("percpu array: plain",
+		     call_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 4, 0, NULL));
 	call_show_fd("percpu array: mmapable",
 		     call_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 4, BPF_F_MMAPABLE, NULL));
-	call_show_fd("percpu array: 40 KiB", call_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 40960, 1, 0, NULL));
+	call_show_fd("percpu array: 40 KiB",
+		     call_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 40960, 1, 0, NULL));
 }
 
 void maps_cases(void)
@@ -46,13 +59,18 @@ void maps_cases(void)
 	call_show_fd("hash: key 0", call_map_create(BPF_MAP_TYPE_HASH, 0, 8, 16, 0, NULL));
 	call_show_fd("hash: value 0", call_map_create(BPF_MAP_TYPE_HASH, 4, 0, 16, 0, NULL));
 	call_show_fd("hash: no entries", call_map_create(BPF_MAP_TYPE_HASH, 4, 4, 0, 0, NULL));
-	call_show_fd("hash: no prealloc", call_map_create(BPF_MAP_TYPE_HASH, 4, 4, 4, BPF_F_NO_PREALLOC, NULL));
-	call_show_fd("hash: mmapable", call_map_create(BPF_MAP_TYPE_HASH, 4, 4, 4, BPF_F_MMAPABLE, NULL));
-	call_show_fd("percpu hash: plain", call_map_create(BPF_MAP_TYPE_PERCPU_HASH, 4, 8, 4, 0, NULL));
+	call_show_fd("hash: no prealloc",
+		     call_map_create(BPF_MAP_TYPE_HASH, 4, 4, 4, BPF_F_NO_PREALLOC, NULL));
+	call_show_fd("hash: mmapable",
+		     call_map_create(BPF_MAP_TYPE_HASH, 4, 4, 4, BPF_F_MMAPABLE, NULL));
+	call_show_fd("percpu hash: plain",
+		     call_map_create(BPF_MAP_TYPE_PERCPU_HASH, 4, 8, 4, 0, NULL));
 	call_show_fd("ringbuf: page", call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, NULL));
 	call_show_fd("ringbuf: key 4", call_map_create(BPF_MAP_TYPE_RINGBUF, 4, 0, 4096, 0, NULL));
-	call_show_fd("ringbuf: 3 pages", call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 12288, 0, NULL));
-	call_show_fd("ringbuf: 100 bytes", call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 100, 0, NULL));
+	call_show_fd("ringbuf: 3 pages",
+		     call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 12288, 0, NULL));
+	call_show_fd("ringbuf: 100 bytes",
+		     call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 100, 0, NULL));
 	call_show_fd("ringbuf: empty", call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 0, 0, NULL));
 	call_show_fd("unspec", call_map_create(0, 4, 4, 1, 0, NULL));
 	call_show_fd("type 9999", call_map_create(9999, 4, 4, 1, 0, NULL));
@@ -83,15 +101,21 @@ static void elem_array(void)
 	value = 0;
 	call_show("elem array: lookup", call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, &value, 0));
 	printf("elem array: value %llu\n", (unsigned long long)value);
-	call_show("elem array: noexist", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_NOEXIST));
+	call_show("elem array: noexist",
+		  call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_NOEXIST));
 	call_show("elem array: exist", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_EXIST));
 	call_show("elem array: flags 3", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, 3));
-	call_show("elem array: flags lock", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_F_LOCK));
-	call_show("elem array: lookup lock", call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, &value, BPF_F_LOCK));
-	call_show("elem array: lookup flags 1", call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, &value, 1));
+	call_show("elem array: flags lock",
+		  call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_F_LOCK));
+	call_show("elem array: lookup lock",
+		  call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, &value, BPF_F_LOCK));
+	call_show("elem array: lookup flags 1",
+		  call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, &value, 1));
 	call_show("elem array: delete", call_elem(BPF_MAP_DELETE_ELEM, fd, &key, NULL, 0));
-	call_show("elem array: delete with value", call_elem(BPF_MAP_DELETE_ELEM, fd, &key, &value, 0));
-	call_show("elem array: lookup and delete", call_elem(BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, &key, &value, 0));
+	call_show("elem array: delete with value",
+		  call_elem(BPF_MAP_DELETE_ELEM, fd, &key, &value, 0));
+	call_show("elem array: lookup and delete",
+		  call_elem(BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, &key, &value, 0));
 	call_show("elem array: next of NULL", call_elem(BPF_MAP_GET_NEXT_KEY, fd, NULL, &next, 0));
 	printf("elem array: next %u\n", next);
 	key = 3;
@@ -102,13 +126,18 @@ static void elem_array(void)
 	call_show("elem array: lookup oob", call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, &value, 0));
 	call_show("elem array: update oob", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, 0));
 	key = 0;
-	call_show("elem array: bad key pointer", call_elem(BPF_MAP_LOOKUP_ELEM, fd, (void *)8, &value, 0));
+	call_show("elem array: bad key pointer",
+		  call_elem(BPF_MAP_LOOKUP_ELEM, fd, (void *)8, &value, 0));
 	call_show("elem array: NULL key", call_elem(BPF_MAP_LOOKUP_ELEM, fd, NULL, &value, 0));
-	call_show("elem array: bad value pointer", call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, (void *)8, 0));
-	call_show("elem array: update from bad pointer", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, (void *)8, 0));
-	call_show("elem array: bad pointer and oob", call_elem(BPF_MAP_UPDATE_ELEM, fd, (void *)8, (void *)8, 7));
+	call_show("elem array: bad value pointer",
+		  call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, (void *)8, 0));
+	call_show("elem array: update from bad pointer",
+		  call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, (void *)8, 0));
+	call_show("elem array: bad pointer and oob",
+		  call_elem(BPF_MAP_UPDATE_ELEM, fd, (void *)8, (void *)8, 7));
 	mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, 0);
-	printf("elem array: mapped value %llu\n", mapped == MAP_FAILED ? 0ull : (unsigned long long)mapped[1]);
+	printf("elem array: mapped value %llu\n",
+	       mapped == MAP_FAILED ? 0ull : (unsigned long long)mapped[1]);
 	mapped[2] = 99;
 	key = 2;
 	call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, &value, 0);
@@ -128,9 +157,12 @@ static void elem_hash(void)
 
 	call_show("elem hash: empty, next", call_elem(BPF_MAP_GET_NEXT_KEY, fd, NULL, &next, 0));
 	call_show("elem hash: lookup missing", call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, &value, 0));
-	call_show("elem hash: exist missing", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_EXIST));
-	call_show("elem hash: insert", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_NOEXIST));
-	call_show("elem hash: insert again", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_NOEXIST));
+	call_show("elem hash: exist missing",
+		  call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_EXIST));
+	call_show("elem hash: insert",
+		  call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_NOEXIST));
+	call_show("elem hash: insert again",
+		  call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_NOEXIST));
 	call_show("elem hash: next", call_elem(BPF_MAP_GET_NEXT_KEY, fd, NULL, &next, 0));
 	printf("elem hash: next %u\n", next);
 	call_show("elem hash: next of last", call_elem(BPF_MAP_GET_NEXT_KEY, fd, &next, &next, 0));
@@ -140,7 +172,8 @@ static void elem_hash(void)
 	call_show("elem hash: full", call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, &value, BPF_ANY));
 	key = 8;
 	value = 0;
-	call_show("elem hash: lookup and delete", call_elem(BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, &key, &value, 0));
+	call_show("elem hash: lookup and delete",
+		  call_elem(BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, &key, &value, 0));
 	printf("elem hash: value %llu\n", (unsigned long long)value);
 	call_show("elem hash: delete missing", call_elem(BPF_MAP_DELETE_ELEM, fd, &key, NULL, 0));
 	key = 7;
@@ -178,7 +211,8 @@ static void elem_batch(void)
 	t.a.batch.count = 0;
 	call_show("batch hash: count 0", call_bpf(BPF_MAP_LOOKUP_BATCH, &t, 56));
 	t.a.batch.count = 8;
-	call_show("batch hash: lookup and delete", call_bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &t, 56));
+	call_show("batch hash: lookup and delete",
+		  call_bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &t, 56));
 	printf("batch hash: count %u\n", t.a.batch.count);
 	t.a.batch.count = 8;
 	call_show("batch hash: now empty", call_bpf(BPF_MAP_LOOKUP_BATCH, &t, 56));
@@ -193,7 +227,8 @@ static void elem_batch(void)
 	printf("batch array: count %u\n", t.a.batch.count);
 	t.a.batch.count = 2;
 	call_show("batch array: delete", call_bpf(BPF_MAP_DELETE_BATCH, &t, 56));
-	call_show("batch array: lookup and delete", call_bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &t, 56));
+	call_show("batch array: lookup and delete",
+		  call_bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &t, 56));
 	t.a.batch.map_fd = (uint32_t)-1;
 	call_show("batch: bad fd", call_bpf(BPF_MAP_LOOKUP_BATCH, &t, 56));
 	close((int)array);
@@ -202,7 +237,8 @@ static void elem_batch(void)
 
 static void elem_freeze(void)
 {
-	long fd = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG, ".rodata");
+	long fd = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG,
+				  ".rodata");
 	uint32_t key = 0;
 	uint64_t value = 5;
 	void *p;
@@ -244,8 +280,10 @@ void elem_cases(void)
 	elem_batch();
 	elem_freeze();
 	fd = call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, NULL);
-	call_show("elem ringbuf: lookup, key NULL", call_elem(BPF_MAP_LOOKUP_ELEM, fd, NULL, values, 0));
-	call_show("elem ringbuf: lookup, a key", call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, values, 0));
+	call_show("elem ringbuf: lookup, key NULL",
+		  call_elem(BPF_MAP_LOOKUP_ELEM, fd, NULL, values, 0));
+	call_show("elem ringbuf: lookup, a key",
+		  call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, values, 0));
 	call_show("elem ringbuf: update", call_elem(BPF_MAP_UPDATE_ELEM, fd, NULL, values, 0));
 	call_show("elem ringbuf: delete", call_elem(BPF_MAP_DELETE_ELEM, fd, NULL, NULL, 0));
 	call_show("elem ringbuf: next", call_elem(BPF_MAP_GET_NEXT_KEY, fd, NULL, &key, 0));

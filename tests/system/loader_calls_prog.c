@@ -5,9 +5,11 @@
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
-static void show_load(const char *name, unsigned int type, unsigned int eat, const struct bpf_insn *insns, size_t n)
+static void show_load(const char *name, unsigned int type, unsigned int eat,
+		      const struct bpf_insn *insns, size_t n)
 {
-	struct call_load l = {.type = type, .eat = eat, .insns = insns, .n = (unsigned int)n, .name = "case"};
+	struct call_load l = {
+	    .type = type, .eat = eat, .insns = insns, .n = (unsigned int)n, .name = "case"};
 
 	call_show_fd(name, call_prog_load(&l));
 }
@@ -17,25 +19,29 @@ static void prog_probes(void)
 	const struct bpf_insn ok[] = {CALL_MOV(0, 0), CALL_EXIT};
 	const struct bpf_insn memcg[] = {CALL_HELPER(160), CALL_EXIT};
 	const struct bpf_insn cookie[] = {CALL_HELPER(174), CALL_EXIT};
-	const struct bpf_insn probe_read[] = {CALL_MOVR(1, 10), CALL_ADD(1, -8), CALL_MOV(2, 8), CALL_MOV(3, 0),
-					      CALL_HELPER(113), CALL_EXIT};
+	const struct bpf_insn probe_read[] = {CALL_MOVR(1, 10), CALL_ADD(1, -8),  CALL_MOV(2, 8),
+					      CALL_MOV(3, 0),	CALL_HELPER(113), CALL_EXIT};
 
 	call_show_fd("prog: socket filter", call_simple_prog(BPF_PROG_TYPE_SOCKET_FILTER, 0));
 	call_show_fd("prog: kprobe", call_simple_prog(BPF_PROG_TYPE_KPROBE, 0));
 	call_show_fd("prog: kprobe, uprobe_multi", call_simple_prog(BPF_PROG_TYPE_KPROBE, 48));
-	call_show_fd("prog: kprobe, attach type 9999", call_simple_prog(BPF_PROG_TYPE_KPROBE, 9999));
+	call_show_fd("prog: kprobe, attach type 9999",
+		     call_simple_prog(BPF_PROG_TYPE_KPROBE, 9999));
 	call_show_fd("prog: tracepoint", call_simple_prog(BPF_PROG_TYPE_TRACEPOINT, 0));
 	call_show_fd("prog: raw tracepoint", call_simple_prog(BPF_PROG_TYPE_RAW_TRACEPOINT, 0));
 	call_show_fd("prog: perf event", call_simple_prog(BPF_PROG_TYPE_PERF_EVENT, 0));
 	call_show_fd("prog: cgroup sock, create",
 		     call_simple_prog(BPF_PROG_TYPE_CGROUP_SOCK, BPF_CGROUP_INET_SOCK_CREATE));
-	call_show_fd("prog: cgroup sock, bad attach type", call_simple_prog(BPF_PROG_TYPE_CGROUP_SOCK, 9999));
+	call_show_fd("prog: cgroup sock, bad attach type",
+		     call_simple_prog(BPF_PROG_TYPE_CGROUP_SOCK, 9999));
 	call_show_fd("prog: unspec", call_simple_prog(0, 0));
 	call_show_fd("prog: type 9999", call_simple_prog(9999, 0));
 	show_load("prog: memcg helper", BPF_PROG_TYPE_SOCKET_FILTER, 0, memcg, N(memcg));
 	show_load("prog: cookie helper", BPF_PROG_TYPE_KPROBE, 0, cookie, N(cookie));
-	show_load("prog: cookie helper, tracepoint", BPF_PROG_TYPE_TRACEPOINT, 0, cookie, N(cookie));
-	show_load("prog: probe_read_kernel", BPF_PROG_TYPE_TRACEPOINT, 0, probe_read, N(probe_read));
+	show_load("prog: cookie helper, tracepoint", BPF_PROG_TYPE_TRACEPOINT, 0, cookie,
+		  N(cookie));
+	show_load("prog: probe_read_kernel", BPF_PROG_TYPE_TRACEPOINT, 0, probe_read,
+		  N(probe_read));
 	show_load("prog: no instructions", BPF_PROG_TYPE_KPROBE, 0, ok, 0);
 	show_load("prog: no exit", BPF_PROG_TYPE_KPROBE, 0, ok, 1);
 	show_load("prog: 2000000 instructions", BPF_PROG_TYPE_KPROBE, 0, ok, 2000000);
@@ -67,7 +73,7 @@ static void prog_attr(void)
 	t.a.prog_type = BPF_PROG_TYPE_KPROBE;
 	t.a.insns = (uintptr_t)ok;
 	t.a.insn_cnt = 2;
-	t.a.license = (uintptr_t)"GPL";
+	t.a.license = (uintptr_t) "GPL";
 	t.a.prog_btf_fd = (uint32_t)-1;
 	call_show_fd("prog: btf fd -1, no info", call_bpf(BPF_PROG_LOAD, &t, 148));
 	t.a.func_info = (uintptr_t)func_info;
@@ -84,10 +90,11 @@ static void prog_attr(void)
 
 static void prog_gpl(void)
 {
-	const struct bpf_insn printk[] = {CALL_ST(10, -8, 0),  CALL_MOVR(1, 10), CALL_ADD(1, -8),
-					  CALL_MOV(2, 8),      CALL_HELPER(6),	 CALL_MOV(0, 0),
+	const struct bpf_insn printk[] = {CALL_ST(10, -8, 0), CALL_MOVR(1, 10), CALL_ADD(1, -8),
+					  CALL_MOV(2, 8),     CALL_HELPER(6),	CALL_MOV(0, 0),
 					  CALL_EXIT};
-	struct call_load l = {.type = BPF_PROG_TYPE_KPROBE, .insns = printk, .n = N(printk), .license = "MIT"};
+	struct call_load l = {
+	    .type = BPF_PROG_TYPE_KPROBE, .insns = printk, .n = N(printk), .license = "MIT"};
 
 	call_show_fd("prog: GPL helper, MIT license", call_prog_load(&l));
 	l.license = "Dual MIT/GPL";
@@ -99,7 +106,8 @@ static void prog_maps(void)
 	long one = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 32, 1, 0, "one");
 	long two = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 32, 2, 0, "two");
 	long hash = call_map_create(BPF_MAP_TYPE_HASH, 4, 32, 2, 0, "hash");
-	struct bpf_insn value[] = {CALL_LD(1, 2, 0), CALL_LD2(16), CALL_ST(1, 0, 42), CALL_MOV(0, 0), CALL_EXIT};
+	struct bpf_insn value[] = {CALL_LD(1, 2, 0), CALL_LD2(16), CALL_ST(1, 0, 42),
+				   CALL_MOV(0, 0), CALL_EXIT};
 	struct bpf_insn map[] = {CALL_LD(1, 1, 0), CALL_LD2(0), CALL_MOV(0, 0), CALL_EXIT};
 	const struct bpf_insn half[] = {CALL_MOV(0, 0), CALL_LD(1, 1, 0)};
 
@@ -175,10 +183,15 @@ void prog_cases(void)
 	prog_bind();
 }
 
-static void log_one(const char *name, unsigned int level, char *buf, unsigned int size, unsigned int n)
+static void log_one(const char *name, unsigned int level, char *buf, unsigned int size,
+		    unsigned int n)
 {
 	const struct bpf_insn insns[] = {CALL_MOV(0, 0), CALL_EXIT, CALL_EXIT};
-	struct call_load l = {.type = BPF_PROG_TYPE_KPROBE, .insns = insns, .n = n, .log_level = level, .log = buf,
+	struct call_load l = {.type = BPF_PROG_TYPE_KPROBE,
+			      .insns = insns,
+			      .n = n,
+			      .log_level = level,
+			      .log = buf,
 			      .log_size = size};
 
 	call_show_fd(name, call_prog_load(&l));
@@ -196,7 +209,8 @@ void log_cases(void)
 	log_one("log: level 1, buffer without size", 1, buf, 0, 2);
 	log_one("log: level 16", 16, buf, sizeof(buf), 2);
 	log_one("log: level 1", 1, buf, sizeof(buf), 2);
-	printf("log: processed 2 insns %d\n", strstr(buf, "processed 2 insns (limit 1000000)") != NULL);
+	printf("log: processed 2 insns %d\n",
+	       strstr(buf, "processed 2 insns (limit 1000000)") != NULL);
 	memset(buf, 'x', 64);
 	log_one("log: 16 bytes", 1, buf, 16, 2);
 	printf("log: ends with NUL %d, untouched behind %d\n", buf[15] == 0, buf[16] == 'x');

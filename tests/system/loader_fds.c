@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors of BPF objects under everything a process may do with descriptors. Every claim here holds for the
- * kernel too (run as root without notrap to see it), except where it says so.
+ * Descriptors of BPF objects under everything a process may do with descriptors. Every claim here
+ * holds for the kernel too (run as root without notrap to see it), except where it says so.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -49,7 +49,8 @@ static uint32_t object_id(long fd)
 	return call_bpf(BPF_OBJ_GET_INFO_BY_FD, &t, 16) ? 0 : info.id;
 }
 
-/* The kernel frees maps and programs some time after the last close, so there is patience, and only there. */
+/* The kernel frees maps and programs some time after the last close, so there is patience, and only
+ * there. */
 static bool id_is_gone(int cmd, uint32_t id)
 {
 	for (int i = 0; i < 200; i++) {
@@ -69,7 +70,8 @@ static bool id_is_gone(int cmd, uint32_t id)
 static void test_duplicates(void)
 {
 	long fd = map_with(5);
-	int d = dup((int)fd), d3 = dup3((int)fd, 100, O_CLOEXEC), df = fcntl((int)fd, F_DUPFD_CLOEXEC, 200);
+	int d = dup((int)fd), d3 = dup3((int)fd, 100, O_CLOEXEC),
+	    df = fcntl((int)fd, F_DUPFD_CLOEXEC, 200);
 
 	tap_ok(fcntl((int)fd, F_GETFD) & FD_CLOEXEC, "a new descriptor is close-on-exec");
 	close((int)fd);
@@ -77,7 +79,8 @@ static void test_duplicates(void)
 	tap_eq(d3, 100, "dup3 gives the number asked for");
 	tap_eq(map_value(d3), 5, "dup3 keeps its identity");
 	tap_ok(df >= 200 && map_value(df) == 5, "F_DUPFD_CLOEXEC too");
-	tap_eq(syscall(SYS_dup3, d, 101, O_CLOEXEC), 101, "dup3 through syscall(2), as libbpf does");
+	tap_eq(syscall(SYS_dup3, d, 101, O_CLOEXEC), 101,
+	       "dup3 through syscall(2), as libbpf does");
 	tap_eq(map_value(101), 5, "has the map");
 	dup2(d, d3);
 	tap_eq(map_value(d3), 5, "dup2 over its own duplicate");
@@ -118,7 +121,8 @@ static void test_fork(void)
 		_exit(map_value(fd) == 9 ? 0 : 3);
 	}
 	waitpid(pid, &status, 0);
-	tap_ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a forked child uses its parent's map, and makes its own");
+	tap_ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+	       "a forked child uses its parent's map, and makes its own");
 	tap_eq(map_value(fd), 8, "the parent sees what the child wrote");
 	close((int)fd);
 }
@@ -160,16 +164,19 @@ static void test_scm_rights(void)
 	} ctl = {};
 	struct iovec iov = {"x", 1};
 	char byte;
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl)};
+	struct msghdr msg = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl)};
 	long fd = map_with(10);
 	int pair[2], got;
 
 	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
-	ctl.h = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+	ctl.h = (struct cmsghdr){
+	    .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
 	*(int *)CMSG_DATA(&ctl.h) = (int)fd;
 	sendmsg(pair[0], &msg, 0);
 	close((int)fd);
-	usleep(1200000); /* nobody but the socket has it: long enough for a careless broker to drop it */
+	/* Nobody but the socket has it: long enough for a careless broker to drop it. */
+	usleep(1200000);
 	iov.iov_base = &byte;
 	memset(&ctl, 0, sizeof(ctl));
 	recvmsg(pair[1], &msg, 0);
@@ -288,7 +295,8 @@ static void test_errno(void)
 	tap_ok(close(9999) == -1 && errno == EBADF, "one that fails says why");
 }
 
-/* Only under notrap: the test is the producer, which the kernel's read-only mapping does not allow. */
+/* Only under notrap: the test is the producer, which the kernel's read-only mapping does not allow.
+ */
 static void test_epoll_ring(void)
 {
 	long ring = call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, "ring");
@@ -297,7 +305,8 @@ static void test_epoll_ring(void)
 	uint8_t *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, (int)ring, 0);
 	uint64_t *cons = (uint64_t *)p, *prod = (uint64_t *)(p + 4096);
 
-	tap_eq(epoll_ctl(ep, EPOLL_CTL_ADD, (int)ring, &ev), 0, "a ring buffer goes into an epoll set");
+	tap_eq(epoll_ctl(ep, EPOLL_CTL_ADD, (int)ring, &ev), 0,
+	       "a ring buffer goes into an epoll set");
 	tap_ok(epoll_ctl(ep, EPOLL_CTL_ADD, (int)ring, &ev) == -1 && errno == EEXIST, "once");
 	tap_eq(epoll_wait(ep, &got, 1, 50), 0, "an empty one does not wake up");
 	ev.data.u64 = 0x5678;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A loader as people write them: libbpf, a skeleton, global data, maps, one uprobe_multi link, a ring buffer that a
- * thread polls. Its target is itself. The same claims hold on the kernel.
+ * A loader as people write them: libbpf, a skeleton, global data, maps, one uprobe_multi link, a
+ * ring buffer that a thread polls. Its target is itself. The same claims hold on the kernel.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -87,7 +87,8 @@ static void test_global_data(struct loader_libbpf_bpf *s)
 	       "it is read-only for the loader now");
 	tap_eq(s->data->data_value, 5, ".data");
 	tap_eq(s->bss->calls, 0, ".bss");
-	tap_ok(s->maps.rodata && bpf_map__set_value_size(s->maps.rodata, 8) != 0, "a loaded map keeps its size");
+	tap_ok(s->maps.rodata && bpf_map__set_value_size(s->maps.rodata, 8) != 0,
+	       "a loaded map keeps its size");
 }
 
 static unsigned long map_sum_percpu(const struct bpf_map *m)
@@ -110,9 +111,11 @@ static void test_counts(struct loader_libbpf_bpf *s, struct reader *r, unsigned 
 	tap_eq(s->bss->calls, 2 * CALLS, "every call counted in .bss");
 	tap_eq(s->data->data_value, 5 + 3 * 2 * CALLS, "and added in .data");
 	key = 11;
-	tap_ok(!bpf_map__lookup_elem(s->maps.by_cookie, &key, 8, &value, 8, 0) && value == CALLS, "by the first cookie");
+	tap_ok(!bpf_map__lookup_elem(s->maps.by_cookie, &key, 8, &value, 8, 0) && value == CALLS,
+	       "by the first cookie");
 	key = 22;
-	tap_ok(!bpf_map__lookup_elem(s->maps.by_cookie, &key, 8, &value, 8, 0) && value == CALLS, "and by the second");
+	tap_ok(!bpf_map__lookup_elem(s->maps.by_cookie, &key, 8, &value, 8, 0) && value == CALLS,
+	       "and by the second");
 	tap_eq(map_sum_percpu(s->maps.per_cpu), 2 * CALLS, "per CPU");
 	tap_ok(wait_for(&r->events, 2 * CALLS), "every call is an event that woke up the reader");
 	tap_eq(r->sum, sum, "with its argument");
@@ -145,7 +148,8 @@ static void test_link_info(const struct bpf_link *link)
 	struct bpf_link_info info = {};
 	unsigned int len = sizeof(info);
 
-	tap_eq(bpf_link_get_info_by_fd(bpf_link__fd(link), &info, &len), 0, "the link tells about itself");
+	tap_eq(bpf_link_get_info_by_fd(bpf_link__fd(link), &info, &len), 0,
+	       "the link tells about itself");
 	tap_eq(info.type, 12, "BPF_LINK_TYPE_UPROBE_MULTI");
 	tap_ok(info.id > 0 && info.prog_id > 0, "its id and its program's");
 }
@@ -176,7 +180,8 @@ int main(void)
 	if (!tap_ok(r.ring != NULL, "the ring buffer is mapped and in an epoll set"))
 		return tap_done();
 	pthread_create(&thread, NULL, reader_main, &r);
-	link = bpf_program__attach_uprobe_multi(s->progs.on_call, getpid(), "/proc/self/exe", NULL, &opts);
+	link = bpf_program__attach_uprobe_multi(s->progs.on_call, getpid(), "/proc/self/exe", NULL,
+						&opts);
 	if (!tap_ok(link != NULL, "one link on two functions"))
 		return tap_done();
 	sum = call_both(CALLS);

@@ -30,13 +30,17 @@ static long load(void)
 	uint32_t words[4] = {};
 	struct bpf_insn insns[16];
 	int n = 0;
-	struct call_load l = {.type = BPF_PROG_TYPE_KPROBE, .eat = 48, .insns = insns, .name = "printer"};
+	struct call_load l = {
+	    .type = BPF_PROG_TYPE_KPROBE, .eat = 48, .insns = insns, .name = "printer"};
 
 	memcpy(words, "hello %d", 9);
-	insns[n++] = (struct bpf_insn){.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = 3, .src_reg = 1, .off = 112};
+	insns[n++] = (struct bpf_insn){
+	    .code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = 3, .src_reg = 1, .off = 112};
 	for (int i = 0; i < 4; i++)
-		insns[n++] = (struct bpf_insn){.code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = 10,
-					       .off = (int16_t)(-16 + 4 * i), .imm = (int32_t)words[i]};
+		insns[n++] = (struct bpf_insn){.code = BPF_ST | BPF_MEM | BPF_W,
+					       .dst_reg = 10,
+					       .off = (int16_t)(-16 + 4 * i),
+					       .imm = (int32_t)words[i]};
 	insns[n++] = CALL_MOVR(1, 10);
 	insns[n++] = CALL_ADD(1, -16);
 	insns[n++] = CALL_MOV(2, 9);
@@ -56,7 +60,7 @@ int main(void)
 	dl_iterate_phdr(find_probed, &offset);
 	t.w[0] = (uint32_t)prog;
 	t.w[2] = 48;
-	t.q[2] = (uintptr_t)"/proc/self/exe";
+	t.q[2] = (uintptr_t) "/proc/self/exe";
 	t.q[3] = (uintptr_t)&offset;
 	t.w[12] = 1;
 	t.w[14] = (uint32_t)getpid();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * union bpf_attr of Linux 6.18 (include/uapi/linux/bpf.h), one struct per command that the broker implements. The
- * size of a struct is the end of the command's last field: what follows it inside the attr must be zero (EINVAL),
- * what follows the attr itself must be zero too (E2BIG).
+ * union bpf_attr of Linux 6.18 (include/uapi/linux/bpf.h), one struct per command that the broker
+ * implements. The size of a struct is the end of the command's last field: what follows it inside
+ * the attr must be zero (EINVAL), what follows the attr itself must be zero too (E2BIG).
  */
 #pragma once
 
@@ -88,7 +88,8 @@ struct attr_link_create { /* the common head; the rest depends on the attach typ
 	u32 prog_fd, target_fd, attach_type, flags;
 	u64 cookie; /* BPF_PERF_EVENT */
 };
-#define ATTR_LINK_CREATE_SIZE 60u /* the last field of 6.18 is uprobe_multi.pid, whatever the attach type */
+#define ATTR_LINK_CREATE_SIZE                                                                      \
+	60u /* the last field of 6.18 is uprobe_multi.pid, whatever the attach type */
 
 struct attr_link_update {
 	u32 link_fd, new_prog_fd, flags, old_prog_fd;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Batches of map elements. Arrays carry the last key in in_batch/out_batch, as the kernel's generic code does; for
- * hashes the kernel's token is a bucket number, 4 bytes, so here it is the number of elements already given out:
- * the walk starts over and skips them. Elements that come or go in between may be missed or seen twice, as with the
- * kernel's.
+ * Batches of map elements. Arrays carry the last key in in_batch/out_batch, as the kernel's generic
+ * code does; for hashes the kernel's token is a bucket number, 4 bytes, so here it is the number of
+ * elements already given out: the walk starts over and skips them. Elements that come or go in
+ * between may be missed or seen twice, as with the kernel's.
  */
 #include <errno.h>
 #include <linux/bpf.h>
@@ -36,8 +36,7 @@ static bool batch_is_hash(const struct object_map *m)
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_PERCPU_HASH:
 	case BPF_MAP_TYPE_LRU_HASH:
-	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
-		return true;
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return true;
 	}
 	return false;
 }
@@ -70,10 +69,12 @@ static int batch_init(struct call *k, u32 may, bool arrays_too, struct batch *t)
 
 static int batch_put_count(struct call *k, u32 count)
 {
-	return client_write(k->c, k->uattr + offsetof(struct attr_batch, count), &count, sizeof(count));
+	return client_write(k->c, k->uattr + offsetof(struct attr_batch, count), &count,
+			    sizeof(count));
 }
 
-/* Where to begin: t->key is the last element that was given out. 1: at the first; 0; -ENOENT nothing is left. */
+/* Where to begin: t->key is the last element that was given out. 1: at the first; 0; -ENOENT
+ * nothing is left. */
 static int batch_seek(struct call *k, struct batch *t)
 {
 	u64 in = k->attr.batch.in_batch;
@@ -104,10 +105,13 @@ static int batch_emit(struct call *k, struct batch *t, u32 i)
 	const struct attr_batch *a = &k->attr.batch;
 	int r = client_write(k->c, a->keys + (u64)i * t->key_size, t->key, t->key_size);
 
-	return r < 0 ? r : client_write(k->c, a->values + (u64)i * t->value_size, t->value, t->value_size);
+	return r < 0 ? r
+		     : client_write(k->c, a->values + (u64)i * t->value_size, t->value,
+				    t->value_size);
 }
 
-/* Elements after t->key (first: from the beginning). Returns 0 or why it ended early; *ret_n elements were copied. */
+/* Elements after t->key (first: from the beginning). Returns 0 or why it ended early; *ret_n
+ * elements were copied. */
 static int batch_walk(struct call *k, struct batch *t, bool first, bool and_delete, u32 *ret_n)
 {
 	const struct nt_map_view *v = &t->map->view;
@@ -120,8 +124,8 @@ static int batch_walk(struct call *k, struct batch *t, bool first, bool and_dele
 			break;
 		memcpy(t->key, t->next, t->key_size);
 		first = and_delete;
-		r = and_delete ? map_sys_lookup_and_delete(v, &k->b->caller, t->key, t->value) :
-				 map_sys_lookup(v, &k->b->caller, t->key, t->value);
+		r = and_delete ? map_sys_lookup_and_delete(v, &k->b->caller, t->key, t->value)
+			       : map_sys_lookup(v, &k->b->caller, t->key, t->value);
 		if (r == -ENOENT)
 			continue;
 		if (!r)
@@ -155,8 +159,8 @@ static s64 batch_lookup(struct call *k, bool and_delete)
 		return r;
 	t.done = and_delete ? 1 : t.done + n;
 	if (n)
-		w = t.by_token ? client_write(k->c, a->out_batch, &t.done, sizeof(t.done)) :
-				 client_write(k->c, a->out_batch, t.key, t.key_size);
+		w = t.by_token ? client_write(k->c, a->out_batch, &t.done, sizeof(t.done))
+			       : client_write(k->c, a->out_batch, t.key, t.key_size);
 	if (!w)
 		w = batch_put_count(k, n);
 	return w < 0 ? w : r;
@@ -185,11 +189,12 @@ static s64 batch_change(struct call *k, bool update)
 	for (n = 0; n < a->count; n++) {
 		r = client_read(k->c, a->keys + (u64)n * t.key_size, t.key, t.key_size);
 		if (!r && update)
-			r = client_read(k->c, a->values + (u64)n * t.value_size, t.value, t.value_size);
+			r = client_read(k->c, a->values + (u64)n * t.value_size, t.value,
+					t.value_size);
 		if (r < 0)
 			break;
-		r = update ? map_sys_update(&t.map->view, &k->b->caller, t.key, t.value, BPF_ANY) :
-			     map_sys_delete(&t.map->view, &k->b->caller, t.key);
+		r = update ? map_sys_update(&t.map->view, &k->b->caller, t.key, t.value, BPF_ANY)
+			   : map_sys_delete(&t.map->view, &k->b->caller, t.key);
 		if (r < 0)
 			break;
 	}

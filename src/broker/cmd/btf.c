@@ -29,8 +29,8 @@ static int btf_check_logged(struct call *k, const u8 *data)
 	if (w < 0)
 		r = w;
 	if (k->size >= offsetof(struct attr_btf_load, log_true_size) + sizeof(true_size)) {
-		w = client_write(k->c, k->uattr + offsetof(struct attr_btf_load, log_true_size), &true_size,
-				 sizeof(true_size));
+		w = client_write(k->c, k->uattr + offsetof(struct attr_btf_load, log_true_size),
+				 &true_size, sizeof(true_size));
 		if (w < 0)
 			r = w;
 	}

@@ -16,7 +16,8 @@ static int btf_refuse(struct verifier_log *log, const char *why)
 	return -EINVAL;
 }
 
-static int btf_check_header(const u8 *data, u32 size, struct btf_header *ret, struct verifier_log *log)
+static int btf_check_header(const u8 *data, u32 size, struct btf_header *ret,
+			    struct verifier_log *log)
 {
 	u32 hdr_len;
 
@@ -69,19 +70,14 @@ static s64 btf_tail_size(u32 kind, u32 vlen)
 	switch (kind) {
 	case BTF_KIND_INT:
 	case BTF_KIND_VAR:
-	case BTF_KIND_DECL_TAG:
-		return 4;
-	case BTF_KIND_ARRAY:
-		return sizeof(struct btf_array);
+	case BTF_KIND_DECL_TAG: return 4;
+	case BTF_KIND_ARRAY: return sizeof(struct btf_array);
 	case BTF_KIND_STRUCT:
-	case BTF_KIND_UNION:
-		return (s64)vlen * (s64)sizeof(struct btf_member);
+	case BTF_KIND_UNION: return (s64)vlen * (s64)sizeof(struct btf_member);
 	case BTF_KIND_ENUM:
-	case BTF_KIND_FUNC_PROTO:
-		return (s64)vlen * 8;
+	case BTF_KIND_FUNC_PROTO: return (s64)vlen * 8;
 	case BTF_KIND_DATASEC:
-	case KIND_LAST:
-		return (s64)vlen * 12;
+	case KIND_LAST: return (s64)vlen * 12;
 	case BTF_KIND_PTR:
 	case BTF_KIND_FWD:
 	case BTF_KIND_TYPEDEF:
@@ -90,8 +86,7 @@ static s64 btf_tail_size(u32 kind, u32 vlen)
 	case BTF_KIND_RESTRICT:
 	case BTF_KIND_FUNC:
 	case BTF_KIND_FLOAT:
-	case BTF_KIND_TYPE_TAG:
-		return 0;
+	case BTF_KIND_TYPE_TAG: return 0;
 	}
 	return -1;
 }

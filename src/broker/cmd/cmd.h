@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * System calls of a client, one function per command. A command returns what the system call returns (>= 0 or
- * -errno); a descriptor goes out through call.ret_fd, which the server sends and closes.
+ * System calls of a client, one function per command. A command returns what the system call
+ * returns (>= 0 or -errno); a descriptor goes out through call.ret_fd, which the server sends and
+ * closes.
  */
 #pragma once
 
@@ -12,11 +13,11 @@
 struct call {
 	struct broker *b;
 	struct client *c;
-	union attr attr; /* bpf(2): zero behind what the client passed */
-	u64 uattr;	 /* where attr is in the client */
-	u32 size;	 /* of the client's attr, at most ATTR_SIZE */
-	int ret_fd;	 /* -1 = the result is a number */
-	bool native;	 /* not ours: the client shall make the system call itself */
+	union attr attr;   /* bpf(2): zero behind what the client passed */
+	u64 uattr;	   /* where attr is in the client */
+	u32 size;	   /* of the client's attr, at most ATTR_SIZE */
+	int ret_fd;	   /* -1 = the result is a number */
+	bool native;	   /* not ours: the client shall make the system call itself */
 	char notice[1024]; /* for the user, shown by `notrap run -v`; "" = none */
 };
 
@@ -51,11 +52,14 @@ s64 cmd_next_id(struct call *k, u32 kind);
 s64 cmd_fd_by_id(struct call *k, u32 kind);
 
 /* Helpers of the commands. */
-/* Fails with -EINVAL when a byte of the attr behind `known` is not zero (the kernel's CHECK_ATTR). */
+/* Fails with -EINVAL when a byte of the attr behind `known` is not zero (the kernel's CHECK_ATTR).
+ */
 int call_check_attr(const struct call *k, size_t known);
-/* A struct of the client that may be longer than ours: -E2BIG when what we do not know is not zero. */
+/* A struct of the client that may be longer than ours: -E2BIG when what we do not know is not zero.
+ */
 int call_check_tail(struct call *k, u64 addr, u64 ours, u64 theirs);
-/* Copies a name out of an attr: letters, digits, '_' and '.', NUL-terminated; -EINVAL as bpf_obj_name_cpy(). */
+/* Copies a name out of an attr: letters, digits, '_' and '.', NUL-terminated; -EINVAL as
+ * bpf_obj_name_cpy(). */
 int call_name(const char from[ATTR_NAME_LEN], char ret[ATTR_NAME_LEN]);
 /* Hands out a descriptor for o and drops the caller's reference, also on failure. 0 or -errno. */
 s64 call_give(struct call *k, struct object *o);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Walking objects by id (*_GET_NEXT_ID, *_GET_FD_BY_ID) and who is attached where (BPF_TASK_FD_QUERY). */
+/* Walking objects by id (*_GET_NEXT_ID, *_GET_FD_BY_ID) and who is attached where
+ * (BPF_TASK_FD_QUERY). */
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ s64 cmd_next_id(struct call *k, u32 kind)
 	o = object_next(k->b, kind, a->start_id);
 	if (!o)
 		return -ENOENT;
-	return client_write(k->c, k->uattr + offsetof(struct attr_get_id, next_id), &o->id, sizeof(o->id));
+	return client_write(k->c, k->uattr + offsetof(struct attr_get_id, next_id), &o->id,
+			    sizeof(o->id));
 }
 
 s64 cmd_fd_by_id(struct call *k, u32 kind)
@@ -43,7 +45,8 @@ static s64 query_copy_name(struct call *k, const char *name)
 	u32 len = (u32)strlen(name);
 	char *cut free_auto = NULL;
 	u32 room = a->buf_len;
-	int r = client_write(k->c, k->uattr + offsetof(struct attr_task_fd_query, buf_len), &len, sizeof(len));
+	int r = client_write(k->c, k->uattr + offsetof(struct attr_task_fd_query, buf_len), &len,
+			     sizeof(len));
 
 	if (r < 0 || !room || !a->buf)
 		return r;
@@ -69,7 +72,7 @@ s64 cmd_task_fd_query(struct call *k)
 	if (a->flags)
 		return -EINVAL;
 	if ((pid_t)a->pid != k->c->pid)
-		return -ENOENT; /* only its own descriptors: those of others are nobody's business */
+		return -ENOENT; /* nobody looks into the descriptors of others */
 	r = object_by_fd(k->c, (int)a->fd, OBJECT_NKINDS, &o);
 	if (r == -EBADF)
 		return r;
@@ -84,7 +87,7 @@ s64 cmd_task_fd_query(struct call *k)
 	out.fd_type = p->retprobe ? FD_TYPE_URETPROBE : FD_TYPE_UPROBE;
 	out.probe_offset = p->offset;
 	out.probe_addr = 0;
-	r = client_write(k->c, k->uattr + offsetof(struct attr_task_fd_query, prog_id), &out.prog_id,
-			 sizeof(out) - offsetof(struct attr_task_fd_query, prog_id));
+	r = client_write(k->c, k->uattr + offsetof(struct attr_task_fd_query, prog_id),
+			 &out.prog_id, sizeof(out) - offsetof(struct attr_task_fd_query, prog_id));
 	return r < 0 ? r : name;
 }

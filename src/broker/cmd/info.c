@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * BPF_OBJ_GET_INFO_BY_FD. The info struct goes both ways: what the client put there are buffers and their sizes, what
- * comes back is the whole struct, cut to the client's length. On an error nothing of it comes back.
+ * BPF_OBJ_GET_INFO_BY_FD. The info struct goes both ways: what the client put there are buffers and
+ * their sizes, what comes back is the whole struct, cut to the client's length. On an error nothing
+ * of it comes back.
  */
 #include <errno.h>
 #include <linux/bpf.h>
@@ -41,8 +42,9 @@ static s64 info_end(struct call *k, const void *info)
 	const struct attr_obj_info *a = &k->attr.info;
 	int r = client_write(k->c, a->info, info, a->info_len);
 
-	return r < 0 ? r : client_write(k->c, k->uattr + offsetof(struct attr_obj_info, info_len), &a->info_len,
-					sizeof(a->info_len));
+	return r < 0 ? r
+		     : client_write(k->c, k->uattr + offsetof(struct attr_obj_info, info_len),
+				    &a->info_len, sizeof(a->info_len));
 }
 
 static s64 info_map(struct call *k, const struct object_map *m)
@@ -106,7 +108,8 @@ static int info_prog_xlated(struct call *k, const struct object_prog *p, struct 
 	for (u32 n = 0; n + 1 < p->n; n++) {
 		if (copy[n].code != (BPF_LD | BPF_IMM | BPF_DW))
 			continue;
-		if ((copy[n].src_reg == BPF_PSEUDO_MAP_FD || copy[n].src_reg == BPF_PSEUDO_MAP_VALUE) &&
+		if ((copy[n].src_reg == BPF_PSEUDO_MAP_FD ||
+		     copy[n].src_reg == BPF_PSEUDO_MAP_VALUE) &&
 		    (u32)copy[n].imm < p->nmaps)
 			copy[n].imm = (s32)p->maps[copy[n].imm]->obj.id;
 		n++;
@@ -205,14 +208,10 @@ s64 cmd_obj_info(struct call *k)
 	if (r < 0)
 		return r == -EBADF ? -EBADFD : r; /* not a typo: this command alone answers so */
 	switch (o->kind) {
-	case OBJECT_MAP:
-		return info_map(k, object_to_map(o));
-	case OBJECT_PROG:
-		return info_prog(k, object_to_prog(o));
-	case OBJECT_BTF:
-		return info_btf(k, object_to_btf(o));
-	case OBJECT_LINK:
-		return info_link(k, object_to_link(o));
+	case OBJECT_MAP: return info_map(k, object_to_map(o));
+	case OBJECT_PROG: return info_prog(k, object_to_prog(o));
+	case OBJECT_BTF: return info_btf(k, object_to_btf(o));
+	case OBJECT_LINK: return info_link(k, object_to_link(o));
 	}
 	return -EINVAL;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* BPF_LINK_CREATE and its relatives: checks in the order of kernel/bpf/syscall.c, attaching by broker/link. */
+/* BPF_LINK_CREATE and its relatives: checks in the order of kernel/bpf/syscall.c, attaching by
+ * broker/link. */
 #include "broker/object/link.h"
 
 #include <errno.h>
@@ -18,8 +19,8 @@
 
 static bool attach_type_is_multi(u32 t)
 {
-	return t == NT_BPF_TRACE_UPROBE_MULTI || t == NT_BPF_TRACE_UPROBE_SESSION || t == TRACE_KPROBE_MULTI ||
-	       t == TRACE_KPROBE_SESSION;
+	return t == NT_BPF_TRACE_UPROBE_MULTI || t == NT_BPF_TRACE_UPROBE_SESSION ||
+	       t == TRACE_KPROBE_MULTI || t == TRACE_KPROBE_SESSION;
 }
 
 /* bpf_prog_attach_check_attach_type() for the program types that attach here. */
@@ -31,14 +32,14 @@ static int link_check_attach_type(const struct object_prog *p, u32 attach_type)
 			return p->expected_attach == attach_type ? 0 : -EINVAL;
 		return attach_type == BPF_PERF_EVENT ? 0 : -EINVAL;
 	case BPF_PROG_TYPE_TRACEPOINT:
-	case BPF_PROG_TYPE_PERF_EVENT:
-		return attach_type == BPF_PERF_EVENT ? 0 : -EINVAL;
+	case BPF_PROG_TYPE_PERF_EVENT: return attach_type == BPF_PERF_EVENT ? 0 : -EINVAL;
 	}
 	return -EINVAL;
 }
 
 /* Hands the finished link out; on failure it is detached again. */
-static s64 link_give(struct call *k, u32 type, struct link *link, struct object_prog *prog, struct object_perf *perf)
+static s64 link_give(struct call *k, u32 type, struct link *link, struct object_prog *prog,
+		     struct object_perf *perf)
 {
 	struct object_link *l;
 	int r = object_link_new(k->b, type, link, prog, perf, &l);
@@ -82,7 +83,8 @@ static s64 link_create_perf_event(struct call *k, struct object_prog *prog)
 		return -EINVAL;
 	if (perf->link || perf->linked)
 		return -EEXIST;
-	r = link_create_perf(k->b, k->c, perf, prog, a->cookie, k->notice, sizeof(k->notice), &link);
+	r = link_create_perf(k->b, k->c, perf, prog, a->cookie, k->notice, sizeof(k->notice),
+			     &link);
 	return r < 0 ? r : link_give(k, NT_BPF_LINK_TYPE_PERF_EVENT, link, prog, perf);
 }
 
@@ -99,11 +101,9 @@ s64 cmd_link_create(struct call *k)
 		return r;
 	prog = object_to_prog(o);
 	switch (a->attach_type) {
-	case BPF_PERF_EVENT:
-		return link_create_perf_event(k, prog);
+	case BPF_PERF_EVENT: return link_create_perf_event(k, prog);
 	case NT_BPF_TRACE_UPROBE_MULTI:
-	case NT_BPF_TRACE_UPROBE_SESSION:
-		return link_create_multi(k, prog);
+	case NT_BPF_TRACE_UPROBE_SESSION: return link_create_multi(k, prog);
 	}
 	return -EOPNOTSUPP;
 }

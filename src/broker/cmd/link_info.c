@@ -85,7 +85,8 @@ static int perf_write_name(struct client *c, const char *name, struct link_info 
 	return r < 0 ? r : -ENOSPC;
 }
 
-static int perf_fill(struct client *c, const struct object_perf *p, const struct link_desc *d, struct link_info *i)
+static int perf_fill(struct client *c, const struct object_perf *p, const struct link_desc *d,
+		     struct link_info *i)
 {
 	int r;
 

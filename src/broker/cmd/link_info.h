@@ -22,5 +22,6 @@ struct link_info { /* bpf_link_info of 6.18 */
 };
 _Static_assert(sizeof(struct link_info) == 64, "");
 
-/* i comes with the client's buffers. 0, -EINVAL, -EFAULT, -ENOSPC, -ENAMETOOLONG as the kernel's fill_link_info(). */
+/* i comes with the client's buffers. 0, -EINVAL, -EFAULT, -ENOSPC, -ENAMETOOLONG as the kernel's
+ * fill_link_info(). */
 int link_info_fill(struct client *c, const struct object_link *l, struct link_info *i);

@@ -46,8 +46,12 @@ s64 cmd_map_create(struct call *k)
 {
 	const struct attr_map_create *a = &k->attr.map_create;
 	struct nt_map_view v = {
-		.type = a->type, .key_size = a->key_size, .value_size = a->value_size, .max_entries = a->max_entries,
-		.flags = a->flags, .ncpus = map_type_is_percpu(a->type) ? k->b->ncpus : 1,
+	    .type = a->type,
+	    .key_size = a->key_size,
+	    .value_size = a->value_size,
+	    .max_entries = a->max_entries,
+	    .flags = a->flags,
+	    .ncpus = map_type_is_percpu(a->type) ? k->b->ncpus : 1,
 	};
 	char name[ATTR_NAME_LEN];
 	struct object_map *m;
@@ -131,8 +135,8 @@ static s64 map_lookup_common(struct call *k, bool and_delete)
 	value = calloc(1, bits_max(map_syscall_size(&m->view), 8u));
 	if (!value)
 		return -ENOMEM;
-	r = and_delete ? map_sys_lookup_and_delete(&m->view, &k->b->caller, key, value) :
-			 map_sys_lookup(&m->view, &k->b->caller, key, value);
+	r = and_delete ? map_sys_lookup_and_delete(&m->view, &k->b->caller, key, value)
+		       : map_sys_lookup(&m->view, &k->b->caller, key, value);
 	return r < 0 ? r : client_write(k->c, a->value, value, map_syscall_size(&m->view));
 }
 

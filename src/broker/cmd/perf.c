@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * perf_event_open(2) for the uprobe PMU and ioctl(2) on such events; every other event is the kernel's own business.
- * Order of checks: kernel/events/core.c, then perf_uprobe_init() in kernel/trace/trace_event_perf.c.
+ * perf_event_open(2) for the uprobe PMU and ioctl(2) on such events; every other event is the
+ * kernel's own business. Order of checks: kernel/events/core.c, then perf_uprobe_init() in
+ * kernel/trace/trace_event_perf.c.
  */
 #include "broker/object/perf.h"
 
@@ -20,14 +21,16 @@
 #include "util/fd.h"
 #include "util/proc.h"
 
-#define PERF_FLAGS (PERF_FLAG_FD_NO_GROUP | PERF_FLAG_FD_OUTPUT | PERF_FLAG_PID_CGROUP | PERF_FLAG_FD_CLOEXEC)
+#define PERF_FLAGS                                                                                 \
+	(PERF_FLAG_FD_NO_GROUP | PERF_FLAG_FD_OUTPUT | PERF_FLAG_PID_CGROUP | PERF_FLAG_FD_CLOEXEC)
 
 /* Zero-fills what the client's shorter struct lacks. */
 static int perf_copy_attr(struct call *k, u64 uattr, struct perf_event_attr *ret)
 {
 	const u32 ours = sizeof(*ret);
 	u32 size;
-	int r = client_read(k->c, uattr + offsetof(struct perf_event_attr, size), &size, sizeof(size));
+	int r =
+	    client_read(k->c, uattr + offsetof(struct perf_event_attr, size), &size, sizeof(size));
 
 	if (r < 0)
 		return r;
@@ -36,7 +39,8 @@ static int perf_copy_attr(struct call *k, u64 uattr, struct perf_event_attr *ret
 	if (size >= PERF_ATTR_SIZE_VER0)
 		r = call_check_tail(k, uattr, ours, size);
 	if (size < PERF_ATTR_SIZE_VER0 || r == -E2BIG) {
-		r = client_write(k->c, uattr + offsetof(struct perf_event_attr, size), &ours, sizeof(ours));
+		r = client_write(k->c, uattr + offsetof(struct perf_event_attr, size), &ours,
+				 sizeof(ours));
 		return r < 0 ? r : -E2BIG;
 	}
 	if (r < 0)
@@ -150,12 +154,11 @@ s64 cmd_ioctl(struct call *k, int fd, u64 request, u64 argument)
 	}
 	p = object_to_perf(o);
 	switch ((u32)request) {
-	case (u32)PERF_EVENT_IOC_SET_BPF:
-		return perf_set_bpf(k, p, (int)argument);
-	case (u32)PERF_EVENT_IOC_ENABLE: /* the program runs from attach to close, whatever these say (measured) */
+	case (u32)PERF_EVENT_IOC_SET_BPF: return perf_set_bpf(k, p, (int)argument);
+	/* The program runs from attach to close, whatever these say (measured). */
+	case (u32)PERF_EVENT_IOC_ENABLE:
 	case (u32)PERF_EVENT_IOC_DISABLE:
-	case (u32)PERF_EVENT_IOC_RESET:
-		return 0;
+	case (u32)PERF_EVENT_IOC_RESET: return 0;
 	case (u32)PERF_EVENT_IOC_ID:
 		id = p->obj.id;
 		return client_write(k->c, argument, &id, sizeof(id));

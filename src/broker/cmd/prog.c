@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * BPF_PROG_LOAD: checks in the order of bpf_prog_load() and bpf_check(), then the verifier and the compiler. Only
- * BPF_PROG_TYPE_KPROBE programs are compiled; other types are verified, because loaders load them to learn what the
- * kernel can do, and can be attached to nothing.
+ * BPF_PROG_LOAD: checks in the order of bpf_prog_load() and bpf_check(), then the verifier and the
+ * compiler. Only BPF_PROG_TYPE_KPROBE programs are compiled; other types are verified, because
+ * loaders load them to learn what the kernel can do, and can be attached to nothing.
  */
 #include "broker/object/prog.h"
 
@@ -20,9 +20,9 @@
 #include "util/fd.h"
 #include "util/log.h"
 
-#define PROG_FLAGS 0xffu	 /* BPF_F_STRICT_ALIGNMENT .. BPF_F_TEST_REG_INVARIANTS */
+#define PROG_FLAGS 0xffu /* BPF_F_STRICT_ALIGNMENT .. BPF_F_TEST_REG_INVARIANTS */
 #define PROG_F_SLEEPABLE (1u << 4)
-#define PROG_TYPE_LAST 32u	 /* BPF_PROG_TYPE_NETFILTER */
+#define PROG_TYPE_LAST 32u /* BPF_PROG_TYPE_NETFILTER */
 #define LICENSE_LEN 128
 
 static int prog_check_type(const struct attr_prog_load *a)
@@ -31,15 +31,14 @@ static int prog_check_type(const struct attr_prog_load *a)
 	case BPF_PROG_TYPE_TRACING:
 	case BPF_PROG_TYPE_STRUCT_OPS:
 	case BPF_PROG_TYPE_EXT:
-	case BPF_PROG_TYPE_LSM:
-		return -EINVAL; /* they attach to kernel functions */
+	case BPF_PROG_TYPE_LSM: return -EINVAL; /* they attach to kernel functions */
 	case BPF_PROG_TYPE_CGROUP_SOCK:
 		return a->expected_attach_type == BPF_CGROUP_INET_SOCK_CREATE ||
-				       a->expected_attach_type == BPF_CGROUP_INET_SOCK_RELEASE ||
-				       a->expected_attach_type == BPF_CGROUP_INET4_POST_BIND ||
-				       a->expected_attach_type == BPF_CGROUP_INET6_POST_BIND ?
-			       0 :
-			       -EINVAL;
+			       a->expected_attach_type == BPF_CGROUP_INET_SOCK_RELEASE ||
+			       a->expected_attach_type == BPF_CGROUP_INET4_POST_BIND ||
+			       a->expected_attach_type == BPF_CGROUP_INET6_POST_BIND
+			   ? 0
+			   : -EINVAL;
 	}
 	return 0;
 }
@@ -63,8 +62,9 @@ static int prog_check_attr(const struct attr_prog_load *a)
 
 static bool license_is_gpl(const char *s)
 {
-	static const char *const gpl[] = {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL",
-					  "Dual MPL/GPL"};
+	static const char *const gpl[] = {
+	    "GPL",	    "GPL v2",	    "GPL and additional rights",
+	    "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"};
 
 	for (size_t i = 0; i < bits_count(gpl); i++)
 		if (!strcmp(s, gpl[i]))
@@ -108,8 +108,8 @@ static int prog_check_btf(struct call *k, const struct attr_prog_load *a, struct
 	if (r < 0)
 		return r;
 	p->btf = object_ref(btf);
-	if (a->func_info_cnt &&
-	    (a->func_info_rec_size < 8 || a->func_info_rec_size > 252 || a->func_info_rec_size % 4)) {
+	if (a->func_info_cnt && (a->func_info_rec_size < 8 || a->func_info_rec_size > 252 ||
+				 a->func_info_rec_size % 4)) {
 		vlog_printf(log, "invalid func info rec size %u\n", a->func_info_rec_size);
 		return -EINVAL;
 	}
@@ -130,7 +130,9 @@ static int prog_check_license(const struct object_prog *p, struct verifier_log *
 	for (u32 id = 0; id < 256; id++) {
 		if (!(p->facts.helpers[id / 32] >> id % 32 & 1) || !helper_is_gpl_only(id))
 			continue;
-		vlog_printf(log, "cannot call GPL-restricted function from non-GPL compatible program\n");
+		vlog_printf(log, "cannot call GPL-restricted function from non-GPL compatible "
+				 "program
+");
 		return -EINVAL;
 	}
 	return 0;
@@ -140,8 +142,13 @@ static int prog_verify(struct object_prog *p, struct verifier_log *log)
 {
 	struct verifier_map *maps free_auto = calloc(p->nmaps + 1, sizeof(*maps));
 	struct verifier_prog in = {
-		.insns = p->insns, .n = p->n, .prog_type = p->type, .expected_attach = p->expected_attach,
-		.sleepable = p->sleepable, .maps = maps, .nmaps = p->nmaps,
+	    .insns = p->insns,
+	    .n = p->n,
+	    .prog_type = p->type,
+	    .expected_attach = p->expected_attach,
+	    .sleepable = p->sleepable,
+	    .maps = maps,
+	    .nmaps = p->nmaps,
 	};
 	int r;
 
@@ -151,7 +158,8 @@ static int prog_verify(struct object_prog *p, struct verifier_log *log)
 		const struct object_map *m = p->maps[i];
 		const struct nt_map_view *v = &m->view;
 
-		maps[i] = (struct verifier_map){v->type, v->key_size, v->value_size, v->max_entries, v->flags, NULL};
+		maps[i] = (struct verifier_map){v->type,	v->key_size, v->value_size,
+						v->max_entries, v->flags,    NULL};
 		if (v->type == BPF_MAP_TYPE_ARRAY && v->max_entries == 1 && m->frozen &&
 		    v->flags & BPF_F_RDONLY_PROG)
 			maps[i].frozen = v->base + v->data_off;
@@ -164,8 +172,12 @@ static int prog_compile(struct object_prog *p)
 {
 	struct nt_map_view *maps free_auto = calloc(p->nmaps + 1, sizeof(*maps));
 	struct jit_input in = {
-		.insns = p->insns, .n = p->n, .facts = &p->facts, .maps = maps, .nmaps = p->nmaps,
-		.has_rdpid = cpu_has_rdpid(),
+	    .insns = p->insns,
+	    .n = p->n,
+	    .facts = &p->facts,
+	    .maps = maps,
+	    .nmaps = p->nmaps,
+	    .has_rdpid = cpu_has_rdpid(),
 	};
 	int r;
 
@@ -182,7 +194,8 @@ static int prog_compile(struct object_prog *p)
 }
 
 /* bpf_check(): everything that may write to the log. */
-static int prog_check(struct call *k, const struct attr_prog_load *a, struct object_prog *p, struct verifier_log *log)
+static int prog_check(struct call *k, const struct attr_prog_load *a, struct object_prog *p,
+		      struct verifier_log *log)
 {
 	int r;
 
@@ -190,8 +203,10 @@ static int prog_check(struct call *k, const struct attr_prog_load *a, struct obj
 		return -EINVAL;
 	r = prog_check_btf(k, a, p, log);
 	if (!r && p->sleepable && p->type != BPF_PROG_TYPE_KPROBE) {
-		vlog_printf(log, "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be "
-				 "sleepable\n");
+		vlog_printf(
+		    log,
+		    "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be "
+		    "sleepable\n");
 		r = -EINVAL;
 	}
 	if (!r)
@@ -217,8 +232,8 @@ static int prog_check_logged(struct call *k, const struct attr_prog_load *a, str
 	if (w < 0)
 		r = w;
 	if (k->size >= offsetof(struct attr_prog_load, log_true_size) + sizeof(true_size)) {
-		w = client_write(k->c, k->uattr + offsetof(struct attr_prog_load, log_true_size), &true_size,
-				 sizeof(true_size));
+		w = client_write(k->c, k->uattr + offsetof(struct attr_prog_load, log_true_size),
+				 &true_size, sizeof(true_size));
 		if (w < 0)
 			r = w;
 	}
@@ -237,8 +252,11 @@ s64 cmd_prog_load(struct call *k)
 {
 	const struct attr_prog_load *a = &k->attr.prog_load;
 	struct object_prog p = {
-		.type = a->type, .expected_attach = a->expected_attach_type, .sleepable = a->flags & PROG_F_SLEEPABLE,
-		.created_by_uid = k->c->uid, .load_time_ns = boot_ns(),
+	    .type = a->type,
+	    .expected_attach = a->expected_attach_type,
+	    .sleepable = a->flags & PROG_F_SLEEPABLE,
+	    .created_by_uid = k->c->uid,
+	    .load_time_ns = boot_ns(),
 	};
 	struct object_prog *prog;
 	int r;

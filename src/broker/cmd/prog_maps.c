@@ -6,13 +6,14 @@
 
 #include "broker/object/map.h"
 
-#define PROG_MAX_MAPS 64u	  /* MAX_USED_MAPS */
+#define PROG_MAX_MAPS 64u	 /* MAX_USED_MAPS */
 #define MAX_VALUE_OFF (1u << 29) /* BPF_MAX_VAR_OFF */
 
 /* src_reg of an LD_IMM64 */
 enum { SRC_PLAIN, SRC_MAP_FD, SRC_MAP_VALUE, SRC_BTF_ID, SRC_FUNC, SRC_MAP_IDX, SRC_MAP_IDX_VALUE };
 
-static int prog_maps_add(struct object_prog *p, struct object_map *m, struct verifier_log *log, u32 *ret_index)
+static int prog_maps_add(struct object_prog *p, struct object_map *m, struct verifier_log *log,
+			 u32 *ret_index)
 {
 	struct object_map **grown;
 
@@ -23,7 +24,9 @@ static int prog_maps_add(struct object_prog *p, struct object_map *m, struct ver
 		}
 	}
 	if (p->nmaps >= PROG_MAX_MAPS) {
-		vlog_printf(log, "The total number of maps per program has reached the limit of %u\n", PROG_MAX_MAPS);
+		vlog_printf(log,
+			    "The total number of maps per program has reached the limit of %u\n",
+			    PROG_MAX_MAPS);
 		return -E2BIG;
 	}
 	grown = realloc(p->maps, (p->nmaps + 1) * sizeof(struct object_map *));
@@ -36,7 +39,8 @@ static int prog_maps_add(struct object_prog *p, struct object_map *m, struct ver
 	return 0;
 }
 
-static int prog_maps_fd(struct call *k, const struct bpf_insn *in, u64 fd_array, struct verifier_log *log, s32 *ret)
+static int prog_maps_fd(struct call *k, const struct bpf_insn *in, u64 fd_array,
+			struct verifier_log *log, s32 *ret)
 {
 	if (in->src_reg == SRC_MAP_FD || in->src_reg == SRC_MAP_VALUE) {
 		*ret = in->imm;
@@ -62,11 +66,13 @@ static int prog_maps_check_value(const struct object_map *m, u32 off, struct ver
 	}
 	if (m->view.max_entries == 1 && off < m->view.value_size)
 		return 0;
-	vlog_printf(log, "invalid access to map value pointer, value_size=%u off=%u\n", m->view.value_size, off);
+	vlog_printf(log, "invalid access to map value pointer, value_size=%u off=%u\n",
+		    m->view.value_size, off);
 	return m->view.max_entries == 1 ? -EINVAL : -NT_ENOTSUPP;
 }
 
-static int prog_maps_one(struct call *k, u64 fd_array, struct object_prog *p, u32 i, struct verifier_log *log)
+static int prog_maps_one(struct call *k, u64 fd_array, struct object_prog *p, u32 i,
+			 struct verifier_log *log)
 {
 	struct bpf_insn *in = &p->insns[i];
 	bool value = in->src_reg == SRC_MAP_VALUE || in->src_reg == SRC_MAP_IDX_VALUE;
@@ -110,8 +116,8 @@ int prog_maps_resolve(struct call *k, u64 fd_array, struct object_prog *p, struc
 			vlog_printf(log, "invalid bpf_ld_imm64 insn\n");
 			return -EINVAL;
 		}
-		if (in->src_reg == SRC_MAP_FD || in->src_reg == SRC_MAP_VALUE || in->src_reg == SRC_MAP_IDX ||
-		    in->src_reg == SRC_MAP_IDX_VALUE)
+		if (in->src_reg == SRC_MAP_FD || in->src_reg == SRC_MAP_VALUE ||
+		    in->src_reg == SRC_MAP_IDX || in->src_reg == SRC_MAP_IDX_VALUE)
 			r = prog_maps_one(k, fd_array, p, i, log);
 		if (r < 0)
 			return r;

@@ -52,7 +52,8 @@ void vlog_printf(struct verifier_log *log, const char *fmt, ...)
 	log->buf[log->len] = 0;
 }
 
-int vlog_copy_out(struct client *c, const struct vlog_user *u, const struct verifier_log *log, u32 *ret_true_size)
+int vlog_copy_out(struct client *c, const struct vlog_user *u, const struct verifier_log *log,
+		  u32 *ret_true_size)
 {
 	size_t room = u->size, n = log->len;
 	const char *from = log->buf;

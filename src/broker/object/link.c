@@ -19,8 +19,8 @@ static void object_link_free(struct object *o)
 	free(l);
 }
 
-int object_link_new(struct broker *b, u32 type, struct link *link, struct object_prog *prog, struct object_perf *perf,
-		    struct object_link **ret)
+int object_link_new(struct broker *b, u32 type, struct link *link, struct object_prog *prog,
+		    struct object_perf *perf, struct object_link **ret)
 {
 	struct object_link *l = calloc(1, sizeof(*l));
 

@@ -57,7 +57,8 @@ static int map_make_file(struct object_map *m)
 		return -errno;
 	m->dev = st.st_dev;
 	m->ino = st.st_ino;
-	m->view.base = mmap(NULL, m->view.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->fd, 0);
+	m->view.base =
+	    mmap(NULL, m->view.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->fd, 0);
 	if (m->view.base == MAP_FAILED) {
 		m->view.base = NULL;
 		return -ENOMEM;
@@ -69,7 +70,8 @@ static int map_make_file(struct object_map *m)
 	return 0;
 }
 
-int object_map_new(struct broker *b, const struct nt_map_view *v, const char *name, struct object_map **ret)
+int object_map_new(struct broker *b, const struct nt_map_view *v, const char *name,
+		   struct object_map **ret)
 {
 	struct object_map *m = calloc(1, sizeof(*m));
 	int r;
@@ -97,8 +99,9 @@ int object_map_freeze(struct object_map *m)
 	if (m->frozen)
 		return -EPERM;
 	/*
-	 * The seal makes a writable mmap fail with EPERM for everybody, targets included; so a map that programs may
-	 * still write is frozen for the system call only. Our own mapping stays writable.
+	 * The seal makes a writable mmap fail with EPERM for everybody, targets included; so a map
+	 * that programs may still write is frozen for the system call only. Our own mapping stays
+	 * writable.
 	 */
 	if (m->view.flags & BPF_F_RDONLY_PROG && fcntl(m->fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) < 0)
 		return -errno;
@@ -131,7 +134,8 @@ void object_map_reap(struct broker *b)
 	struct object *o, *tmp;
 
 	/* Freeing a map frees at most its BTF besides, never another map: the walk stays valid. */
-	HASH_ITER (hh, b->objects.by_id[OBJECT_MAP], o, tmp) {
+	HASH_ITER(hh, b->objects.by_id[OBJECT_MAP], o, tmp)
+	{
 		struct object_map *m = object_to_map(o);
 
 		if (m->held && !map_is_open_elsewhere(m)) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A map: one memfd (layout in abi/map.h), always mapped here. Loaders get the file re-opened (another struct file
- * of the same inode), so a write lease on our own re-opened descriptor is granted exactly when no loader has the
- * map open or mapped any more. Descriptors sent to targets must be duplicates of `fd`, which a lease does not count.
+ * A map: one memfd (layout in abi/map.h), always mapped here. Loaders get the file re-opened
+ * (another struct file of the same inode), so a write lease on our own re-opened descriptor is
+ * granted exactly when no loader has the map open or mapped any more. Descriptors sent to targets
+ * must be duplicates of `fd`, which a lease does not count.
  */
 #pragma once
 
@@ -18,9 +19,9 @@ struct object_map {
 	struct nt_map_view view; /* view.base: our own mapping, read-write even when frozen */
 	int fd;			 /* the memfd: for mapping into targets */
 	int lease_fd;		 /* re-opened, only for the lease probe */
-	dev_t dev; /* of the memfd: how loaders' descriptors are recognised */
+	dev_t dev;		 /* of the memfd: how loaders' descriptors are recognised */
 	ino_t ino;
-	bool held;		 /* some loader has it open: holds one reference */
+	bool held; /* some loader has it open: holds one reference */
 	bool frozen;
 	char name[MAP_NAME_LEN];
 	u64 map_extra;
@@ -31,8 +32,10 @@ struct object_map {
 	struct loop_source *rekick;
 };
 
-/* v: type, sizes and flags of BPF_MAP_CREATE. Errors as map_geometry(), -ENOMEM. One reference, the caller's. */
-int object_map_new(struct broker *b, const struct nt_map_view *v, const char *name, struct object_map **ret);
+/* v: type, sizes and flags of BPF_MAP_CREATE. Errors as map_geometry(), -ENOMEM. One reference, the
+ * caller's. */
+int object_map_new(struct broker *b, const struct nt_map_view *v, const char *name,
+		   struct object_map **ret);
 int object_map_freeze(struct object_map *m);
 
 /* Re-opened memfd for a loader; the map now lives until nobody has it open. */
@@ -40,11 +43,14 @@ int object_map_give(struct object_map *m);
 /* Drops maps that no loader has open any more. */
 void object_map_reap(struct broker *b);
 
-/* Ring buffer: the eventfd that stands for it in epoll (owned by the map). -EPERM for other types. */
+/* Ring buffer: the eventfd that stands for it in epoll (owned by the map). -EPERM for other types.
+ */
 int object_map_pollable(struct object_map *m);
-/* Wakes the loaders that wait for this ring buffer, and again every 20 ms until they have consumed everything. */
+/* Wakes the loaders that wait for this ring buffer, and again every 20 ms until they have consumed
+ * everything. */
 void object_map_kick(struct object_map *m);
-/* The doorbell rang, nobody knows for whom: kicks every ring buffer whose `armed` flag was taken. */
+/* The doorbell rang, nobody knows for whom: kicks every ring buffer whose `armed` flag was taken.
+ */
 void object_map_kick_rung(struct broker *b);
 
 static inline struct object_map *object_to_map(struct object *o)

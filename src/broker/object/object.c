@@ -146,7 +146,8 @@ void object_reap(struct broker *b)
 {
 	struct object_handle *h, *tmp;
 
-	HASH_ITER (hh, b->objects.by_ino, h, tmp) {
+	HASH_ITER(hh, b->objects.by_ino, h, tmp)
+	{
 		struct pollfd p = {.fd = h->fd};
 
 		if (poll(&p, 1, 0) == 1 && p.revents & (POLLHUP | POLLERR))

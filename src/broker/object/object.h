@@ -2,11 +2,12 @@
 /*
  * Kernel objects and their descriptors.
  *
- * An object lives while somebody holds a reference: another object (a program its maps) or a handle. A handle is a
- * descriptor that was given to other processes; however it is duplicated there, its inode stays the same, so the
- * inode names the object and the number means nothing. A handle is one end of a socket pair whose other end is
- * watched here: the last close anywhere is a hang-up. Maps are memfds instead, because they can be mapped; their
- * last close is seen with a lease probe (map.h).
+ * An object lives while somebody holds a reference: another object (a program its maps) or a
+ * handle. A handle is a descriptor that was given to other processes; however it is duplicated
+ * there, its inode stays the same, so the inode names the object and the number means nothing. A
+ * handle is one end of a socket pair whose other end is watched here: the last close anywhere is a
+ * hang-up. Maps are memfds instead, because they can be mapped; their last close is seen with a
+ * lease probe (map.h).
  *
  *     descriptor in a loader --inode--> struct object_handle --ref--> struct object
  */
@@ -27,8 +28,9 @@ struct object {
 	u32 kind; /* enum object_kind */
 	u32 id;	  /* unique within the kind, from 1, never used twice */
 	u32 refs;
-	void (*free)(struct object *o); /* the last reference is gone; the object is in no table any more */
-	UT_hash_handle hh;		/* object_table.by_id[kind] */
+	/* The last reference is gone; the object is in no table any more. */
+	void (*free)(struct object *o);
+	UT_hash_handle hh; /* object_table.by_id[kind] */
 };
 
 struct object_handle {
@@ -54,16 +56,18 @@ void object_unref(struct object *o); /* NULL is fine; the last one frees */
 
 /* NULL if there is none. No reference is taken. */
 struct object *object_by_id(struct broker *b, u32 kind, u32 id);
-/* The smallest id above `after`, or NULL. For (o = next(0); o; o = next(o->id)) walks them in order. */
+/* The smallest id above `after`, or NULL. For (o = next(0); o; o = next(o->id)) walks them in
+ * order. */
 struct object *object_next(struct broker *b, u32 kind, u32 after);
 
 /*
- * The object behind the client's descriptor: 0, -EBADF no such descriptor, -EINVAL it is not ours or not of this
- * kind (OBJECT_NKINDS: any). No reference is taken.
+ * The object behind the client's descriptor: 0, -EBADF no such descriptor, -EINVAL it is not ours
+ * or not of this kind (OBJECT_NKINDS: any). No reference is taken.
  */
 int object_by_fd(struct client *c, int fd, u32 kind, struct object **ret);
 
-/* A new handle: returns the descriptor to send to the client (CLOEXEC; the caller closes its copy after sending). */
+/* A new handle: returns the descriptor to send to the client (CLOEXEC; the caller closes its copy
+ * after sending). */
 int object_give(struct object *o);
 
 /* As if the last copy of it were closed. */

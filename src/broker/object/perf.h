@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A uprobe perf event (perf_event_open of the uprobe PMU): a place that a program can be attached to. */
+/* A uprobe perf event (perf_event_open of the uprobe PMU): a place that a program can be attached
+ * to. */
 #pragma once
 
 #include <sys/types.h>
@@ -14,12 +15,13 @@ struct object_perf {
 	int path_fd;	/* O_PATH descriptor of the file, from the loader's point of view */
 	dev_t dev;	/* as stat(2) shows it */
 	ino_t ino;
-	u64 offset;	/* in the file */
-	u32 ref_ctr;	/* file offset of the semaphore, 0 = none */
+	u64 offset;  /* in the file */
+	u32 ref_ctr; /* file offset of the semaphore, 0 = none */
 	bool retprobe;
-	pid_t pid;	   /* only this process, in the broker's pid namespace; -1 = all */
-	bool linked;	   /* some bpf link uses it */
-	struct link *link; /* of ioctl(PERF_EVENT_IOC_SET_BPF), NULL before; not visible as a bpf link */
+	pid_t pid;   /* only this process, in the broker's pid namespace; -1 = all */
+	bool linked; /* some bpf link uses it */
+	struct link
+	    *link; /* of ioctl(PERF_EVENT_IOC_SET_BPF), NULL before; not visible as a bpf link */
 };
 
 /* Takes over raw_path and path_fd; one reference, the caller's. -ENOMEM: from is untouched. */

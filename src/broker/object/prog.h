@@ -21,13 +21,14 @@ struct object_prog {
 	char name[PROG_NAME_LEN];
 	u8 tag[PROG_TAG_LEN];
 	u32 created_by_uid;
-	u64 load_time_ns; /* since boot */
+	u64 load_time_ns;	/* since boot */
 	struct bpf_insn *insns; /* map references carry map indexes */
 	u32 n;
 	struct verifier_result facts;
 	bool compiled; /* only BPF_PROG_TYPE_KPROBE programs are; image is valid then */
 	struct jit_image image;
-	struct object_map **maps; /* [nmaps], index = the one in insns and in image.got; owned references */
+	struct object_map *
+	    *maps; /* [nmaps], index = the one in insns and in image.got; owned references */
 	u32 nmaps;
 	struct object_map **bound; /* BPF_PROG_BIND_MAP: kept alive, not used; owned references */
 	u32 nbound;

@@ -2,13 +2,13 @@
 /*
  * Waking the readers of a ring buffer.
  *
- * A memfd cannot be polled, so the shim puts an eventfd into the loader's epoll set in the map's place, edge
- * triggered: nobody reads it, each write is one wake-up. A producer that finds its consumer caught up takes the
- * `armed` flag and rings the doorbell; here the flag is set again before the eventfd is written, so a record
- * that comes in between rings again.
+ * A memfd cannot be polled, so the shim puts an eventfd into the loader's epoll set in the map's
+ * place, edge triggered: nobody reads it, each write is one wake-up. A producer that finds its
+ * consumer caught up takes the `armed` flag and rings the doorbell; here the flag is set again
+ * before the eventfd is written, so a record that comes in between rings again.
  *
- * epoll promises level semantics: a reader that was woken, read half and waits again must wake up again. So as long
- * as the consumer lags behind the producer the eventfd is written every 20 ms.
+ * epoll promises level semantics: a reader that was woken, read half and waits again must wake up
+ * again. So as long as the consumer lags behind the producer the eventfd is written every 20 ms.
  */
 #include "broker/object/ring.h"
 

@@ -15,7 +15,8 @@
 
 static void test_memory(struct client *c)
 {
-	char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), buf[8192];
+	char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+	     buf[8192];
 
 	mprotect(p + 4096, 4096, PROT_NONE);
 	memset(p, 'a', 4096);
@@ -25,11 +26,13 @@ static void test_memory(struct client *c)
 	tap_eq(client_read(c, 8, buf, 1), -EFAULT, "something from nowhere");
 	tap_eq(client_write(c, (u64)p + 4096, buf, 1), -EFAULT, "writing into the hole");
 	p[4095] = 0;
-	tap_eq(client_read_str(c, (u64)p + 4000, buf, sizeof(buf)), 95, "a string that ends at the hole");
+	tap_eq(client_read_str(c, (u64)p + 4000, buf, sizeof(buf)), 95,
+	       "a string that ends at the hole");
 	tap_eq(client_read_str(c, (u64)p + 4000, buf, 96), 95, "in a buffer that just fits");
 	tap_eq(client_read_str(c, (u64)p + 4000, buf, 95), -ENAMETOOLONG, "in one that does not");
 	p[4095] = 'a';
-	tap_eq(client_read_str(c, (u64)p + 4000, buf, sizeof(buf)), -EFAULT, "a string that runs into the hole");
+	tap_eq(client_read_str(c, (u64)p + 4000, buf, sizeof(buf)), -EFAULT,
+	       "a string that runs into the hole");
 	munmap(p, 8192);
 }
 
@@ -40,7 +43,7 @@ static void test_paths(struct client *c)
 
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	tap_ok(fd >= 0 && readlink(name, target, sizeof(target) - 1) > 0 &&
-		       readlink("/proc/self/exe", own, sizeof(own) - 1) > 0 && !strcmp(target, own),
+		   readlink("/proc/self/exe", own, sizeof(own) - 1) > 0 && !strcmp(target, own),
 	       "/proc/self is the client");
 	close(fd);
 	tap_eq(client_open_path(c, "/proc/selfish"), -ENOENT, "but not every name that begins so");
@@ -82,7 +85,11 @@ static void test_log(struct client *c)
 /* A valid blob with bytes changed at random: any answer but a crash. */
 static void test_btf(void)
 {
-	const struct btf_header h = {.magic = BTF_MAGIC, .version = 1, .hdr_len = 24, .type_len = 16, .str_off = 16,
+	const struct btf_header h = {.magic = BTF_MAGIC,
+				     .version = 1,
+				     .hdr_len = 24,
+				     .type_len = 16,
+				     .str_off = 16,
 				     .str_len = 5};
 	const u32 types[] = {1, BTF_KIND_INT << 24, 4, 0x01000020};
 	u8 good[64], bad[64];
@@ -103,16 +110,21 @@ static void test_btf(void)
 			bad[rand_r(&seed) % 45] = (u8)rand_r(&seed);
 		accepted += btf_check(bad, 45, &log) == 0;
 	}
-	tap_ok(accepted > 0 && accepted < 200000, "random changes, seed 42: some pass, some do not");
+	tap_ok(accepted > 0 && accepted < 200000,
+	       "random changes, seed 42: some pass, some do not");
 }
 
 static void test_trace(struct rig *r)
 {
 	static u8 file[2 * 4096 + 2 * 4096 + 4096] __attribute__((aligned(4096)));
-	struct nt_map_view v = {.base = file, .size = sizeof(file), .max_entries = 4096, .data_off = 8192,
+	struct nt_map_view v = {.base = file,
+				.size = sizeof(file),
+				.max_entries = 4096,
+				.data_off = 8192,
 				.ctl_off = 16384};
 	u64 *cons = (u64 *)file, *prod = (u64 *)(file + 4096);
-	struct nt_trace_rec rec = {.ts = 1234567890123ull, .tid = 77, .cpu = 1, .len = 5, .comm = "worker"};
+	struct nt_trace_rec rec = {
+	    .ts = 1234567890123ull, .tid = 77, .cpu = 1, .len = 5, .comm = "worker"};
 	unsigned int seed = 43;
 	char line[512] = "";
 	int fd;
@@ -126,7 +138,8 @@ static void test_trace(struct rig *r)
 	tap_eq(((struct nt_ring_ctl *)(file + 16384))->armed, 1, "and the doorbell armed");
 	fd = trace_subscribe(r->b.trace);
 	tap_ok(read(fd, line, sizeof(line) - 1) > 0, "a reader gets what came before");
-	tap_ok(strstr(line, "          worker-77      [001] ") == line && strstr(line, " 1234.567890: bpf_trace_printk: hello\n"),
+	tap_ok(strstr(line, "          worker-77      [001] ") == line &&
+		   strstr(line, " 1234.567890: bpf_trace_printk: hello\n"),
 	       "in the format of trace_pipe");
 	printf("# %s", line);
 	for (int i = 0; i < 20000; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stands in for broker/link where only commands and objects are under test: links exist, nothing is attached. What
- * a command hands over is kept in the link, so that a test can ask for it.
+ * Stands in for broker/link where only commands and objects are under test: links exist, nothing is
+ * attached. What a command hands over is kept in the link, so that a test can ask for it.
  */
 #include "broker/link/link.h"
 
@@ -67,8 +67,8 @@ static struct link *double_new(struct broker *b, struct object_prog *prog)
 }
 
 int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_prog *prog,
-			     const struct nt_link_create_uprobe_multi *attr, char *notice, size_t notice_len,
-			     struct link **ret)
+			     const struct nt_link_create_uprobe_multi *attr, char *notice,
+			     size_t notice_len, struct link **ret)
 {
 	char path[PATH_MAX];
 	int fd fd_auto = -1;
@@ -107,8 +107,9 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 	return 0;
 }
 
-int link_create_perf(struct broker *b, struct client *c, struct object_perf *perf, struct object_prog *prog, u64 cookie,
-		     char *notice, size_t notice_len, struct link **ret)
+int link_create_perf(struct broker *b, struct client *c, struct object_perf *perf,
+		     struct object_prog *prog, u64 cookie, char *notice, size_t notice_len,
+		     struct link **ret)
 {
 	struct link *l = double_new(b, prog);
 
@@ -130,8 +131,13 @@ void link_close(struct broker *b, struct link *l)
 void link_describe(struct link *l, struct link_desc *ret)
 {
 	*ret = (struct link_desc){
-		.multi = l->multi, .prog = l->prog, .path = l->path, .count = l->n, .offsets = l->offsets,
-		.cookies = l->multi ? l->cookies : &l->cookie, .flags = l->flags,
+	    .multi = l->multi,
+	    .prog = l->prog,
+	    .path = l->path,
+	    .count = l->n,
+	    .offsets = l->offsets,
+	    .cookies = l->multi ? l->cookies : &l->cookie,
+	    .flags = l->flags,
 	};
 }
 

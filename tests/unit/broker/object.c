@@ -14,7 +14,10 @@
 
 static int map_create(struct rig *r, u32 flags)
 {
-	struct attr_map_create a = {.type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 1,
+	struct attr_map_create a = {.type = BPF_MAP_TYPE_ARRAY,
+				    .key_size = 4,
+				    .value_size = 8,
+				    .max_entries = 1,
 				    .flags = flags};
 
 	return (int)rig_bpf(r, BPF_MAP_CREATE, &a, sizeof(a));
@@ -23,10 +26,15 @@ static int map_create(struct rig *r, u32 flags)
 static int prog_load(struct rig *r, int map)
 {
 	const struct bpf_insn insns[] = {
-		{.code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = 1, .src_reg = 1, .imm = map}, {},
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
-	struct attr_prog_load a = {.type = BPF_PROG_TYPE_KPROBE, .insn_cnt = 4, .insns = (u64)insns,
-				   .license = (u64) "GPL", .expected_attach_type = NT_BPF_TRACE_UPROBE_MULTI};
+	    {.code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = 1, .src_reg = 1, .imm = map},
+	    {},
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K},
+	    {.code = BPF_JMP | BPF_EXIT}};
+	struct attr_prog_load a = {.type = BPF_PROG_TYPE_KPROBE,
+				   .insn_cnt = 4,
+				   .insns = (u64)insns,
+				   .license = (u64) "GPL",
+				   .expected_attach_type = NT_BPF_TRACE_UPROBE_MULTI};
 
 	return (int)rig_bpf(r, BPF_PROG_LOAD, &a, sizeof(a));
 }
@@ -34,8 +42,11 @@ static int prog_load(struct rig *r, int map)
 static int link_create(struct rig *r, int prog, const char *path)
 {
 	const u64 offset = 0x40;
-	struct nt_link_create_uprobe_multi a = {.prog_fd = (u32)prog, .attach_type = NT_BPF_TRACE_UPROBE_MULTI,
-						.path = (u64)path, .offsets = (u64)&offset, .cnt = 1};
+	struct nt_link_create_uprobe_multi a = {.prog_fd = (u32)prog,
+						.attach_type = NT_BPF_TRACE_UPROBE_MULTI,
+						.path = (u64)path,
+						.offsets = (u64)&offset,
+						.cnt = 1};
 
 	return (int)rig_bpf(r, BPF_LINK_CREATE, &a, sizeof(a));
 }
@@ -70,7 +81,8 @@ static void test_seals(struct rig *r)
 {
 	int fd = map_create(r, 0);
 
-	tap_ok(ftruncate(fd, 0) == -1 && errno == EPERM, "a loader cannot shrink a map under its readers");
+	tap_ok(ftruncate(fd, 0) == -1 && errno == EPERM,
+	       "a loader cannot shrink a map under its readers");
 	tap_ok(ftruncate(fd, 1 << 20) == -1 && errno == EPERM, "nor grow it");
 	close(fd);
 	object_reap(&r->b);
@@ -78,13 +90,15 @@ static void test_seals(struct rig *r)
 
 static void test_chain(struct rig *r)
 {
-	int map = map_create(r, 0), prog = prog_load(r, map), link = link_create(r, prog, "/proc/self/exe");
+	int map = map_create(r, 0), prog = prog_load(r, map),
+	    link = link_create(r, prog, "/proc/self/exe");
 
 	tap_ok(prog >= 0 && link >= 0, "a map, a program and a link");
 	close(map);
 	close(prog);
 	object_reap(&r->b);
-	tap_ok(rig_count(r, OBJECT_MAP) == 1 && rig_count(r, OBJECT_PROG) == 1, "the link keeps the program, that the map");
+	tap_ok(rig_count(r, OBJECT_MAP) == 1 && rig_count(r, OBJECT_PROG) == 1,
+	       "the link keeps the program, that the map");
 	tap_ok(engine_busy(r->b.engine), "attached");
 	close(link);
 	object_reap(&r->b);
@@ -101,7 +115,8 @@ static void test_by_id(struct rig *r)
 	struct attr_get_id a = {.start_id = first ? first->id : 0};
 
 	again = (int)rig_bpf(r, BPF_PROG_GET_FD_BY_ID, &a, sizeof(a));
-	tap_ok(again >= 0 && object_by_fd(&r->self, again, OBJECT_PROG, &o) == 0 && o == first, "a second descriptor by id");
+	tap_ok(again >= 0 && object_by_fd(&r->self, again, OBJECT_PROG, &o) == 0 && o == first,
+	       "a second descriptor by id");
 	close(prog);
 	object_reap(&r->b);
 	tap_eq(rig_count(r, OBJECT_PROG), 1, "keeps the program alive");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A broker in this process, with the test itself as its client: commands can be called without a socket. */
+/* A broker in this process, with the test itself as its client: commands can be called without a
+ * socket. */
 #pragma once
 
 #include <stdlib.h>
@@ -21,7 +22,8 @@ struct rig {
 static inline void rig_init(struct rig *r)
 {
 	strcpy(r->dir, "/tmp/notrap-rig-XXXXXX");
-	if (!mkdtemp(r->dir) || broker_init(&r->b, r->dir) < 0 || engine_new(&r->b, &r->b.engine) < 0)
+	if (!mkdtemp(r->dir) || broker_init(&r->b, r->dir) < 0 ||
+	    engine_new(&r->b, &r->b.engine) < 0)
 		exit(99);
 	r->self = (struct client){.broker = &r->b, .pid = getpid(), .uid = geteuid(), .sock = -1};
 	r->self.pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);

@@ -33,7 +33,8 @@ static void test_dir(const char *base)
 	unsetenv("NOTRAP_DIR");
 	setenv("XDG_RUNTIME_DIR", base, 1);
 	tap_eq(ipc_runtime_dir(buf, sizeof(buf)), 0, "XDG_RUNTIME_DIR");
-	tap_ok(!strncmp(buf, base, strlen(base)) && !strcmp(buf + strlen(base), "/notrap"), "has a folder of ours");
+	tap_ok(!strncmp(buf, base, strlen(base)) && !strcmp(buf + strlen(base), "/notrap"),
+	       "has a folder of ours");
 }
 
 static void test_listen(const char *dir)
@@ -63,7 +64,8 @@ static void test_fds(void)
 		char room[CMSG_SPACE(3 * sizeof(int))];
 	} ctl = {};
 	struct iovec iov = {"x", 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl)};
+	struct msghdr msg = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl)};
 	int pair[2], got = -1, next;
 	char buf[64];
 
@@ -76,7 +78,9 @@ static void test_fds(void)
 	got = 77;
 	ipc_recv(pair[1], buf, sizeof(buf), &got);
 	tap_eq(got, -1, "none came along");
-	ctl.h = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(3 * sizeof(int))};
+	ctl.h = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+				 .cmsg_type = SCM_RIGHTS,
+				 .cmsg_len = CMSG_LEN(3 * sizeof(int))};
 	memset(CMSG_DATA(&ctl.h), 0, 3 * sizeof(int)); /* standard input, three times */
 	sendmsg(pair[0], &msg, 0);
 	ipc_recv(pair[1], buf, sizeof(buf), &got);
