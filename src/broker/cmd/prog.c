@@ -131,8 +131,7 @@ static int prog_check_license(const struct object_prog *p, struct verifier_log *
 		if (!(p->facts.helpers[id / 32] >> id % 32 & 1) || !helper_is_gpl_only(id))
 			continue;
 		vlog_printf(log, "cannot call GPL-restricted function from non-GPL compatible "
-				 "program
-");
+				 "program\n");
 		return -EINVAL;
 	}
 	return 0;
