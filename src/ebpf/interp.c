@@ -7,7 +7,7 @@
 enum { INTERP_LOAD_ACQ = 0x100, INTERP_STORE_REL = 0x110 };
 
 struct frame {
-	u32 ret; /* instruction to go on with */
+	u32 ret;      /* instruction to go on with */
 	u64 saved[5]; /* caller's R6..R10 */
 };
 
@@ -22,14 +22,16 @@ struct run {
 
 static void *mem_at(struct run *r, u64 addr, u32 size, bool write)
 {
-	u64 lo = (u64)(uintptr_t)r->stack[0], hi = (u64)(uintptr_t)r->stack[r->depth] + EBPF_MAX_STACK;
+	u64 lo = (u64)(uintptr_t)r->stack[0],
+	    hi = (u64)(uintptr_t)r->stack[r->depth] + EBPF_MAX_STACK;
 
 	if (addr >= lo && addr < hi && size <= hi - addr)
 		return (void *)(uintptr_t)addr;
 	for (u32 i = 0; i < r->it->nranges; i++) {
 		const struct interp_range *x = &r->it->range[i];
 
-		if (addr >= x->lo && addr < x->hi && size <= x->hi - addr && (x->writable || !write))
+		if (addr >= x->lo && addr < x->hi && size <= x->hi - addr &&
+		    (x->writable || !write))
 			return (void *)(uintptr_t)addr;
 	}
 	return NULL;
@@ -114,7 +116,8 @@ static int run_alu(struct run *r, const struct bpf_insn *insn)
 	case BPF_ARSH: a = (u64)((s64)sign_extend(a, bits) >> count); break;
 	case BPF_NEG: a = 0 - a; break;
 	case BPF_MOV:
-		if (insn->off && insn->off != 8 && insn->off != 16 && (insn->off != 32 || bits == 32))
+		if (insn->off && insn->off != 8 && insn->off != 16 &&
+		    (insn->off != 32 || bits == 32))
 			return -EINVAL;
 		a = insn->off ? sign_extend(b, (u32)insn->off) : b;
 		break;
@@ -209,7 +212,7 @@ static int run_atomic(struct run *r, const struct bpf_insn *insn)
 	case BPF_OR:
 	case BPF_OR | BPF_FETCH: new = old | src; break;
 	case BPF_AND:
-	case BPF_AND | BPF_FETCH: new = old & src; break;
+	case BPF_AND | BPF_FETCH: new = old &src; break;
 	case BPF_XOR:
 	case BPF_XOR | BPF_FETCH: new = old ^ src; break;
 	case BPF_XCHG: new = src; break;
@@ -244,7 +247,8 @@ static int run_mem(struct run *r, const struct bpf_insn *insn)
 	if (class != BPF_LDX)
 		memcpy(p, &v, size);
 	else
-		r->r[insn->dst_reg] = mode == BPF_MEMSX ? sign_extend(load(p, size), 8 * size) : load(p, size);
+		r->r[insn->dst_reg] =
+		    mode == BPF_MEMSX ? sign_extend(load(p, size), 8 * size) : load(p, size);
 	return 0;
 }
 
@@ -281,7 +285,7 @@ static int run_insn(struct run *r, const struct bpf_insn *insn)
 
 int interp_run(const struct interp *it, u64 ctx, u64 *ret_r0)
 {
-	struct run r = { .it = it };
+	struct run r = {.it = it};
 	u64 limit = it->max_insns ? it->max_insns : 1000000;
 
 	r.r[1] = ctx;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a BPF program instruction by instruction, straight from RFC 9669: the second opinion on the JIT in tests.
- * Slow and careful: every memory access is checked against the ranges the caller registered (and the program's own
- * stack), so a wrong program ends with an error instead of a crash. Pure.
+ * Runs a BPF program instruction by instruction, straight from RFC 9669: the second opinion on the
+ * JIT in tests. Slow and careful: every memory access is checked against the ranges the caller
+ * registered (and the program's own stack), so a wrong program ends with an error instead of a
+ * crash. Pure.
  */
 #pragma once
 
@@ -19,7 +20,8 @@ struct interp {
 	u32 n;
 	const struct interp_range *range;
 	u32 nranges;
-	/* What LD_IMM64 src 1 and 2 (map index in imm) stand for: address of the map, of its data. */
+	/* What LD_IMM64 src 1 and 2 (map index in imm) stand for: address of the map, of its
+	 * data. */
 	const u64 *map_view, *map_data;
 	u32 nmaps;
 	/* A helper call; -errno ends the run. NULL: no helpers. */
@@ -29,7 +31,8 @@ struct interp {
 };
 
 /*
- * Runs with R1 = ctx. 0 and R0; -EFAULT an access outside every range; -EINVAL an instruction that does not exist;
- * -ELOOP too many instructions; -E2BIG more than EBPF_MAX_FRAMES calls deep; or what the helper returned.
+ * Runs with R1 = ctx. 0 and R0; -EFAULT an access outside every range; -EINVAL an instruction that
+ * does not exist; -ELOOP too many instructions; -E2BIG more than EBPF_MAX_FRAMES calls deep; or
+ * what the helper returned.
  */
 int interp_run(const struct interp *it, u64 ctx, u64 *ret_r0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Differential fuzzer: random valid programs, compiled code against the interpreter. R0, the contents of all maps
- * and the registers that must survive are compared. A disagreement is reduced and printed.
+ * Differential fuzzer: random valid programs, compiled code against the interpreter. R0, the
+ * contents of all maps and the registers that must survive are compared. A disagreement is reduced
+ * and printed.
  */
 #include <sched.h>
 #include <stdio.h>
@@ -22,8 +23,9 @@ static u8 before[JT_MAX_MAPS][JT_MAP_BYTES];
 static void dump(void)
 {
 	for (u32 i = 0; i < t.n; i++)
-		printf("# %4u  code %02x dst %u src %u off %d imm %#x  @%#x\n", i, t.insn[i].code, t.insn[i].dst_reg,
-		       t.insn[i].src_reg, t.insn[i].off, (u32)t.insn[i].imm, t.img.insn_off ? t.img.insn_off[i] : 0);
+		printf("# %4u  code %02x dst %u src %u off %d imm %#x  @%#x\n", i, t.insn[i].code,
+		       t.insn[i].dst_reg, t.insn[i].src_reg, t.insn[i].off, (u32)t.insn[i].imm,
+		       t.img.insn_off ? t.img.insn_off[i] : 0);
 	for (u32 i = 0; i < t.img.size; i++)
 		printf("%s%02x", i % 32 ? "" : "\n# hex ", t.img.code[i]);
 	printf("\n");
@@ -57,7 +59,8 @@ static bool in_child(bool (*fn)(void))
 	return status == 0;
 }
 
-/* The same program, ctx and maps again, after a change: still a disagreement, and of a valid program? */
+/* The same program, ctx and maps again, after a change: still a disagreement, and of a valid
+ * program? */
 static bool still_fails(void)
 {
 	for (u32 m = 0; m < t.nmaps; m++)
@@ -77,11 +80,12 @@ static void reduce(const struct gen *g)
 	for (u32 i = g->body; i < t.n; i++) {
 		struct bpf_insn old = t.insn[i];
 		u8 class = BPF_CLASS(old.code);
-		struct bpf_insn simple = class == BPF_ALU || class == BPF_ALU64 || class == BPF_LDX ?
-						 MOV64I(old.dst_reg, 1) : JA(0);
+		struct bpf_insn simple = class == BPF_ALU || class == BPF_ALU64 || class == BPF_LDX
+					     ? MOV64I(old.dst_reg, 1)
+					     : JA(0);
 
-		if (old.code == 0 || (i >= g->sub && i < g->sub_body) || class == BPF_LD || old.code == (BPF_JMP | BPF_EXIT) ||
-		    old.code == (BPF_JMP | BPF_CALL))
+		if (old.code == 0 || (i >= g->sub && i < g->sub_body) || class == BPF_LD ||
+		    old.code == (BPF_JMP | BPF_EXIT) || old.code == (BPF_JMP | BPF_CALL))
 			continue;
 		t.insn[i] = simple;
 		if (!still_fails())

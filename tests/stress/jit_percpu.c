@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `v += 1` on a per-CPU value by threads that all believe to be on the same CPU, as a thread does that is migrated
- * between reading the CPU number and the add: not one count may be lost. The map has one CPU, so there is no escape.
+ * `v += 1` on a per-CPU value by threads that all believe to be on the same CPU, as a thread does
+ * that is migrated between reading the CPU number and the add: not one count may be lost. The map
+ * has one CPU, so there is no escape.
  */
 #include <pthread.h>
 
@@ -44,12 +45,30 @@ static void count(const char *name, const struct bpf_insn *x, u32 n, u32 call)
 
 int main(void)
 {
-	const struct bpf_insn plain[] = { ST(BPF_W, 10, -4, 0), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4), LD_MAP(1, 0),
-					  CALL(1), JMPI(BPF_JEQ, 0, 0, 3), LDX(BPF_DW, 1, 0, 0), ALU64I(BPF_ADD, 1, 1),
-					  STX(BPF_DW, 0, 0, 1), MOV64I(0, 0), EXIT() };
-	const struct bpf_insn live[] = { ST(BPF_W, 10, -4, 0), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4), LD_MAP(1, 0),
-					 CALL(1), JMPI(BPF_JEQ, 0, 0, 4), LDX(BPF_DW, 1, 0, 0), ALU64I(BPF_ADD, 1, 1),
-					 STX(BPF_DW, 0, 0, 1), MOV64(0, 1), EXIT(), MOV64I(0, 0), EXIT() };
+	const struct bpf_insn plain[] = {ST(BPF_W, 10, -4, 0),
+					 MOV64(2, 10),
+					 ALU64I(BPF_ADD, 2, -4),
+					 LD_MAP(1, 0),
+					 CALL(1),
+					 JMPI(BPF_JEQ, 0, 0, 3),
+					 LDX(BPF_DW, 1, 0, 0),
+					 ALU64I(BPF_ADD, 1, 1),
+					 STX(BPF_DW, 0, 0, 1),
+					 MOV64I(0, 0),
+					 EXIT()};
+	const struct bpf_insn live[] = {ST(BPF_W, 10, -4, 0),
+					MOV64(2, 10),
+					ALU64I(BPF_ADD, 2, -4),
+					LD_MAP(1, 0),
+					CALL(1),
+					JMPI(BPF_JEQ, 0, 0, 4),
+					LDX(BPF_DW, 1, 0, 0),
+					ALU64I(BPF_ADD, 1, 1),
+					STX(BPF_DW, 0, 0, 1),
+					MOV64(0, 1),
+					EXIT(),
+					MOV64I(0, 0),
+					EXIT()};
 
 	count("counter", plain, bits_count(plain), 5);
 	count("counter whose value is used", live, bits_count(live), 5);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same random programs in the kernel (socket filter, BPF_PROG_TEST_RUN) and in compiled code: the same result?
- * Neither side saw the other's source, so a misread specification shows here.
+ * The same random programs in the kernel (socket filter, BPF_PROG_TEST_RUN) and in compiled code:
+ * the same result? Neither side saw the other's source, so a misread specification shows here.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -46,16 +46,18 @@ static int run(int fd, u32 *ret)
 /* What of the instruction set this kernel has: the newer ones are tried, not asked for. */
 static u32 kernel_flags(void)
 {
-	const struct bpf_insn plain[] = { MOV64I(0, 0), EXIT() };
-	const struct bpf_insn v4[] = { MOV64I(0, 8), I(BPF_ALU64 | BPF_END, 0, 0, 0, 16), EXIT() };
-	const struct bpf_insn acq[] = { ST(BPF_DW, 10, -8, 1), ATOMIC(BPF_DW, 0x100, 0, -8, 10), EXIT() };
+	const struct bpf_insn plain[] = {MOV64I(0, 0), EXIT()};
+	const struct bpf_insn v4[] = {MOV64I(0, 8), I(BPF_ALU64 | BPF_END, 0, 0, 0, 16), EXIT()};
+	const struct bpf_insn acq[] = {ST(BPF_DW, 10, -8, 1), ATOMIC(BPF_DW, 0x100, 0, -8, 10),
+				       EXIT()};
 	u32 flags = GEN_KERNEL;
 	int fd;
 
 	jt_init(&t, plain, 2);
 	fd = load(&t, NULL, 0);
 	if (fd < 0)
-		tap_skip_all(errno == EPERM ? "no permission to load BPF programs" : "this kernel loads no BPF programs");
+		tap_skip_all(errno == EPERM ? "no permission to load BPF programs"
+					    : "this kernel loads no BPF programs");
 	close(fd);
 	jt_init(&t, v4, 3);
 	fd = load(&t, NULL, 0);
@@ -81,7 +83,8 @@ static bool same(u64 seed, u32 flags, u32 *taken)
 	fd = load(&t, NULL, 0);
 	if (fd < 0) {
 		load(&t, log, sizeof(log));
-		printf("# seed %" PRIu64 " is refused: %.900s\n", seed, strlen(log) > 900 ? log + strlen(log) - 900 : log);
+		printf("# seed %" PRIu64 " is refused: %.900s\n", seed,
+		       strlen(log) > 900 ? log + strlen(log) - 900 : log);
 		return true;
 	}
 	r = run(fd, &kernel);
@@ -98,18 +101,21 @@ static bool same(u64 seed, u32 flags, u32 *taken)
 	jt_deinit(&t);
 	if ((u32)jit == kernel && !bad && !r && interp == jit)
 		return true;
-	printf("# seed %" PRIu64 ": kernel %#x, compiled %#" PRIx64 ", interpreter %#" PRIx64 "\n", seed, kernel, jit, interp);
+	printf("# seed %" PRIu64 ": kernel %#x, compiled %#" PRIx64 ", interpreter %#" PRIx64 "\n",
+	       seed, kernel, jit, interp);
 	return false;
 }
 
 int main(int argc, char **argv)
 {
-	u64 seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 4711, runs = argc > 2 ? strtoull(argv[2], NULL, 0) : 400, k;
+	u64 seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 4711,
+	    runs = argc > 2 ? strtoull(argv[2], NULL, 0) : 400, k;
 	u32 flags = kernel_flags(), taken = 0;
 
 	for (k = 0; k < runs && same(seed + k, flags, &taken); k++)
 		;
 	tap_eq(k, runs, "kernel, compiled code and interpreter agree, seed %" PRIu64, seed);
-	tap_ok(taken * 10 >= runs * 9, "the kernel takes nearly all of them: %u of %" PRIu64, taken, runs);
+	tap_ok(taken * 10 >= runs * 9, "the kernel takes nearly all of them: %u of %" PRIu64, taken,
+	       runs);
 	return tap_done();
 }

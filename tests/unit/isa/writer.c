@@ -7,15 +7,15 @@
 #include "isa/x86_64/writer.h"
 #include "tap.h"
 
-static const char *const r64[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-				   "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
-static const char *const r32[] = { "eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi",
-				   "r8d", "r9d", "r10d", "r11d", "r12d", "r13d", "r14d", "r15d" };
-static const char *const r16[] = { "ax", "cx", "dx", "bx", "sp", "bp", "si", "di",
-				   "r8w", "r9w", "r10w", "r11w", "r12w", "r13w", "r14w", "r15w" };
-static const char *const r8[] = { "al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil",
-				  "r8b", "r9b", "r10b", "r11b", "r12b", "r13b", "r14b", "r15b" };
-static const char *const alu[] = { "add", "or", "adc", "sbb", "and", "sub", "xor", "cmp" };
+static const char *const r64[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+				  "r8",	 "r9",	"r10", "r11", "r12", "r13", "r14", "r15"};
+static const char *const r32[] = {"eax", "ecx", "edx",	"ebx",	"esp",	"ebp",	"esi",	"edi",
+				  "r8d", "r9d", "r10d", "r11d", "r12d", "r13d", "r14d", "r15d"};
+static const char *const r16[] = {"ax",	 "cx",	"dx",	"bx",	"sp",	"bp",	"si",	"di",
+				  "r8w", "r9w", "r10w", "r11w", "r12w", "r13w", "r14w", "r15w"};
+static const char *const r8[] = {"al",	"cl",  "dl",   "bl",   "spl",  "bpl",  "sil",  "dil",
+				 "r8b", "r9b", "r10b", "r11b", "r12b", "r13b", "r14b", "r15b"};
+static const char *const alu[] = {"add", "or", "adc", "sbb", "and", "sub", "xor", "cmp"};
 
 static u8 buf[64];
 static struct x86_writer w;
@@ -29,7 +29,10 @@ static const char *reg(u32 size, u32 r)
 
 static const char *ptr(u32 size)
 {
-	return size == 8 ? "qword ptr" : size == 4 ? "dword ptr" : size == 2 ? "word ptr" : "byte ptr";
+	return size == 8   ? "qword ptr"
+	       : size == 4 ? "dword ptr"
+	       : size == 2 ? "word ptr"
+			   : "byte ptr";
 }
 
 /* The text of what was written, one instruction; then starts anew. */
@@ -49,12 +52,14 @@ __attribute__((format(printf, 1, 2))) static void is(const char *fmt, ...)
 	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_FORCE_SIZE, ZYAN_TRUE);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, ZYAN_FALSE);
-	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE, ZYDIS_PADDING_DISABLED);
+	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE,
+				  ZYDIS_PADDING_DISABLED);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_DISP_PADDING, ZYDIS_PADDING_DISABLED);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_IMM_PADDING, ZYDIS_PADDING_DISABLED);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_IMM_SIGNEDNESS, ZYDIS_SIGNEDNESS_SIGNED);
 	if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&dec, buf, w.len, &x, op)) && x.length == w.len)
-		ZydisFormatterFormatInstruction(&f, &x, op, x.operand_count_visible, got, sizeof(got), 0x1000, NULL);
+		ZydisFormatterFormatInstruction(&f, &x, op, x.operand_count_visible, got,
+						sizeof(got), 0x1000, NULL);
 	if (strcmp(got, want) || w.error) {
 		printf("# got '%s', want '%s', error %d\n", got, want, w.error);
 		all_ok = false;
@@ -78,7 +83,8 @@ static const char *mem(u32 base, s32 disp)
 	if (!disp)
 		snprintf(text, sizeof(text), "[%s]", r64[base]);
 	else
-		snprintf(text, sizeof(text), "[%s%c0x%x]", r64[base], disp < 0 ? '-' : '+', disp < 0 ? -disp : disp);
+		snprintf(text, sizeof(text), "[%s%c0x%x]", r64[base], disp < 0 ? '-' : '+',
+			 disp < 0 ? -disp : disp);
 	return text;
 }
 
@@ -100,7 +106,8 @@ static void memory_of(u32 size, u32 r, u32 b, s32 d)
 	x86_cmpxchg(&w, size, b, d, r), is("lock cmpxchg %s %s, %s", p, m, reg(size, r));
 	x86_xchg(&w, size, b, d, r), is("xchg %s %s, %s", p, m, reg(size, r));
 	if (size < 8)
-		x86_load_sx(&w, size, r, b, d), is("movs%s %s, %s %s", size == 4 ? "xd" : "x", r64[r], p, m);
+		x86_load_sx(&w, size, r, b, d),
+		    is("movs%s %s, %s %s", size == 4 ? "xd" : "x", r64[r], p, m);
 	if (size == 8) {
 		x86_lea(&w, r, b, d), is("lea %s, %s", r64[r], m);
 		x86_push_mem(&w, b, d), is("push qword ptr %s", m);
@@ -110,7 +117,7 @@ static void memory_of(u32 size, u32 r, u32 b, s32 d)
 
 static void memory(void)
 {
-	static const s32 disp[] = { 0, 1, -128, 127, 128, -129, 0x12345678 };
+	static const s32 disp[] = {0, 1, -128, 127, 128, -129, 0x12345678};
 
 	for (u32 size = 1; size <= 8; size *= 2)
 		for (u32 r = 0; r < 16; r++)
@@ -118,8 +125,10 @@ static void memory(void)
 				for (u32 k = 0; k < bits_count(disp); k++)
 					memory_of(size, r, b, disp[k]);
 	section("memory operands");
-	x86_alu_mem_imm(&w, X86_ADD, 2, false, X86_RAX, 0, 0x1234), is("add word ptr [rax], 0x1234");
-	x86_alu_mem_imm(&w, X86_AND, 8, false, X86_RAX, 0, -0x12345), is("and qword ptr [rax], -0x12345");
+	x86_alu_mem_imm(&w, X86_ADD, 2, false, X86_RAX, 0, 0x1234),
+	    is("add word ptr [rax], 0x1234");
+	x86_alu_mem_imm(&w, X86_AND, 8, false, X86_RAX, 0, -0x12345),
+	    is("and qword ptr [rax], -0x12345");
 	x86_store_imm(&w, 2, X86_RAX, 0, 0x1234), is("mov word ptr [rax], 0x1234");
 	x86_load_rip(&w, X86_R9, 0x1100), is("mov r9, qword ptr [0x1100]");
 	x86_lea_rip(&w, X86_RDI, 0xf00), is("lea rdi, [0xf00]");
@@ -136,12 +145,14 @@ static void two_registers(u32 a, u32 b)
 		u32 size = w64 ? 8 : 4;
 
 		for (u32 k = 0; k < 8; k++)
-			x86_alu(&w, k, w64, a, b), is("%s %s, %s", alu[k], reg(size, a), reg(size, b));
+			x86_alu(&w, k, w64, a, b),
+			    is("%s %s, %s", alu[k], reg(size, a), reg(size, b));
 		x86_mov(&w, w64, a, b), is("mov %s, %s", reg(size, a), reg(size, b));
 		x86_test(&w, w64, a, b), is("test %s, %s", reg(size, a), reg(size, b));
 		x86_imul(&w, w64, a, b), is("imul %s, %s", reg(size, a), reg(size, b));
 		x86_imul_imm(&w, w64, a, b, 7), is("imul %s, %s, 0x7", reg(size, a), reg(size, b));
-		x86_imul_imm(&w, w64, a, b, -1000), is("imul %s, %s, -0x3e8", reg(size, a), reg(size, b));
+		x86_imul_imm(&w, w64, a, b, -1000),
+		    is("imul %s, %s, -0x3e8", reg(size, a), reg(size, b));
 		x86_movsx(&w, w64, 1, a, b), is("movsx %s, %s", reg(size, a), r8[b]);
 		x86_movsx(&w, w64, 2, a, b), is("movsx %s, %s", reg(size, a), r16[b]);
 	}
@@ -152,7 +163,7 @@ static void two_registers(u32 a, u32 b)
 
 static void one_register(u32 r)
 {
-	static const char *const unary[] = { "?", "?", "not", "neg", "mul", "?", "div", "idiv" };
+	static const char *const unary[] = {"?", "?", "not", "neg", "mul", "?", "div", "idiv"};
 
 	for (u32 w64 = 0; w64 < 2; w64++) {
 		const char *n = reg(w64 ? 8 : 4, r);
@@ -201,8 +212,8 @@ static void registers(void)
 
 static void branches(void)
 {
-	static const char *const cc[] = { "jo", "jno", "jb", "jnb", "jz", "jnz", "jbe", "jnbe",
-					  "js", "jns", "jp", "jnp", "jl", "jnl", "jle", "jnle" };
+	static const char *const cc[] = {"jo", "jno", "jb", "jnb", "jz", "jnz", "jbe", "jnbe",
+					 "js", "jns", "jp", "jnp", "jl", "jnl", "jle", "jnle"};
 
 	for (u32 k = 0; k < 16; k++) {
 		x86_jcc(&w, k, 0x2000), is("%s 0x2000", cc[k]);
@@ -229,12 +240,13 @@ static void marks(void)
 
 static void errors(void)
 {
-	u8 small[4] = { 0, 0, 0, 0x77 };
+	u8 small[4] = {0, 0, 0, 0x77};
 
 	x86_init(&w, small, 3, 0);
 	x86_mov(&w, true, X86_RAX, X86_RCX);
 	x86_ret(&w);
-	tap_ok(w.error == -ENOSPC && w.len == 3 && small[3] == 0x77, "a full buffer is an error, not an overflow");
+	tap_ok(w.error == -ENOSPC && w.len == 3 && small[3] == 0x77,
+	       "a full buffer is an error, not an overflow");
 	x86_init(&w, buf, sizeof(buf), 0);
 	x86_jmp8(&w, 200);
 	tap_eq(w.error, -ERANGE, "a short jump too far");

@@ -34,9 +34,32 @@ u32 gen_below(struct gen *g, u32 n)
 /* Numbers at which instructions go wrong, and any others. */
 static u64 value(struct gen *g)
 {
-	static const u64 odd[] = { 0, 1, 2, 7, 8, 31, 32, 63, 64, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x7fffffff,
-				   0x80000000, 0xffffffff, 0x100000000, 0x7fffffffffffffff, 0x8000000000000000,
-				   0xffffffff80000000, 0xffffffffffffffff, 0xfffffffffffffffe, 0xffffffff00000000 };
+	static const u64 odd[] = {0,
+				  1,
+				  2,
+				  7,
+				  8,
+				  31,
+				  32,
+				  63,
+				  64,
+				  0x7f,
+				  0x80,
+				  0xff,
+				  0x100,
+				  0x7fff,
+				  0x8000,
+				  0xffff,
+				  0x7fffffff,
+				  0x80000000,
+				  0xffffffff,
+				  0x100000000,
+				  0x7fffffffffffffff,
+				  0x8000000000000000,
+				  0xffffffff80000000,
+				  0xffffffffffffffff,
+				  0xfffffffffffffffe,
+				  0xffffffff00000000};
 
 	return gen_below(g, 4) ? odd[gen_below(g, bits_count(odd))] : gen_u64(g);
 }
@@ -49,7 +72,7 @@ static void put(struct gen *g, struct bpf_insn x)
 
 static void put_imm64(struct gen *g, u32 r, u64 v)
 {
-	const struct bpf_insn x[] = { LD64(r, v) };
+	const struct bpf_insn x[] = {LD64(r, v)};
 
 	put(g, x[0]);
 	put(g, x[1]);
@@ -61,7 +84,8 @@ static u32 reg(struct gen *g)
 	return gen_below(g, g->in_loop ? 9 : 10);
 }
 
-/* A point between two instructions where every register is a number: pending jumps may land here. */
+/* A point between two instructions where every register is a number: pending jumps may land
+ * here. */
 static void land(struct gen *g, bool all)
 {
 	for (u32 i = 0; i < g->npending;) {
@@ -82,8 +106,8 @@ static void land(struct gen *g, bool all)
 
 static void stmt_alu(struct gen *g)
 {
-	static const u8 ops[] = { BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR, BPF_AND, BPF_LSH, BPF_RSH, BPF_MOD, BPF_XOR,
-				  BPF_MOV, BPF_ARSH, BPF_NEG };
+	static const u8 ops[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR,   BPF_AND, BPF_LSH,
+				 BPF_RSH, BPF_MOD, BPF_XOR, BPF_MOV, BPF_ARSH, BPF_NEG};
 	u8 op = ops[gen_below(g, bits_count(ops))], class = gen_below(g, 2) ? BPF_ALU64 : BPF_ALU;
 	bool x = op != BPF_NEG && gen_below(g, 2);
 	s16 off = 0;
@@ -108,29 +132,31 @@ static void stmt_alu(struct gen *g)
 static void stmt_end(struct gen *g)
 {
 	u32 kind = gen_below(g, g->flags & GEN_V4 ? 3 : 2);
-	u8 code = kind == 2 ? BPF_ALU64 | BPF_END : (u8)(BPF_ALU | BPF_END | (kind ? BPF_X : BPF_K));
+	u8 code =
+	    kind == 2 ? BPF_ALU64 | BPF_END : (u8)(BPF_ALU | BPF_END | (kind ? BPF_X : BPF_K));
 
 	put(g, I(code, reg(g), 0, 0, 16 << gen_below(g, 3)));
 }
 
 static void stmt_jump(struct gen *g)
 {
-	static const u8 ops[] = { BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET, BPF_JNE, BPF_JSGT, BPF_JSGE, BPF_JLT, BPF_JLE, BPF_JSLT,
-				  BPF_JSLE };
+	static const u8 ops[] = {BPF_JEQ,  BPF_JGT, BPF_JGE, BPF_JSET, BPF_JNE, BPF_JSGT,
+				 BPF_JSGE, BPF_JLT, BPF_JLE, BPF_JSLT, BPF_JSLE};
 	u8 op = ops[gen_below(g, bits_count(ops))], class = gen_below(g, 2) ? BPF_JMP : BPF_JMP32;
 	bool x = gen_below(g, 2);
 
 	if (g->npending == bits_count(g->pending))
 		return;
 	g->pending[g->npending++] = g->t->n;
-	put(g, I(class | op | (x ? BPF_X : BPF_K), gen_below(g, 10), x ? gen_below(g, 10) : 0, 0, x ? 0 : value(g)));
+	put(g, I(class | op | (x ? BPF_X : BPF_K), gen_below(g, 10), x ? gen_below(g, 10) : 0, 0,
+		 x ? 0 : value(g)));
 	if (g->flags & GEN_V4 && gen_below(g, 8) == 0)
 		put(g, I(BPF_JMP32 | BPF_JA, 0, 0, 0, 0)); /* to the next instruction */
 }
 
 static u8 size_code(u32 k)
 {
-	static const u8 size[] = { BPF_B, BPF_H, BPF_W, BPF_DW };
+	static const u8 size[] = {BPF_B, BPF_H, BPF_W, BPF_DW};
 
 	return size[k];
 }
@@ -161,7 +187,8 @@ static void stmt_mem_ptr(struct gen *g)
 	s16 off = slot(g, k), part = (s16)(gen_below(g, 64) - 32);
 
 	put(g, MOV64(p, 10));
-	if (g->flags & (GEN_KERNEL | GEN_VERIFY) || gen_below(g, 2)) /* the kernel does not let anybody subtract */
+	if (g->flags & (GEN_KERNEL | GEN_VERIFY) ||
+	    gen_below(g, 2)) /* the kernel does not let anybody subtract */
 		put(g, ALU64I(BPF_ADD, p, part));
 	else
 		put(g, ALU64I(BPF_SUB, p, -part));
@@ -204,8 +231,18 @@ static void stmt_mem_lost(struct gen *g)
 
 static void stmt_atomic(struct gen *g)
 {
-	static const s32 ops[] = { BPF_ADD, BPF_OR, BPF_AND, BPF_XOR, BPF_ADD | BPF_FETCH, BPF_OR | BPF_FETCH,
-				   BPF_AND | BPF_FETCH, BPF_XOR | BPF_FETCH, BPF_XCHG, BPF_CMPXCHG, GEN_ACQ, GEN_REL };
+	static const s32 ops[] = {BPF_ADD,
+				  BPF_OR,
+				  BPF_AND,
+				  BPF_XOR,
+				  BPF_ADD | BPF_FETCH,
+				  BPF_OR | BPF_FETCH,
+				  BPF_AND | BPF_FETCH,
+				  BPF_XOR | BPF_FETCH,
+				  BPF_XCHG,
+				  BPF_CMPXCHG,
+				  GEN_ACQ,
+				  GEN_REL};
 	s32 op = ops[gen_below(g, g->flags & GEN_ACQ_REL ? 12 : 10)];
 	u32 k = op >= GEN_ACQ ? gen_below(g, 4) : 2 + gen_below(g, 2);
 	s16 off = slot(g, k);
@@ -222,7 +259,7 @@ static void stmt_atomic(struct gen *g)
 /* Load, change, store back: what is fused into one instruction, if no jump lands inside. */
 static void rmw(struct gen *g, u32 base, s16 off, u32 k, u8 mem)
 {
-	static const u8 ops[] = { BPF_ADD, BPF_SUB, BPF_OR, BPF_AND, BPF_XOR, BPF_MUL };
+	static const u8 ops[] = {BPF_ADD, BPF_SUB, BPF_OR, BPF_AND, BPF_XOR, BPF_MUL};
 	u8 op = ops[gen_below(g, bits_count(ops))], class = gen_below(g, 2) ? BPF_ALU64 : BPF_ALU;
 	bool holes = base == 10; /* else right behind a call: R1-R5 are not readable */
 	u32 r = reg(g), other = holes ? gen_below(g, 9) : 6 + gen_below(g, 3), fact = g->t->n;
@@ -267,8 +304,9 @@ static void args_again(struct gen *g)
 
 static void stmt_helper(struct gen *g)
 {
-	static const u8 ids[] = { 5, 6, 173, 174, 6 };
-	u8 id = g->flags & GEN_VERIFY ? 173 + (u8)gen_below(g, 2) : ids[gen_below(g, bits_count(ids))];
+	static const u8 ids[] = {5, 6, 173, 174, 6};
+	u8 id =
+	    g->flags & GEN_VERIFY ? 173 + (u8)gen_below(g, 2) : ids[gen_below(g, bits_count(ids))];
 
 	if (id == 6) {
 		s16 off = slot(g, 3);
@@ -294,7 +332,7 @@ static void stmt_lookup(struct gen *g)
 	s16 key = (s16)(-4 * (s32)(1 + gen_below(g, g->depth / 4)));
 	bool constant = gen_below(g, 2), jne = gen_below(g, 2);
 	u32 v = gen_below(g, t->map[map].max_entries + (gen_below(g, 4) == 0 ? 2 : 0));
-	const struct bpf_insn ld[] = { LD_MAP(1, map) };
+	const struct bpf_insn ld[] = {LD_MAP(1, map)};
 
 	if (constant) {
 		put(g, ST(BPF_W, 10, key, v));
@@ -321,7 +359,8 @@ static void stmt_lookup(struct gen *g)
 		check = t->n;
 		put(g, JMPI(BPF_JEQ, 0, 0, 0));
 	}
-	rmw(g, 0, (s16)(gen_below(g, 16 >> k) << k), k, t->map[map].ncpus > 1 ? VMEM_PERCPU_MAP : VMEM_MAP);
+	rmw(g, 0, (s16)(gen_below(g, 16 >> k) << k), k,
+	    t->map[map].ncpus > 1 ? VMEM_PERCPU_MAP : VMEM_MAP);
 	if (gen_below(g, 2))
 		put(g, LDX(size_code(k), 1 + gen_below(g, 5), 0, 0));
 	/* The address itself must not be seen: it is 0 or replaced. */
@@ -403,11 +442,12 @@ static void statement(struct gen *g)
 /* All registers and the stack get values; a sub-program's come from its arguments. */
 static void begin(struct gen *g)
 {
-	static const u32 depths[] = { 16, 64, 128, 256 };
+	static const u32 depths[] = {16, 64, 128, 256};
 	u32 first = g->t->n;
 	bool kernel = g->flags & GEN_KERNEL;
 
-	g->depth = depths[gen_below(g, g->flags & (GEN_KERNEL | GEN_VERIFY) ? 3 : 4)]; /* two frames have 512 bytes */
+	g->depth = depths[gen_below(
+	    g, g->flags & (GEN_KERNEL | GEN_VERIFY) ? 3 : 4)]; /* two frames have 512 bytes */
 	g->t->fact[first].stack_depth = (s32)g->depth + 8;
 	put(g, STX(BPF_DW, 10, (s16)(-(s32)g->depth - 8), 1));
 	for (s32 off = -(s32)g->depth; off < 0; off += 8) {
@@ -416,7 +456,8 @@ static void begin(struct gen *g)
 		else if (kernel || gen_below(g, 2))
 			put(g, ST(BPF_DW, 10, (s16)off, value(g)));
 		else
-			put(g, LDX(BPF_DW, 2, 1, (s16)(8 * gen_below(g, 21)))), put(g, STX(BPF_DW, 10, (s16)off, 2));
+			put(g, LDX(BPF_DW, 2, 1, (s16)(8 * gen_below(g, 21)))),
+			    put(g, STX(BPF_DW, 10, (s16)off, 2));
 	}
 	for (u32 r = 0; r <= 9; r++) {
 		if (r == 1 || (g->in_sub && r >= 1 && r <= 5))
@@ -459,7 +500,7 @@ static void finish(struct gen *g)
 
 void gen_init(struct gen *g, struct jt *t, const void *bytes, size_t n, u64 seed, u32 flags)
 {
-	*g = (struct gen){ .t = t, .bytes = bytes, .nbytes = n, .flags = flags, .state = seed | 1 };
+	*g = (struct gen){.t = t, .bytes = bytes, .nbytes = n, .flags = flags, .state = seed | 1};
 	for (size_t i = 0; i < n; i++)
 		g->state = (g->state ^ g->bytes[i]) * 0x9e3779b97f4a7c15ull | 1;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random programs that are valid by construction: every register holds a number between statements, jumps go
- * forward (but for counted loops), memory accesses stay inside the stack, ctx and map values. The choices come from a byte
- * string (a fuzzer's input) and, when that is used up, from a generator seeded by it.
+ * Random programs that are valid by construction: every register holds a number between statements,
+ * jumps go forward (but for counted loops), memory accesses stay inside the stack, ctx and map
+ * values. The choices come from a byte string (a fuzzer's input) and, when that is used up, from a
+ * generator seeded by it.
  */
 #pragma once
 

@@ -34,8 +34,13 @@ u32 jt_map(struct jt *t, u32 type, u32 value_size, u32 max_entries, u32 ncpus)
 {
 	struct nt_map_view *v = &t->map[t->nmaps];
 
-	*v = (struct nt_map_view){ .type = type, .key_size = 4, .value_size = value_size, .max_entries = max_entries,
-				   .ncpus = ncpus, .value_stride = bits_round_up(value_size, 8u), .data_off = 64 };
+	*v = (struct nt_map_view){.type = type,
+				  .key_size = 4,
+				  .value_size = value_size,
+				  .max_entries = max_entries,
+				  .ncpus = ncpus,
+				  .value_stride = bits_round_up(value_size, 8u),
+				  .data_off = 64};
 	v->cpu_stride = (u64)v->value_stride * max_entries + (ncpus > 1 ? 64 : 0);
 	v->size = JT_MAP_BYTES;
 	v->base = calloc(1, JT_MAP_BYTES);
@@ -68,7 +73,8 @@ static void *helper_lookup(const struct nt_map_view *v, const void *key)
 	memcpy(&index, key, 4);
 	if (index >= v->max_entries)
 		return NULL;
-	return v->base + v->data_off + (cpu < v->ncpus ? cpu : 0) * v->cpu_stride + (u64)index * v->value_stride;
+	return v->base + v->data_off + (cpu < v->ncpus ? cpu : 0) * v->cpu_stride +
+	       (u64)index * v->value_stride;
 }
 
 static u64 helper_mix(u64 a, u64 b, u64 c, u64 d, u64 e)
@@ -101,7 +107,10 @@ static int interp_helper(void *arg, u32 id, const u64 a[5], u64 *ret)
 	const struct jt *t = arg;
 
 	switch (id) {
-	case 1: *ret = (u64)(uintptr_t)helper_lookup((void *)(uintptr_t)a[0], (void *)(uintptr_t)a[1]); return 0;
+	case 1:
+		*ret =
+		    (u64)(uintptr_t)helper_lookup((void *)(uintptr_t)a[0], (void *)(uintptr_t)a[1]);
+		return 0;
 	case 5: *ret = helper_mix(a[0], a[1], a[2], a[3], a[4]); return 0;
 	case 6: *ret = helper_hash((void *)(uintptr_t)a[0], a[1]); return 0;
 	case 8: *ret = this_cpu(); return 0;
@@ -115,22 +124,28 @@ static u64 got_value(const struct jt *t, const struct jit_got *g)
 {
 	switch (g->kind) {
 	case JIT_GOT_MAP_VIEW: return (u64)(uintptr_t)&t->map[g->index];
-	case JIT_GOT_MAP_DATA: return (u64)(uintptr_t)t->map[g->index].base + t->map[g->index].data_off;
+	case JIT_GOT_MAP_DATA:
+		return (u64)(uintptr_t)t->map[g->index].base + t->map[g->index].data_off;
 	default: return helper_addr(g->index);
 	}
 }
 
 int jt_compile(struct jt *t)
 {
-	struct verifier_result facts = { .insn = t->fact };
-	struct jit_input in = { .insns = t->insn, .n = t->n, .facts = &facts, .maps = t->map, .nmaps = t->nmaps,
-				.has_rdpid = !t->no_rdpid };
+	struct verifier_result facts = {.insn = t->fact};
+	struct jit_input in = {.insns = t->insn,
+			       .n = t->n,
+			       .facts = &facts,
+			       .maps = t->map,
+			       .nmaps = t->nmaps,
+			       .has_rdpid = !t->no_rdpid};
 	int r = jit_compile(&in, &t->img);
 
 	if (r)
 		return r;
 	t->text_size = bits_round_up((size_t)t->img.size, (size_t)NT_PAGE);
-	t->text = mmap(NULL, t->text_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	t->text =
+	    mmap(NULL, t->text_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (t->text == MAP_FAILED)
 		abort();
 	memcpy(t->text, t->img.code, t->img.size);
@@ -154,7 +169,8 @@ void jt_deinit(struct jt *t)
 	t->nmaps = 0;
 }
 
-/* Loads all registers but rsp from regs[0..15] (order of enum x86_reg), calls fn, stores them to regs[16..31]. */
+/* Loads all registers but rsp from regs[0..15] (order of enum x86_reg), calls fn, stores them to
+ * regs[16..31]. */
 void jt_enter(u64 fn, u64 regs[32]);
 __asm__(".text\n.globl jt_enter\n.hidden jt_enter\n.type jt_enter,@function\njt_enter:\n"
 	"push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rsi; push %rdi\n"
@@ -176,7 +192,7 @@ __asm__(".text\n.globl jt_enter\n.hidden jt_enter\n.type jt_enter,@function\njt_
 
 u64 jt_run(struct jt *t, u32 *ret_bad)
 {
-	u64 regs[32] = { 0 };
+	u64 regs[32] = {0};
 	u32 bad = 0;
 
 	for (u32 r = 0; r < 16; r++)
@@ -184,7 +200,8 @@ u64 jt_run(struct jt *t, u32 *ret_bad)
 	regs[X86_RDI] = (u64)(uintptr_t)&t->ctx[4];
 	jt_enter((u64)(uintptr_t)t->text + t->img.entry, regs);
 	for (u32 r = 0; r < 16; r++)
-		if (r != X86_RSP && r != X86_RAX && regs[r] != regs[16 + r] && !(t->img.clobbers >> r & 1))
+		if (r != X86_RSP && r != X86_RAX && regs[r] != regs[16 + r] &&
+		    !(t->img.clobbers >> r & 1))
 			bad |= 1u << r;
 	*ret_bad = bad;
 	return regs[16 + X86_RAX];
@@ -194,16 +211,25 @@ int jt_interp(struct jt *t, u64 *ret_r0)
 {
 	struct interp_range range[1 + JT_MAX_MAPS];
 	u64 view[JT_MAX_MAPS], data[JT_MAX_MAPS];
-	struct interp it = { .insns = t->insn, .n = t->n, .range = range, .nranges = 1 + t->nmaps, .map_view = view,
-			     .map_data = data, .nmaps = t->nmaps, .helper = interp_helper, .arg = t };
+	struct interp it = {.insns = t->insn,
+			    .n = t->n,
+			    .range = range,
+			    .nranges = 1 + t->nmaps,
+			    .map_view = view,
+			    .map_data = data,
+			    .nmaps = t->nmaps,
+			    .helper = interp_helper,
+			    .arg = t};
 
-	range[0] = (struct interp_range){ (u64)(uintptr_t)&t->ctx[4], (u64)(uintptr_t)&t->ctx[4] + JT_CTX_BYTES, false };
+	range[0] = (struct interp_range){(u64)(uintptr_t)&t->ctx[4],
+					 (u64)(uintptr_t)&t->ctx[4] + JT_CTX_BYTES, false};
 	for (u32 i = 0; i < t->nmaps; i++) {
 		const struct nt_map_view *v = &t->map[i];
 
 		view[i] = (u64)(uintptr_t)v;
 		data[i] = (u64)(uintptr_t)v->base + v->data_off;
-		range[1 + i] = (struct interp_range){ data[i], data[i] + v->cpu_stride * v->ncpus, true };
+		range[1 + i] =
+		    (struct interp_range){data[i], data[i] + v->cpu_stride * v->ncpus, true};
 	}
 	return interp_run(&it, (u64)(uintptr_t)&t->ctx[4], ret_r0);
 }
@@ -225,8 +251,8 @@ bool jt_agree(struct jt *t, u64 *ret_r0)
 	r = jt_interp(t, &interp);
 	*ret_r0 = jit;
 	if (r || bad || jit != interp) {
-		printf("# interpreter: %d, %#llx; compiled: %#llx; lost registers %#x\n", r, (unsigned long long)interp,
-		       (unsigned long long)jit, bad);
+		printf("# interpreter: %d, %#llx; compiled: %#llx; lost registers %#x\n", r,
+		       (unsigned long long)interp, (unsigned long long)jit, bad);
 		return false;
 	}
 	for (u32 m = 0; m < t->nmaps; m++)

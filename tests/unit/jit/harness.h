@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Compiles a program, maps the image into the test process as a broker would into a target, and runs it with every
- * register filled with a pattern, so that a clobbered register is seen. Also runs it in the interpreter.
+ * Compiles a program, maps the image into the test process as a broker would into a target, and
+ * runs it with every register filled with a pattern, so that a clobbered register is seen. Also
+ * runs it in the interpreter.
  */
 #pragma once
 
@@ -58,11 +59,13 @@ void jt_fact_lookup(struct jt *t, u32 i, u32 map, s64 key);
 int jt_compile(struct jt *t);
 void jt_deinit(struct jt *t);
 
-/* Runs the compiled code; true if every register that must survive did (what did not goes to *ret_bad as a bit mask). */
+/* Runs the compiled code; true if every register that must survive did (what did not goes to
+ * *ret_bad as a bit mask). */
 u64 jt_run(struct jt *t, u32 *ret_bad);
 int jt_interp(struct jt *t, u64 *ret_r0);
-/* Both, from the same state of the maps: do R0 and the maps agree, do registers survive? If not, says why. The
- * thread must stay on its CPU for per-CPU maps. */
+/* Both, from the same state of the maps: do R0 and the maps agree, do registers survive? If not,
+ * says why. The thread must stay on its CPU for per-CPU maps. */
 bool jt_agree(struct jt *t, u64 *ret_r0);
-/* The helpers of jt_run() and jt_interp(): 1 is the lookup, 5 mixes its arguments, 6 hashes R2 bytes at R1. */
+/* The helpers of jt_run() and jt_interp(): 1 is the lookup, 5 mixes its arguments, 6 hashes R2
+ * bytes at R1. */
 const char *jt_hex(const struct jt *t, char *buf, size_t size);

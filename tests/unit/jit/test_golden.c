@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The exact bytes of programs whose cost decides the project, and what they report about themselves. */
+/* The exact bytes of programs whose cost decides the project, and what they report about
+ * themselves. */
 #include "harness.h"
 
 #include "base/bits.h"
@@ -29,10 +30,10 @@ static void expect(const char *name, const char *hex)
 		printf("#  got %s\n# want %s\n", got, want);
 }
 
-#define LOAD(...)                                                                                             \
-	do {                                                                                                  \
-		const struct bpf_insn x[] = { __VA_ARGS__ };                                                  \
-		jt_init(&t, x, bits_count(x));                                                                \
+#define LOAD(...)                                                                                  \
+	do {                                                                                       \
+		const struct bpf_insn x[] = {__VA_ARGS__};                                         \
+		jt_init(&t, x, bits_count(x));                                                     \
 	} while (0)
 
 static void array_counter(void)
@@ -40,8 +41,9 @@ static void array_counter(void)
 	u32 bad;
 	u64 r0, v;
 
-	LOAD(ST(BPF_W, 10, -4, 0), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4), LD_MAP(1, 0), CALL(1), JMPI(BPF_JEQ, 0, 0, 3),
-	     LDX(BPF_DW, 1, 0, 0), ALU64I(BPF_ADD, 1, 1), STX(BPF_DW, 0, 0, 1), MOV64I(0, 0), EXIT());
+	LOAD(ST(BPF_W, 10, -4, 0), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4), LD_MAP(1, 0), CALL(1),
+	     JMPI(BPF_JEQ, 0, 0, 3), LDX(BPF_DW, 1, 0, 0), ALU64I(BPF_ADD, 1, 1),
+	     STX(BPF_DW, 0, 0, 1), MOV64I(0, 0), EXIT());
 	jt_map(&t, BPF_MAP_TYPE_ARRAY, 8, 1, 1);
 	jt_fact_lookup(&t, 5, 0, 0);
 	t.fact[7].mem = t.fact[9].mem = VMEM_MAP;
@@ -61,9 +63,9 @@ static void array_counter(void)
 
 static void array_counter_key5(void)
 {
-	LOAD(ST(BPF_W, 10, -4, 5), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4), LD_MAP(1, 0), CALL(1), JMPI(BPF_JNE, 0, 0, 2),
-	     MOV64I(0, 0), EXIT(), LDX(BPF_W, 1, 0, 4), ALU32I(BPF_ADD, 1, 1), STX(BPF_W, 0, 4, 1), MOV64I(0, 0),
-	     EXIT());
+	LOAD(ST(BPF_W, 10, -4, 5), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4), LD_MAP(1, 0), CALL(1),
+	     JMPI(BPF_JNE, 0, 0, 2), MOV64I(0, 0), EXIT(), LDX(BPF_W, 1, 0, 4),
+	     ALU32I(BPF_ADD, 1, 1), STX(BPF_W, 0, 4, 1), MOV64I(0, 0), EXIT());
 	jt_map(&t, BPF_MAP_TYPE_ARRAY, 24, 8, 1);
 	jt_fact_lookup(&t, 5, 0, 5);
 	t.fact[9].mem = t.fact[11].mem = VMEM_MAP;
@@ -77,8 +79,9 @@ static void percpu_counter(u32 ncpus, const char *hex)
 	u64 sum = 0, v;
 	u32 bad;
 
-	LOAD(ST(BPF_W, 10, -4, 0), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4), LD_MAP(1, 0), CALL(1), JMPI(BPF_JEQ, 0, 0, 3),
-	     LDX(BPF_DW, 1, 0, 0), ALU64I(BPF_ADD, 1, 1), STX(BPF_DW, 0, 0, 1), MOV64I(0, 0), EXIT());
+	LOAD(ST(BPF_W, 10, -4, 0), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4), LD_MAP(1, 0), CALL(1),
+	     JMPI(BPF_JEQ, 0, 0, 3), LDX(BPF_DW, 1, 0, 0), ALU64I(BPF_ADD, 1, 1),
+	     STX(BPF_DW, 0, 0, 1), MOV64I(0, 0), EXIT());
 	jt_map(&t, BPF_MAP_TYPE_PERCPU_ARRAY, 8, 8, ncpus); /* cpu_stride 128 */
 	jt_fact_lookup(&t, 5, 0, 0);
 	t.fact[7].mem = t.fact[9].mem = VMEM_PERCPU_MAP;
@@ -98,14 +101,15 @@ static void histogram(void)
 	u32 bad;
 
 	/* key = R1's first field & 7: store, lookup, count */
-	LOAD(LDX(BPF_DW, 1, 1, 112), ALU64I(BPF_AND, 1, 7), STX(BPF_W, 10, -4, 1), MOV64(2, 10), ALU64I(BPF_ADD, 2, -4),
-	     LD_MAP(1, 0), CALL(1), JMPI(BPF_JEQ, 0, 0, 2), MOV64I(1, 1), ATOMIC(BPF_DW, BPF_ADD, 0, 0, 1), MOV64I(0, 0),
-	     EXIT());
+	LOAD(LDX(BPF_DW, 1, 1, 112), ALU64I(BPF_AND, 1, 7), STX(BPF_W, 10, -4, 1), MOV64(2, 10),
+	     ALU64I(BPF_ADD, 2, -4), LD_MAP(1, 0), CALL(1), JMPI(BPF_JEQ, 0, 0, 2), MOV64I(1, 1),
+	     ATOMIC(BPF_DW, BPF_ADD, 0, 0, 1), MOV64I(0, 0), EXIT());
 	jt_map(&t, BPF_MAP_TYPE_ARRAY, 8, 6, 1);
 	jt_fact_lookup(&t, 7, 0, -1);
-	/* mov rdi, [rdi + 112]; and rdi, 7; mov eax, edi; cmp eax, 6; jae out; shl rax, 3; add rax, [rip];
-	 * lock add qword [rax], 1; out: xor eax, eax; ret */
-	expect("histogram", "488b7f70 4883e707 89f8 83f806 7310 48c1e003 480305d6ffffff f048830001 31c0 c3");
+	/* mov rdi, [rdi + 112]; and rdi, 7; mov eax, edi; cmp eax, 6; jae out; shl rax, 3; add rax,
+	 * [rip]; lock add qword [rax], 1; out: xor eax, eax; ret */
+	expect("histogram",
+	       "488b7f70 4883e707 89f8 83f806 7310 48c1e003 480305d6ffffff f048830001 31c0 c3");
 	tap_eq(t.img.clobbers, R(RAX) | R(RDI), "histogram: changes rax and rdi");
 	tap_eq(t.img.stack, 0, "histogram: the key never reaches the stack");
 	for (u32 k = 0; k < 8; k++) {
@@ -120,27 +124,32 @@ static void histogram(void)
 
 static void run_fields(void)
 {
-	LOAD(MOV64(6, 1), CALL(174), MOV64(7, 0), MOV64(1, 6), CALL(173), ALU64(BPF_XOR, 0, 7), EXIT());
+	LOAD(MOV64(6, 1), CALL(174), MOV64(7, 0), MOV64(1, 6), CALL(173), ALU64(BPF_XOR, 0, 7),
+	     EXIT());
 	expect("cookie and ip", "53 4155 4889fb 488b47e0 4989c5 4889df 488b47e8 4c31e8 415d 5b c3");
 	tap_ok(t.img.uses_cookie && t.img.uses_func_ip, "cookie and ip: reported");
 	jt_deinit(&t);
 	LOAD(CALL(174), MOV64I(0, 0), EXIT());
 	expect("a cookie nobody reads", "31c0 c3");
-	tap_ok(!t.img.uses_cookie && t.img.clobbers == R(RAX), "a cookie nobody reads: is not reported");
+	tap_ok(!t.img.uses_cookie && t.img.clobbers == R(RAX),
+	       "a cookie nobody reads: is not reported");
 	jt_deinit(&t);
 }
 
 static void hash_lookup(void)
 {
-	LOAD(MOV64I(1, 1), STX(BPF_DW, 10, -8, 1), MOV64(2, 10), ALU64I(BPF_ADD, 2, -8), LD_MAP(1, 0), CALL(1),
-	     JMPI(BPF_JEQ, 0, 0, 2), MOV64I(1, 1), ATOMIC(BPF_DW, BPF_ADD, 0, 0, 1), MOV64I(0, 0), EXIT());
+	LOAD(MOV64I(1, 1), STX(BPF_DW, 10, -8, 1), MOV64(2, 10), ALU64I(BPF_ADD, 2, -8),
+	     LD_MAP(1, 0), CALL(1), JMPI(BPF_JEQ, 0, 0, 2), MOV64I(1, 1),
+	     ATOMIC(BPF_DW, BPF_ADD, 0, 0, 1), MOV64I(0, 0), EXIT());
 	jt_map(&t, BPF_MAP_TYPE_HASH, 8, 8, 1);
 	t.map[0].key_size = 8;
 	jt_fact_lookup(&t, 6, 0, -1);
-	expect("hash lookup", "55 4889e5 4883ec08 48c745f801000000 488d75f8 488b3dd5ffffff ff15d7ffffff 4885c0 7405 "
-			      "f048830001 31c0 c9 c3");
-	tap_ok(t.img.calls && t.img.clobbers == (R(RAX) | R(RCX) | R(RDX) | R(RSI) | R(RDI) | R(R8) | R(R9) | R(R10) |
-						 R(R11)),
+	expect(
+	    "hash lookup",
+	    "55 4889e5 4883ec08 48c745f801000000 488d75f8 488b3dd5ffffff ff15d7ffffff 4885c0 7405 "
+	    "f048830001 31c0 c9 c3");
+	tap_ok(t.img.calls && t.img.clobbers == (R(RAX) | R(RCX) | R(RDX) | R(RSI) | R(RDI) |
+						 R(R8) | R(R9) | R(R10) | R(R11)),
 	       "hash lookup: a call clobbers all caller-saved registers");
 	tap_eq(t.img.stack, 16, "hash lookup: 8 bytes of stack and rbp");
 	jt_deinit(&t);
@@ -150,10 +159,12 @@ int main(void)
 {
 	array_counter();
 	array_counter_key5();
-	/* rdpid rax; and eax, 3; shl rax, 7; add rax, [rip]; lock add qword [rax], 1; xor eax, eax; ret */
+	/* rdpid rax; and eax, 3; shl rax, 7; add rax, [rip]; lock add qword [rax], 1; xor eax, eax;
+	 * ret */
 	percpu_counter(4, "f30fc7f8 83e003 48c1e007 480305deffffff f048830001 31c0 c3");
 	/* rdpid rax; and eax, 0xfff; cmp eax, 3; jb +2; xor eax, eax; ... */
-	percpu_counter(3, "f30fc7f8 81e0ff0f0000 83f803 7202 31c0 48c1e007 480305d4ffffff f048830001 31c0 c3");
+	percpu_counter(
+	    3, "f30fc7f8 81e0ff0f0000 83f803 7202 31c0 48c1e007 480305d4ffffff f048830001 31c0 c3");
 	histogram();
 	run_fields();
 	hash_lookup();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every instruction with every pair of registers and operands at which machines differ, against the interpreter;
- * and the corner cases against numbers, so that compiler and interpreter cannot be wrong in the same way.
+ * Every instruction with every pair of registers and operands at which machines differ, against the
+ * interpreter; and the corner cases against numbers, so that compiler and interpreter cannot be
+ * wrong in the same way.
  */
 #include "harness.h"
 
@@ -11,9 +12,26 @@
 #include "tap.h"
 
 static struct jt t;
-static const u64 odd[] = { 0, 1, 2, 3, 31, 32, 63, 64, 0x80, 0x7fff, 0x8080, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-			   0x123456789abcdef0, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffff80000000,
-			   0xffffffffffffffff };
+static const u64 odd[] = {0,
+			  1,
+			  2,
+			  3,
+			  31,
+			  32,
+			  63,
+			  64,
+			  0x80,
+			  0x7fff,
+			  0x8080,
+			  0x7fffffff,
+			  0x80000000,
+			  0xffffffff,
+			  0x100000000,
+			  0x123456789abcdef0,
+			  0x7fffffffffffffff,
+			  0x8000000000000000,
+			  0xffffffff80000000,
+			  0xffffffffffffffff};
 
 /* All registers from ctx, the instruction, all registers mixed into R0. */
 static void wrap(struct bpf_insn x)
@@ -58,15 +76,17 @@ static bool agrees(u32 dst, u32 src)
 			jit = jt_run(&t, &bad);
 			ok = !jt_interp(&t, &interp) && jit == interp && !bad;
 			if (!ok)
-				printf("# r%u = %#llx, r%u = %#llx: %#llx, want %#llx; lost %#x\n", dst,
-				       (unsigned long long)odd[a], src, (unsigned long long)odd[b],
-				       (unsigned long long)jit, (unsigned long long)interp, bad);
+				printf("# r%u = %#llx, r%u = %#llx: %#llx, want %#llx; lost %#x\n",
+				       dst, (unsigned long long)odd[a], src,
+				       (unsigned long long)odd[b], (unsigned long long)jit,
+				       (unsigned long long)interp, bad);
 		}
 	jt_deinit(&t);
 	return ok;
 }
 
-/* The instruction's register form with all pairs of registers; some pairs of registers for the immediate form. */
+/* The instruction's register form with all pairs of registers; some pairs of registers for the
+ * immediate form. */
 static bool all_registers(struct bpf_insn x)
 {
 	for (u32 d = 0; d < 10; d++)
@@ -103,8 +123,8 @@ static bool all_immediates(struct bpf_insn x, bool shift, bool divide)
 
 static void alu(void)
 {
-	static const char *const name[] = { "add", "sub", "mul", "div", "or", "and", "lsh", "rsh", "neg", "mod", "xor",
-					    "mov", "arsh" };
+	static const char *const name[] = {"add", "sub", "mul", "div", "or",  "and", "lsh",
+					   "rsh", "neg", "mod", "xor", "mov", "arsh"};
 
 	for (u32 w64 = 0; w64 < 2; w64++)
 		for (u32 k = 0; k < bits_count(name); k++) {
@@ -115,10 +135,11 @@ static void alu(void)
 				const char *sign = off ? "s" : "", *bits = w64 ? "64" : "32";
 
 				if (op != BPF_NEG)
-					tap_ok(all_registers(I(class | op | BPF_X, 0, 0, off, 0)), "%s%s%s reg", sign,
-					       name[k], bits);
-				tap_ok(all_immediates(I(class | op | BPF_K, 0, 0, off, 0),
-						      op == BPF_LSH || op == BPF_RSH || op == BPF_ARSH, div),
+					tap_ok(all_registers(I(class | op | BPF_X, 0, 0, off, 0)),
+					       "%s%s%s reg", sign, name[k], bits);
+				tap_ok(all_immediates(
+					   I(class | op | BPF_K, 0, 0, off, 0),
+					   op == BPF_LSH || op == BPF_RSH || op == BPF_ARSH, div),
 				       "%s%s%s imm", sign, name[k], bits);
 			}
 		}
@@ -127,13 +148,16 @@ static void alu(void)
 static void extend(void)
 {
 	for (s16 bits = 8; bits <= 32; bits *= 2) {
-		tap_ok(all_registers(I(BPF_ALU64 | BPF_MOV | BPF_X, 0, 0, bits, 0)), "movsx64 %d", bits);
+		tap_ok(all_registers(I(BPF_ALU64 | BPF_MOV | BPF_X, 0, 0, bits, 0)), "movsx64 %d",
+		       bits);
 		if (bits < 32)
-			tap_ok(all_registers(I(BPF_ALU | BPF_MOV | BPF_X, 0, 0, bits, 0)), "movsx32 %d", bits);
+			tap_ok(all_registers(I(BPF_ALU | BPF_MOV | BPF_X, 0, 0, bits, 0)),
+			       "movsx32 %d", bits);
 	}
 	for (s32 bits = 16; bits <= 64; bits *= 2) {
-		bool ok[3] = { true, true, true };
-		static const u8 code[] = { BPF_ALU | BPF_END | BPF_K, BPF_ALU | BPF_END | BPF_X, BPF_ALU64 | BPF_END };
+		bool ok[3] = {true, true, true};
+		static const u8 code[] = {BPF_ALU | BPF_END | BPF_K, BPF_ALU | BPF_END | BPF_X,
+					  BPF_ALU64 | BPF_END};
 
 		for (u32 k = 0; k < 3; k++)
 			for (u32 d = 0; d < 10; d++) {
@@ -146,8 +170,8 @@ static void extend(void)
 
 static void jumps(void)
 {
-	static const char *const name[] = { "ja", "jeq", "jgt", "jge", "jset", "jne", "jsgt", "jsge", 0, 0, "jlt", "jle",
-					    "jslt", "jsle" };
+	static const char *const name[] = {"ja",   "jeq", "jgt", "jge", "jset", "jne",	"jsgt",
+					   "jsge", 0,	  0,	 "jlt", "jle",	"jslt", "jsle"};
 
 	for (u32 w64 = 0; w64 < 2; w64++)
 		for (u32 k = 1; k < bits_count(name); k++) {
@@ -156,17 +180,27 @@ static void jumps(void)
 			if (!name[k])
 				continue;
 			/* Jumps over one instruction of the mixing, so that it is seen. */
-			tap_ok(all_registers(I(class | op | BPF_X, 0, 0, 1, 0)), "%s%s reg", name[k], w64 ? "" : "32");
-			tap_ok(all_immediates(I(class | op | BPF_K, 0, 0, 1, 0), false, false), "%s%s imm", name[k],
-			       w64 ? "" : "32");
+			tap_ok(all_registers(I(class | op | BPF_X, 0, 0, 1, 0)), "%s%s reg",
+			       name[k], w64 ? "" : "32");
+			tap_ok(all_immediates(I(class | op | BPF_K, 0, 0, 1, 0), false, false),
+			       "%s%s imm", name[k], w64 ? "" : "32");
 		}
 }
 
 static void memory(void)
 {
-	static const u8 size[] = { BPF_B, BPF_H, BPF_W, BPF_DW };
-	static const s32 op[] = { BPF_ADD, BPF_OR, BPF_AND, BPF_XOR, BPF_ADD | BPF_FETCH, BPF_OR | BPF_FETCH,
-				  BPF_AND | BPF_FETCH, BPF_XOR | BPF_FETCH, BPF_XCHG, BPF_CMPXCHG, 0x110 };
+	static const u8 size[] = {BPF_B, BPF_H, BPF_W, BPF_DW};
+	static const s32 op[] = {BPF_ADD,
+				 BPF_OR,
+				 BPF_AND,
+				 BPF_XOR,
+				 BPF_ADD | BPF_FETCH,
+				 BPF_OR | BPF_FETCH,
+				 BPF_AND | BPF_FETCH,
+				 BPF_XOR | BPF_FETCH,
+				 BPF_XCHG,
+				 BPF_CMPXCHG,
+				 0x110};
 
 	for (u32 k = 0; k < 4; k++) {
 		bool ld = true, st = true, sti = true, sx = true, acq = true;
@@ -185,7 +219,8 @@ static void memory(void)
 			wrap(ST(size[k], 10, -8, odd[r + 6]));
 			sti &= agrees(r, 2);
 		}
-		tap_ok(ld && st && sti && sx && acq, "load, store, sign-extending load, load-acquire of size %u", 1 << k);
+		tap_ok(ld && st && sti && sx && acq,
+		       "load, store, sign-extending load, load-acquire of size %u", 1 << k);
 	}
 	for (u32 w64 = 0; w64 < 2; w64++)
 		for (u32 k = 0; k < bits_count(op); k++) {
@@ -193,7 +228,9 @@ static void memory(void)
 
 			for (u32 r = 0; r < 10; r++) {
 				wrap(ATOMIC(w64 ? BPF_DW : BPF_W, op[k], 10, -8, r));
-				ok &= agrees(r, 2) && (wrap(ATOMIC(w64 ? BPF_DW : BPF_W, op[k], 10, -8, r)), agrees(0, 2));
+				ok &= agrees(r, 2) &&
+				      (wrap(ATOMIC(w64 ? BPF_DW : BPF_W, op[k], 10, -8, r)),
+				       agrees(0, 2));
 			}
 			tap_ok(ok, "atomic %#x of size %u", op[k], w64 ? 8 : 4);
 		}
@@ -202,18 +239,24 @@ static void memory(void)
 /* The address of an atomic in each register, R0 among them. */
 static void atomic_address(void)
 {
-	static const s32 op[] = { BPF_ADD, BPF_ADD | BPF_FETCH, BPF_OR | BPF_FETCH, BPF_XOR | BPF_FETCH, BPF_XCHG };
+	static const s32 op[] = {BPF_ADD, BPF_ADD | BPF_FETCH, BPF_OR | BPF_FETCH,
+				 BPF_XOR | BPF_FETCH, BPF_XCHG};
 	bool ok = true;
 
 	for (u32 k = 0; k < bits_count(op); k++)
 		for (u32 a = 0; a < 10; a++)
 			for (u32 s = 0; s < 10; s++) {
-				const struct bpf_insn x[] = {
-					ST(BPF_DW, 10, -8, 0x1234567), MOV64I(0, 77), MOV64I(s, 0x5555),
-					MOV64(a, 10), ATOMIC(BPF_DW, op[k], a, -8, s), MOV64I(a, a == s ? 0x99 : 3),
-					LDX(BPF_DW, 1, 10, -8), ALU64I(BPF_MUL, 1, 3), ALU64(BPF_XOR, 1, s),
-					ALU64(BPF_XOR, 0, 1), EXIT()
-				};
+				const struct bpf_insn x[] = {ST(BPF_DW, 10, -8, 0x1234567),
+							     MOV64I(0, 77),
+							     MOV64I(s, 0x5555),
+							     MOV64(a, 10),
+							     ATOMIC(BPF_DW, op[k], a, -8, s),
+							     MOV64I(a, a == s ? 0x99 : 3),
+							     LDX(BPF_DW, 1, 10, -8),
+							     ALU64I(BPF_MUL, 1, 3),
+							     ALU64(BPF_XOR, 1, s),
+							     ALU64(BPF_XOR, 0, 1),
+							     EXIT()};
 				u64 jit, interp;
 				u32 bad;
 
@@ -230,7 +273,7 @@ static void atomic_address(void)
 
 static void corner(const char *name, struct bpf_insn x, u64 dst, u64 src, u64 want)
 {
-	const struct bpf_insn p[] = { LDX(BPF_DW, 0, 1, 0), LDX(BPF_DW, 3, 1, 8), x, EXIT() };
+	const struct bpf_insn p[] = {LDX(BPF_DW, 0, 1, 0), LDX(BPF_DW, 3, 1, 8), x, EXIT()};
 	u64 interp = 0;
 	u32 bad;
 
@@ -272,11 +315,13 @@ static void corners(void)
 	corner("movsx8 to 32", I(BPF_ALU | BPF_MOV | BPF_X, 0, 3, 8, 0), 0, 0x80, 0xffffff80);
 	corner("be16", I(BPF_ALU | BPF_END | BPF_X, 0, 0, 0, 16), 0xaabb1122, 0, 0x2211);
 	corner("le32", I(BPF_ALU | BPF_END | BPF_K, 0, 0, 0, 32), 0x1aabb1122, 0, 0xaabb1122);
-	corner("bswap64", I(BPF_ALU64 | BPF_END, 0, 0, 0, 64), 0x0102030405060708, 0, 0x0807060504030201);
+	corner("bswap64", I(BPF_ALU64 | BPF_END, 0, 0, 0, 64), 0x0102030405060708, 0,
+	       0x0807060504030201);
 	corner("and imm is sign-extended", ALU64I(BPF_AND, 0, -16), ~0ull, 0, ~15ull);
 }
 
-/* A loop and a jump over the same body, of every length in bytes around those where short branches end. */
+/* A loop and a jump over the same body, of every length in bytes around those where short branches
+ * end. */
 static void distances(void)
 {
 	bool ok = true;
@@ -291,7 +336,9 @@ static void distances(void)
 		p[n++] = MOV64I(3, 3);
 		start = n;
 		p[n++] = JMPI(BPF_JEQ, 2, 1, 0);
-		for (u32 left = len; left;) { /* add rax, r: 3 bytes; add eax, imm8: 3; add rax, imm8: 4; add eax, imm32: 6 */
+		for (
+		    u32 left = len;
+		    left;) { /* add rax, r: 3 bytes; add eax, imm8: 3; add rax, imm8: 4; add eax, imm32: 6 */
 			bool four = left % 3 && left >= 4;
 
 			p[n++] = four ? ALU64I(BPF_ADD, 0, 5) : ALU64(BPF_ADD, 0, 3);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the verifier should never let through: refused, not miscompiled. And the interpreter's own errors. */
+/* What the verifier should never let through: refused, not miscompiled. And the interpreter's own
+ * errors. */
 #include "harness.h"
 
 #include <errno.h>
@@ -20,10 +21,10 @@ static void refuse(const char *name, const struct bpf_insn *x, u32 n)
 	jt_deinit(&t);
 }
 
-#define REFUSE(name, ...)                                                                                     \
-	do {                                                                                                  \
-		const struct bpf_insn x[] = { __VA_ARGS__ };                                                  \
-		refuse(name, x, bits_count(x));                                                               \
+#define REFUSE(name, ...)                                                                          \
+	do {                                                                                       \
+		const struct bpf_insn x[] = {__VA_ARGS__};                                         \
+		refuse(name, x, bits_count(x));                                                    \
 	} while (0)
 
 static void compiler(void)
@@ -39,7 +40,8 @@ static void compiler(void)
 	REFUSE("jump into LD_IMM64", JMPI(BPF_JEQ, 1, 0, 1), LD64(0, 1), EXIT());
 	REFUSE("half an LD_IMM64", I(BPF_LD | BPF_IMM | BPF_DW, 0, 0, 0, 0));
 	REFUSE("map that does not exist", LD_MAP(1, 1), EXIT());
-	REFUSE("LD_IMM64 of a function", I(BPF_LD | BPF_IMM | BPF_DW, 0, 4, 0, 1), I(0, 0, 0, 0, 0), EXIT());
+	REFUSE("LD_IMM64 of a function", I(BPF_LD | BPF_IMM | BPF_DW, 0, 4, 0, 1), I(0, 0, 0, 0, 0),
+	       EXIT());
 	REFUSE("division by 0", ALU64I(BPF_DIV, 0, 0), EXIT());
 	REFUSE("tail call", CALL(12), EXIT());
 	REFUSE("helper 256", CALL(256), EXIT());
@@ -58,7 +60,7 @@ static void compiler(void)
 
 static void facts(void)
 {
-	const struct bpf_insn x[] = { MOV64I(0, 0), EXIT() };
+	const struct bpf_insn x[] = {MOV64I(0, 0), EXIT()};
 
 	jt_init(&t, x, 2);
 	t.fact[1].seen = false;
@@ -68,12 +70,12 @@ static void facts(void)
 	tap_eq(jt_compile(&t), -EINVAL, "refused: too much stack");
 }
 
-#define INTERP(name, want, ...)                                                                               \
-	do {                                                                                                  \
-		const struct bpf_insn x[] = { __VA_ARGS__ };                                                  \
-		u64 r0;                                                                                       \
-		jt_init(&t, x, bits_count(x));                                                                \
-		tap_eq(jt_interp(&t, &r0), want, "interpreter: %s", name);                                    \
+#define INTERP(name, want, ...)                                                                    \
+	do {                                                                                       \
+		const struct bpf_insn x[] = {__VA_ARGS__};                                         \
+		u64 r0;                                                                            \
+		jt_init(&t, x, bits_count(x));                                                     \
+		tap_eq(jt_interp(&t, &r0), want, "interpreter: %s", name);                         \
 	} while (0)
 
 static void interpreter(void)

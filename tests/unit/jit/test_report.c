@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an image says about itself, checked against a disassembler's reading of the code: registers it changes,
- * table entries it reads, where instructions start; and the stack it takes, measured by painting.
+ * What an image says about itself, checked against a disassembler's reading of the code: registers
+ * it changes, table entries it reads, where instructions start; and the stack it takes, measured by
+ * painting.
  */
 #include <Zydis/Zydis.h>
 #include <ucontext.h>
@@ -14,14 +15,20 @@
 
 static struct jt t, base;
 
-enum { CALLER_SAVED = 1u << X86_RAX | 1u << X86_RCX | 1u << X86_RDX | 1u << X86_RSI | 1u << X86_RDI | 0xf00 };
+enum {
+	CALLER_SAVED =
+	    1u << X86_RAX | 1u << X86_RCX | 1u << X86_RDX | 1u << X86_RSI | 1u << X86_RDI | 0xf00
+};
 
-/* Number of the whole register a part of which `r` is, in the order of enum x86_reg; -1: another kind. */
+/* Number of the whole register a part of which `r` is, in the order of enum x86_reg; -1: another
+ * kind. */
 static int gpr(ZydisRegister r)
 {
 	ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
 
-	return whole >= ZYDIS_REGISTER_RAX && whole <= ZYDIS_REGISTER_R15 ? (int)(whole - ZYDIS_REGISTER_RAX) : -1;
+	return whole >= ZYDIS_REGISTER_RAX && whole <= ZYDIS_REGISTER_R15
+		   ? (int)(whole - ZYDIS_REGISTER_RAX)
+		   : -1;
 }
 
 struct seen {
@@ -30,10 +37,11 @@ struct seen {
 	u8 start[1 << 16]; /* bytes at which an instruction starts */
 };
 
-static void read_operand(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *op, u32 at, struct seen *s)
+static void read_operand(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *op, u32 at,
+			 struct seen *s)
 {
-	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
-	    gpr(op->reg.value) >= 0)
+	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	    op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && gpr(op->reg.value) >= 0)
 		s->written |= 1u << gpr(op->reg.value);
 	if (op->type != ZYDIS_OPERAND_TYPE_MEMORY || op->mem.base != ZYDIS_REGISTER_RIP)
 		return;
@@ -49,16 +57,18 @@ static void disassemble(struct seen *s)
 	ZydisDecodedInstruction x;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 
-	*s = (struct seen){ .ok = true };
+	*s = (struct seen){.ok = true};
 	ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	for (u32 at = t.img.entry; at < t.img.size; at += x.length) {
-		if (ZYAN_FAILED(ZydisDecoderDecodeFull(&dec, t.img.code + at, t.img.size - at, &x, op))) {
+		if (ZYAN_FAILED(
+			ZydisDecoderDecodeFull(&dec, t.img.code + at, t.img.size - at, &x, op))) {
 			s->ok = false;
 			return;
 		}
 		s->start[at] = 1;
 		s->insns++;
-		s->calls |= x.mnemonic == ZYDIS_MNEMONIC_CALL && op[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+		s->calls |=
+		    x.mnemonic == ZYDIS_MNEMONIC_CALL && op[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 		for (u32 k = 0; k < x.operand_count; k++)
 			read_operand(&x, &op[k], at, s);
 	}
@@ -139,13 +149,26 @@ static void stack_is(const char *name, u32 want)
 
 static void stacks(void)
 {
-	const struct bpf_insn nothing[] = { MOV64I(0, 0), EXIT() };
-	const struct bpf_insn leaf[] = { STX(BPF_DW, 10, -64, 1), LDX(BPF_DW, 0, 10, -64), EXIT() };
-	const struct bpf_insn large[] = { STX(BPF_DW, 10, -512, 1), LDX(BPF_DW, 0, 10, -512), EXIT() };
-	const struct bpf_insn nested[] = { MOV64(6, 1), STX(BPF_DW, 10, -24, 1), CALL_LOCAL(4), LDX(BPF_DW, 1, 10, -24),
-					   ALU64(BPF_ADD, 0, 6), ALU64(BPF_ADD, 0, 1), EXIT(), MOV64(7, 1), MOV64(8, 1), MOV64(9, 7),
-					   STX(BPF_DW, 10, -8, 9), LDX(BPF_DW, 0, 10, -8), ALU64(BPF_ADD, 0, 7),
-					   ALU64(BPF_ADD, 0, 8), ALU64(BPF_ADD, 0, 9), EXIT() };
+	const struct bpf_insn nothing[] = {MOV64I(0, 0), EXIT()};
+	const struct bpf_insn leaf[] = {STX(BPF_DW, 10, -64, 1), LDX(BPF_DW, 0, 10, -64), EXIT()};
+	const struct bpf_insn large[] = {STX(BPF_DW, 10, -512, 1), LDX(BPF_DW, 0, 10, -512),
+					 EXIT()};
+	const struct bpf_insn nested[] = {MOV64(6, 1),
+					  STX(BPF_DW, 10, -24, 1),
+					  CALL_LOCAL(4),
+					  LDX(BPF_DW, 1, 10, -24),
+					  ALU64(BPF_ADD, 0, 6),
+					  ALU64(BPF_ADD, 0, 1),
+					  EXIT(),
+					  MOV64(7, 1),
+					  MOV64(8, 1),
+					  MOV64(9, 7),
+					  STX(BPF_DW, 10, -8, 9),
+					  LDX(BPF_DW, 0, 10, -8),
+					  ALU64(BPF_ADD, 0, 7),
+					  ALU64(BPF_ADD, 0, 8),
+					  ALU64(BPF_ADD, 0, 9),
+					  EXIT()};
 
 	jt_init(&base, nothing, bits_count(nothing));
 	jt_compile(&base);
