@@ -90,6 +90,7 @@ void lower_epilogue(struct lower *l)
 		x86_leave(&l->w);
 	x86_ret(&l->w);
 	l->exits++;
+	l->exit_end = l->w.len;
 }
 
 static void lower_insn(struct lower *l, const struct bpf_insn *insn)
@@ -226,13 +227,14 @@ static int stack_of(const struct lower *l, struct jit_func *fn)
 }
 
 /* Calls are RIP-relative to the code as well: only images without any can be moved piecewise. */
-static bool lower_inlinable(const struct lower *l, const struct jit_image *img)
+static bool lower_inlinable(const struct lower *l)
 {
 	u32 reached = 0;
 
 	for (u32 f = 0; f < l->p->nfuncs; f++)
 		reached += l->p->func[f].reached;
-	return reached == 1 && !l->calls_helper && l->exits == 1 && l->w.len && img->code[img->size - 1] == 0xc3;
+	return reached == 1 && !l->calls_helper && l->exits == 1 &&
+	       l->exit_end == l->w.len;
 }
 
 static int lower_finish(struct lower *l, struct jit_image *img)
@@ -254,7 +256,7 @@ static int lower_finish(struct lower *l, struct jit_image *img)
 	img->calls = l->calls_helper;
 	img->uses_cookie = l->uses_cookie;
 	img->uses_func_ip = l->uses_func_ip;
-	img->inlinable = lower_inlinable(l, img);
+	img->inlinable = lower_inlinable(l);
 	img->nrip = l->w.nrip;
 	for (u32 i = 0; i < img->nrip; i++)
 		img->rip_at[i] += l->code_off;

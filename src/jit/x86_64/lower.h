@@ -44,6 +44,7 @@ struct lower {
 	struct jit_got *got;
 	u32 ngot, got_cap;
 	u32 exits;   /* of this pass */
+	u32 exit_end; /* where the last one ends; a byte 0xc3 may as well be a displacement */
 	u32 *rip_at; /* the last pass notes them (x86_writer.rip_at) */
 	u32 rip_cap;
 	bool uses_cookie, uses_func_ip, calls_helper;

@@ -184,8 +184,30 @@ static void stacks(void)
 	jt_deinit(&base);
 }
 
+/* A jump back to the only exit whose displacement, the last byte, looks like a ret. */
+static void jump_like_ret(void)
+{
+	struct bpf_insn x[32];
+	u32 n = 0;
+
+	x[n++] = MOV64I(0, 0);
+	x[n++] = JA(1);
+	x[n++] = EXIT();
+	for (u32 k = 0; k < 18; k++)
+		x[n++] = ALU64(BPF_ADD, 0, 1); /* 3 bytes */
+	x[n++] = ALU64I(BPF_ADD, 0, 5);	       /* 4 bytes */
+	x[n++] = JA(0);
+	x[n - 1].off = (s16)(2 - (s32)n);
+	jt_init(&t, x, n);
+	tap_eq(jt_compile(&t), 0, "jump like ret: compiles");
+	tap_eq(t.img.code[t.img.size - 1], 0xc3, "jump like ret: ends in that byte");
+	tap_ok(!t.img.inlinable, "jump like ret: is not taken for one");
+	jt_deinit(&t);
+}
+
 int main(void)
 {
+	jump_like_ret();
 	random_programs();
 	stacks();
 	return tap_done();
