@@ -18,6 +18,17 @@
 #include "abi/payload.h"
 #include "patch/plan.h"
 
+/* A short program whose machine code may stand in the middle of other code: no call, one exit at the end. */
+struct region_inline {
+	const u8 *code;	     /* without the final ret */
+	u32 len;
+	const u32 *rip_at;   /* [nrip] offsets in code of displacements that reach into the table ... */
+	const u32 *rip_word; /* ... and which word of it */
+	u32 nrip;
+	const u64 *word;     /* [nwords] the table */
+	u32 nwords;
+};
+
 struct region_consumer { /* one program on a list; addresses are the target's */
 	u64 gate;	 /* shared u32: 0 = the link is off */
 	u64 local_gate;	 /* per-process u32 of a link with a pid filter, or 0 */
@@ -27,6 +38,7 @@ struct region_consumer { /* one program on a list; addresses are the target's */
 	bool needs_ctx;	 /* the first argument matters (reads pt_regs, or a helper is called with it) */
 	bool uses_cookie, uses_func_ip;
 	bool at_return;  /* runs at return, else at entry */
+	const struct region_inline *inlined; /* or NULL: entry is called */
 };
 
 struct region_shape { /* a consumer list in the order of running */

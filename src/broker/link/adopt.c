@@ -141,11 +141,8 @@ static void take_programs(struct process *p, const struct process *parent)
 		    inject_read((struct inject_target *)&parent->target, pp->base, theirs, sizeof(theirs)) ||
 		    memcmp(mine, theirs, sizeof(mine)))
 			continue;
-		q = malloc(sizeof(*q));
-		if (!q)
+		if (process_prog_copy(pp, &q))
 			return;
-		*q = *pp;
-		object_ref(&q->prog->obj);
 		for (u32 i = 0; i < q->prog->nmaps; i++) {
 			struct process_map *m;
 

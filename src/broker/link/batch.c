@@ -104,6 +104,7 @@ static int fill_consumer(struct process *p, const struct link *l, struct region_
 	c->needs_ctx = c->ctx_read || img->calls || img->uses_cookie || img->uses_func_ip;
 	c->uses_cookie = img->uses_cookie || img->calls;
 	c->uses_func_ip = img->uses_func_ip || img->calls;
+	c->inlined = pp->inlined.len ? &pp->inlined : NULL;
 	return 0;
 }
 

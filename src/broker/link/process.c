@@ -58,6 +58,14 @@ int process_get(struct engine *e, pid_t pid, struct process **ret)
 	return 0;
 }
 
+static void inline_free(struct region_inline *in)
+{
+	free((void *)in->rip_at);
+	free((void *)in->rip_word);
+	free((void *)in->word);
+	*in = (struct region_inline){ .len = 0 };
+}
+
 static void process_clear(struct process *p)
 {
 	struct process_map *m, *mt;
@@ -83,6 +91,7 @@ static void process_clear(struct process *p)
 	HASH_ITER(hh, p->progs, pp, pt) {
 		HASH_DEL(p->progs, pp);
 		object_unref(&pp->prog->obj);
+		inline_free(&pp->inlined);
 		free(pp);
 	}
 	if (p->opened)
@@ -383,6 +392,41 @@ static int rings_change(struct process *p, const u64 *view, u32 n, bool add)
 	return r;
 }
 
+#define INLINE_MAX 128u /* bytes of machine code */
+
+/* What the code regions need to hold the program's instructions themselves. got: its table as this process has it.
+ * A program that cannot be inlined is called: that is no error. */
+static void inline_prepare(struct region_inline *in, const struct jit_image *img, const u64 *got)
+{
+	u32 n = img->nrip, *at, *word;
+	u64 *table;
+
+	if (!img->inlinable || img->size - img->entry > INLINE_MAX || in->len)
+		return;
+	at = calloc(n + 1, sizeof(*at));
+	word = calloc(n + 1, sizeof(*word));
+	table = calloc(img->ngot + 1, sizeof(*table));
+	*in = (struct region_inline){ .code = img->code + img->entry, .rip_at = at, .rip_word = word, .nrip = n,
+				      .word = table, .nwords = img->ngot };
+	for (u32 i = 0; i < n && at && word && table; i++) {
+		s32 disp;
+
+		memcpy(&disp, img->code + img->rip_at[i], sizeof(disp));
+		at[i] = img->rip_at[i] - img->entry;
+		word[i] = (img->rip_at[i] + 4 + (u32)disp) / 8;
+		if (img->rip_at[i] < img->entry || word[i] >= img->ngot) {
+			inline_free(in);
+			return;
+		}
+	}
+	if (!at || !word || !table) {
+		inline_free(in);
+		return;
+	}
+	memcpy(table, got, 8ull * img->ngot);
+	in->len = img->size - img->entry - 1;
+}
+
 /* Views first, then the image with its table filled in. */
 static int prog_bytes(struct process *p, struct object_prog *prog, u64 base, u8 *out, u64 image_off)
 {
@@ -439,6 +483,8 @@ static int prog_write(struct process *p, struct object_prog *prog, struct proces
 	pp->entry = pp->base + image_off + prog->image.entry;
 	r = prog_bytes(p, prog, pp->base, bytes, image_off);
 	if (!r)
+		inline_prepare(&pp->inlined, &prog->image, (const u64 *)(bytes + image_off));
+	if (!r)
 		r = inject_write(&p->target, pp->base, bytes, pp->size);
 	for (u32 i = 0; i < prog->nmaps && !r; i++)
 		if (prog->maps[i]->view.type == BPF_MAP_TYPE_RINGBUF && nrings < NT_MAX_RINGS)
@@ -459,6 +505,21 @@ static void maps_put(struct process *p, struct object_prog *prog, u32 n)
 		if (m)
 			map_put(p, m);
 	}
+}
+
+int process_prog_copy(const struct process_prog *from, struct process_prog **ret)
+{
+	struct process_prog *pp = malloc(sizeof(*pp));
+
+	if (!pp)
+		return -ENOMEM;
+	*pp = *from;
+	pp->inlined = (struct region_inline){ .len = 0 };
+	if (from->inlined.len)
+		inline_prepare(&pp->inlined, &from->prog->image, from->inlined.word);
+	object_ref(&pp->prog->obj);
+	*ret = pp;
+	return 0;
 }
 
 int process_map_prog(struct process *p, struct object_prog *prog, struct process_prog **ret)
@@ -491,6 +552,7 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 		maps_put(p, prog, n);
 	inject_give_back(&p->target);
 	if (r) {
+		inline_free(&pp->inlined);
 		free(pp);
 		return r;
 	}
@@ -519,6 +581,7 @@ void process_unmap_prog(struct process *p, struct process_prog *pp)
 	inject_give_back(&p->target);
 	HASH_DEL(p->progs, pp);
 	object_unref(&pp->prog->obj);
+	inline_free(&pp->inlined);
 	free(pp);
 }
 

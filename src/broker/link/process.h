@@ -50,6 +50,7 @@ struct process_prog {
 	u64 entry;
 	u32 links; /* open links that use it in this process */
 	struct object_prog *prog; /* owned reference: its maps stay while they are mapped */
+	struct region_inline inlined; /* len 0: the program is called; arrays are owned */
 	UT_hash_handle hh;
 };
 
@@ -92,6 +93,8 @@ bool process_alive(struct process *p);
 
 /* Maps a program and its maps; *ret_entry = address of the compiled function. */
 int process_map_prog(struct process *p, struct object_prog *prog, struct process_prog **ret);
+/* The same program at the same place in a forked child: a record of its own. */
+int process_prog_copy(const struct process_prog *from, struct process_prog **ret);
 /* Unmaps what no open link uses. Only when no thread can be inside. */
 void process_unmap_prog(struct process *p, struct process_prog *pp);
 

@@ -27,6 +27,9 @@
  */
 #include "patch/x86_64/dispatch.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "abi/bpf.h"
 
 #define FRAME ((s32)(sizeof(struct nt_run) + NT_PT_REGS_SIZE))
@@ -125,19 +128,46 @@ static void store_word(struct x86_writer *w, s32 at, enum x86_reg src)
 	x86_store(w, 8, X86_RSP, at, src);
 }
 
-/* Where a consumer's cookie and the probed address come from: [base + off] after loading base into rax. */
+/* Where a slot's meta is: relative to the return address into it, through the entry, or at a known address. */
+enum meta_from { META_FROM_SLOT, META_FROM_ENTRY, META_AT };
+
 struct meta_ref {
-	s32 load_at; /* rax = [rsp + load_at] */
-	bool via_entry; /* ... or rax = [rbx + offsetof(slot)] */
-	s32 func_ip, cookie;
+	enum meta_from from;
+	s32 back; /* META_FROM_SLOT: the return address minus this */
+	u64 addr; /* META_AT */
 };
 
-static void load_meta(struct x86_writer *w, const struct meta_ref *m)
+/* rax = word of the meta. */
+static void load_meta(struct x86_writer *w, const struct meta_ref *m, u32 off)
 {
-	if (m->via_entry)
-		x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, slot));
-	else
-		x86_load(w, 8, X86_RAX, X86_RSP, m->load_at);
+	s32 disp = (s32)off;
+
+	switch (m->from) {
+	case META_AT: x86_load_rip(w, X86_RAX, m->addr + off); return;
+	case META_FROM_ENTRY: x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, slot)); break;
+	case META_FROM_SLOT:
+		x86_load(w, 8, X86_RAX, X86_RSP, FRAME);
+		disp -= m->back;
+		break;
+	}
+	x86_load(w, 8, X86_RAX, X86_RAX, disp);
+}
+
+/* The program's own instructions; its table stands at run-time address `table`. */
+static void emit_inlined(struct x86_writer *w, const struct region_inline *p, u64 table)
+{
+	u32 at = w->len;
+	u64 here = x86_here(w);
+
+	x86_bytes(w, p->code, p->len);
+	for (u32 i = 0; i < p->nrip && w->buf && !w->error; i++) {
+		s64 d = (s64)(table + 8 * p->rip_word[i] - (here + p->rip_at[i] + 4));
+		s32 disp = (s32)d;
+
+		if (d != disp)
+			w->error = -ERANGE;
+		memcpy(w->buf + at + p->rip_at[i], &disp, sizeof(disp));
+	}
 }
 
 static void run_consumers(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
@@ -149,27 +179,28 @@ static void run_consumers(struct x86_writer *w, const struct region_shape *s, co
 
 		if (c->at_return != at_return)
 			continue;
-		x86_load_rip(w, X86_RAX, words->gate + 24 * i);
+		x86_load_rip(w, X86_RAX, words->consumer[i]);
 		x86_alu_mem_imm(w, X86_CMP, 4, false, X86_RAX, 0, 0);
 		off = x86_jcc_fwd(w, X86_CC_E);
 		if (c->local_gate) {
-			x86_load_rip(w, X86_RAX, words->local_gate + 24 * i);
+			x86_load_rip(w, X86_RAX, words->consumer[i] + 8);
 			x86_alu_mem_imm(w, X86_CMP, 4, false, X86_RAX, 0, 0);
 			off_local = x86_jcc_fwd(w, X86_CC_E);
 		}
-		if (c->uses_cookie || c->uses_func_ip)
-			load_meta(w, m);
 		if (c->uses_func_ip) {
-			x86_push_mem(w, X86_RAX, m->func_ip);
-			x86_pop_mem(w, X86_RSP, (s32)offsetof(struct nt_run, func_ip));
+			load_meta(w, m, offsetof(struct nt_slot_meta, func_ip));
+			store_word(w, (s32)offsetof(struct nt_run, func_ip), X86_RAX);
 		}
 		if (c->uses_cookie) {
-			x86_load(w, 8, X86_RAX, X86_RAX, m->cookie + 8 * (s32)i);
+			load_meta(w, m, (u32)offsetof(struct nt_slot_meta, cookie) + 8 * i);
 			store_word(w, (s32)offsetof(struct nt_run, cookie), X86_RAX);
 		}
 		if (c->needs_ctx)
 			x86_lea(w, X86_RDI, X86_RSP, CTX);
-		x86_call_rip(w, words->entry + 24 * i);
+		if (c->inlined)
+			emit_inlined(w, c->inlined, words->consumer[i] + 24);
+		else
+			x86_call_rip(w, words->consumer[i] + 16);
 		x86_patch_here(w, off);
 		if (c->local_gate)
 			x86_patch_here(w, off_local);
@@ -262,27 +293,44 @@ static void open_return(struct x86_writer *w, const struct region_env *env, cons
 	x86_ret(w);
 }
 
+static void fill_ip_sp(struct x86_writer *w, struct need n, const struct meta_ref *m, s32 sp)
+{
+	if (n.ctx & 1ull << NT_RIP) {
+		load_meta(w, m, offsetof(struct nt_slot_meta, func_ip));
+		store_word(w, REG(NT_RIP), X86_RAX);
+	}
+	if (n.ctx & 1ull << NT_RSP) {
+		x86_lea(w, X86_RAX, X86_RSP, sp);
+		store_word(w, REG(NT_RSP), X86_RAX);
+	}
+}
+
+void dispatch_emit_inline(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
+			  u64 meta)
+{
+	struct meta_ref m = { .from = META_AT, .addr = meta };
+	struct need n = need_of(s, false);
+
+	open_frame(w, n, 0);
+	fill_ip_sp(w, n, &m, FRAME);
+	run_consumers(w, s, words, &m, false);
+	close_flags(w);
+	restore_regs(w, n.clobbers);
+	x86_lea(w, X86_RSP, X86_RSP, FRAME);
+}
+
 void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			 const struct dispatch_words *words, bool entry)
 {
 	bool returns = entry && dispatch_shape_returns(s);
 	s32 back = (s32)dispatch_meta_size(s->n) + SLOT_CALL_LEN + (entry ? 0 : RED_ZONE_SKIP_LEN);
-	struct meta_ref m = { .load_at = FRAME, .func_ip = -back,
-			      .cookie = (s32)offsetof(struct nt_slot_meta, cookie) - back };
+	struct meta_ref m = { .from = META_FROM_SLOT, .back = back };
 	struct need n = need_of(s, false);
 
 	if (returns)
 		n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
 	open_frame(w, n, 0);
-	if (n.ctx & 1ull << NT_RIP) {
-		load_meta(w, &m);
-		x86_load(w, 8, X86_RAX, X86_RAX, m.func_ip);
-		store_word(w, REG(NT_RIP), X86_RAX);
-	}
-	if (n.ctx & 1ull << NT_RSP) {
-		x86_lea(w, X86_RAX, X86_RSP, FRAME + 8 + (entry ? 0 : RED_ZONE));
-		store_word(w, REG(NT_RSP), X86_RAX);
-	}
+	fill_ip_sp(w, n, &m, FRAME + 8 + (entry ? 0 : RED_ZONE));
 	run_consumers(w, s, words, &m, false);
 	if (returns) {
 		open_return(w, env, words, n.clobbers, n.clobbers, back);
@@ -297,7 +345,7 @@ void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, con
 void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			const struct dispatch_words *words)
 {
-	struct meta_ref m = { .via_entry = true, .func_ip = 0, .cookie = (s32)offsetof(struct nt_slot_meta, cookie) };
+	struct meta_ref m = { .from = META_FROM_ENTRY };
 	struct need n = need_of(s, true);
 	u32 no_row, lost;
 	u64 have_row;

@@ -6,11 +6,14 @@
 #include "patch/region.h"
 
 struct dispatch_words { /* where the region keeps the 64-bit words that the code loads */
-	u64 gate, local_gate, entry; /* of consumer 0; consumer i is at + 24 * i */
+	const u64 *consumer; /* [n] first word of each: gate, local gate, entry, then the table of an inlined program */
 	u64 fn_ret_slow, fn_row_slow, rows;
 };
 
-#define DISPATCH_WORDS_PER_CONSUMER 3u
+static inline u32 dispatch_words_of(const struct region_consumer *c)
+{
+	return 3 + (c->inlined ? c->inlined->nwords : 0);
+}
 
 /* Distance from a slot's code back to its struct nt_slot_meta. */
 static inline u32 dispatch_meta_size(u32 ncookies)
@@ -23,5 +26,8 @@ bool dispatch_shape_returns(const struct region_shape *s);
 /* entry: the sites are function entries (nothing below rsp is alive); else the slot has skipped the red zone. */
 void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			 const struct dispatch_words *words, bool entry);
+/* The whole of an entry hit, for a slot that calls no dispatcher; meta = run-time address of its struct nt_slot_meta. */
+void dispatch_emit_inline(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
+			  u64 meta);
 void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			const struct dispatch_words *words);

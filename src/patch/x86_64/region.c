@@ -11,7 +11,12 @@
 
 #define THUNK_SIZE 16u
 #define SLOT_ALIGN 16u
-#define DISPATCH_BOUND(n) (1536u + 128u * (n)) /* one dispatcher or exit with n consumers */
+#define DISPATCH_BOUND 1536u	      /* one dispatcher or exit without consumers ... */
+#define CONSUMER_BOUND 160u	      /* ... and for each of them, but for its inlined code */
+#define INLINE_BOUND 512u	      /* the same for a slot that calls no dispatcher */
+/* Slots with everything in them are faster while few are hot, and slower when tens of thousands compete for the
+ * instruction cache: beyond this many they share dispatchers. */
+#define INLINE_SITES_MAX 512u
 #define SLOT_FIXED (5u + 5u + 5u + 8u) /* red zone skip, call, jump to thunk or red zone restore */
 #define REGION_MAX (1u << 30)
 #define FIXED_WORDS 3u
@@ -30,6 +35,7 @@ struct build {
 	u8 *out;
 	u32 cap;
 	struct shape_code *code;
+	u64 *consumer_words; /* run-time address of each consumer's words, shape after shape */
 	u32 nreturns;
 	u32 words, text, thunks, frames, ledger, slots; /* offsets of the sections */
 };
@@ -39,8 +45,27 @@ static u32 words_count(const struct region_shape *shape, u32 n)
 	u32 words = FIXED_WORDS;
 
 	for (u32 i = 0; i < n; i++)
-		words += DISPATCH_WORDS_PER_CONSUMER * shape[i].n;
+		for (u32 j = 0; j < shape[i].n; j++)
+			words += dispatch_words_of(&shape[i].consumer[j]);
 	return words;
+}
+
+static u32 consumers_bound(const struct region_shape *s)
+{
+	u32 size = 0;
+
+	for (u32 i = 0; i < s->n; i++)
+		size += CONSUMER_BOUND + (s->consumer[i].inlined ? s->consumer[i].inlined->len : 0);
+	return size;
+}
+
+/* Does a slot of this site hold everything? One short program, at the entry of a function. */
+static bool site_inlined(const struct region_shape *shape, const struct region_site *s, u32 nsites)
+{
+	const struct region_shape *d = &shape[s->shape];
+
+	return nsites <= INLINE_SITES_MAX && d->n == 1 && d->consumer[0].inlined && !d->consumer[0].at_return &&
+	       s->plan->entry;
 }
 
 static bool site_returns(const struct region_shape *shape, const struct region_site *s)
@@ -48,9 +73,11 @@ static bool site_returns(const struct region_shape *shape, const struct region_s
 	return s->plan->entry && dispatch_shape_returns(&shape[s->shape]);
 }
 
-static u32 slot_bound(const struct region_shape *shape, const struct region_site *s)
+static u32 slot_bound(const struct region_shape *shape, const struct region_site *s, u32 nsites)
 {
-	return dispatch_meta_size(shape[s->shape].n) + SLOT_FIXED + patch_relocated_size(s->plan) + SLOT_ALIGN;
+	u32 inlined = site_inlined(shape, s, nsites) ? INLINE_BOUND + consumers_bound(&shape[s->shape]) : 0;
+
+	return inlined + dispatch_meta_size(shape[s->shape].n) + SLOT_FIXED + patch_relocated_size(s->plan) + SLOT_ALIGN;
 }
 
 u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct region_site *site, u32 nsites)
@@ -58,10 +85,10 @@ u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct reg
 	u64 size = 8ull * words_count(shape, nshapes) + 64;
 
 	for (u32 i = 0; i < nshapes; i++)
-		size += 3 * DISPATCH_BOUND(shape[i].n) + 64;
+		size += 3 * (DISPATCH_BOUND + consumers_bound(&shape[i])) + 64;
 	size += FRAMES_SIZE + 64;
 	for (u32 i = 0; i < nsites; i++)
-		size += slot_bound(shape, &site[i]) + THUNK_SIZE + sizeof(struct nt_ledger_site);
+		size += slot_bound(shape, &site[i], nsites) + THUNK_SIZE + sizeof(struct nt_ledger_site);
 	return size > REGION_MAX ? REGION_MAX : (u32)bits_round_up(size, NT_PAGE);
 }
 
@@ -72,34 +99,43 @@ static void put_word(struct build *b, u32 index, u64 value)
 
 static void write_words(struct build *b)
 {
-	u32 at = FIXED_WORDS;
+	u32 at = FIXED_WORDS, k = 0;
 
 	put_word(b, 0, b->env->fn_ret_slow);
 	put_word(b, 1, b->env->fn_row_slow);
 	put_word(b, 2, b->env->rows);
 	for (u32 i = 0; i < b->nshapes; i++)
 		for (u32 j = 0; j < b->shape[i].n; j++) {
-			put_word(b, at++, b->shape[i].consumer[j].gate);
-			put_word(b, at++, b->shape[i].consumer[j].local_gate);
-			put_word(b, at++, b->shape[i].consumer[j].entry);
+			const struct region_consumer *c = &b->shape[i].consumer[j];
+
+			b->consumer_words[k++] = b->base + b->words + 8 * at;
+			put_word(b, at++, c->gate);
+			put_word(b, at++, c->local_gate);
+			put_word(b, at++, c->entry);
+			for (u32 g = 0; c->inlined && g < c->inlined->nwords; g++)
+				put_word(b, at++, c->inlined->word[g]);
 		}
+}
+
+static struct dispatch_words words_of(const struct build *b, u32 shape)
+{
+	u32 first = 0;
+
+	for (u32 i = 0; i < shape; i++)
+		first += b->shape[i].n;
+	return (struct dispatch_words){ .consumer = b->consumer_words + first, .fn_ret_slow = b->base + b->words,
+					.fn_row_slow = b->base + b->words + 8, .rows = b->base + b->words + 16 };
 }
 
 static int write_dispatchers(struct build *b, u32 *ret_end)
 {
 	struct x86_writer w;
-	u32 at = FIXED_WORDS;
 
 	x86_init(&w, b->out + b->text, b->cap - b->text, b->base + b->text);
 	for (u32 i = 0; i < b->nshapes; i++) {
 		const struct region_shape *s = &b->shape[i];
-		u64 first = b->base + b->words + 8 * at;
-		struct dispatch_words words = { .gate = first, .local_gate = first + 8, .entry = first + 16,
-						.fn_ret_slow = b->base + b->words,
-						.fn_row_slow = b->base + b->words + 8,
-						.rows = b->base + b->words + 16 };
+		struct dispatch_words words = words_of(b, i);
 
-		at += DISPATCH_WORDS_PER_CONSUMER * s->n;
 		x86_align(&w, 64, 0xcc);
 		b->code[i].entry = x86_here(&w);
 		dispatch_emit_entry(&w, b->env, s, &words, true);
@@ -130,7 +166,11 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	s->slot_off = bits_round_up(meta_at + meta_size, SLOT_ALIGN);
 	meta_at = s->slot_off - meta_size;
 	x86_init(&w, b->out + s->slot_off, b->cap - s->slot_off, b->base + s->slot_off);
-	if (s->plan->entry) {
+	if (site_inlined(b->shape, s, b->nsites)) {
+		struct dispatch_words words = words_of(b, s->shape);
+
+		dispatch_emit_inline(&w, shape, &words, b->base + meta_at);
+	} else if (s->plan->entry) {
 		x86_call(&w, code->entry);
 		if (thunk)
 			x86_jmp(&w, b->base + thunk);
@@ -214,6 +254,9 @@ static int build_all(struct build *b, struct region_layout *ret)
 	if (r)
 		return r;
 	l.code_end = b->thunks;
+	for (u32 i = 0; i < b->nsites; i++)
+		if (site_inlined(b->shape, &b->site[i], b->nsites))
+			l.code_end = end;
 	l.ledger_off = b->ledger;
 	l.size = end;
 	*ret = l;
@@ -229,14 +272,19 @@ int region_build(const struct region_env *env, const struct region_shape *shape,
 
 	if (cap < region_bound(shape, nshapes, site, nsites))
 		return -ENOSPC;
-	b.code = calloc(nshapes ? nshapes : 1, sizeof(*b.code));
-	if (!b.code)
+	b.code = calloc(nshapes + 1, sizeof(*b.code));
+	b.consumer_words = calloc(words_count(shape, nshapes), sizeof(*b.consumer_words));
+	if (!b.code || !b.consumer_words) {
+		free(b.code);
+		free(b.consumer_words);
 		return -ENOMEM;
+	}
 	memset(out, 0xcc, cap);
 	for (u32 i = 0; i < nsites; i++)
 		b.nreturns += site_returns(shape, &site[i]);
 	r = build_all(&b, ret);
 	free(b.code);
+	free(b.consumer_words);
 	return r;
 }
 
