@@ -48,7 +48,8 @@ def show(name, test):
     command = " ".join(test.get("command", []))
     print(f"-- {name}: {test['result'].lower()}\n-- {command}", file=sys.stderr)
     for stream in "stdout", "stderr":
-        for line in (test.get(stream) or "").splitlines()[-60:]:
+        lines = [l for l in (test.get(stream) or "").splitlines() if l and not l.startswith("ok ")]
+        for line in lines[-60:]:
             print(f"   {line}", file=sys.stderr)
 
 
