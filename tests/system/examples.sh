@@ -34,7 +34,7 @@ wait_for() {
 }
 
 start_victim() {
-	rm -f "$tmp/in"
+	rm -f "$tmp/in" "$tmp/victim"
 	mkfifo "$tmp/in" || exit 99
 	"$victim" <"$tmp/in" >"$tmp/victim" &
 	victim_pid=$!
@@ -49,6 +49,7 @@ stop_victim() {
 
 # Starts a tool in the background; returns when it has attached.
 start_tool() {
+	rm -f "$tmp/tool"
 	"$@" 8>&- >"$tmp/tool" 2>"$tmp/errors" &
 	tool_pid=$!
 	wait_for '^[CT].*ing .* function' "$tmp/tool"
