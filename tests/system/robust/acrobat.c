@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * acrobat: a victim that does what processes do at the wrong moment, a command a line, answered by "done". All results
+ * are checked (victim.h); calls are counted in shared memory.
+ *
+ *     run N              N rounds in this thread
+ *     storm WHAT MS      for MS milliseconds: "threads" made and joined, "forks", "vforks" (of /bin/true), "spawns"
+ *     split              forks a child; "child COMMAND" is obeyed by it
+ *     exec               runs this program anew
+ *     reserve            takes all address space near its code
+ *     filter             a seccomp filter under which the calls of an attach would kill it
+ *     total              "total N": rounds so far, children included, exec not
+ */
+#include "calls.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+extern char **environ;
+
+struct acrobat {
+	uint64_t *total; /* shared with children */
+	pid_t child;
+	FILE *to, *from;
+};
+
+static void rounds(struct acrobat *a, uint64_t n)
+{
+	uint64_t count[VICTIM_NFUNCS] = {0};
+
+	for (uint64_t x = 0; x < n; x++)
+		victim_round(x, count);
+	__atomic_fetch_add(a->total, n, __ATOMIC_RELAXED);
+}
+
+static void *one_round(void *arg)
+{
+	rounds(arg, 1);
+	return NULL;
+}
+
+static void threads(struct acrobat *a)
+{
+	pthread_t t[4];
+
+	for (int i = 0; i < 4; i++)
+		if (pthread_create(&t[i], NULL, one_round, a))
+			victim_wrong("pthread_create");
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+}
+
+static void reap(pid_t pid)
+{
+	int status;
+
+	if (pid < 0)
+		victim_wrong("no child: errno %d", errno);
+	if (waitpid(pid, &status, 0) != pid)
+		victim_wrong("waitpid: errno %d", errno);
+	if (status)
+		victim_wrong("a child ended with %#x", status);
+}
+
+static void forks(struct acrobat *a)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		rounds(a, 3);
+		_exit(0);
+	}
+	reap(pid);
+}
+
+static void vforks(struct acrobat *a)
+{
+	pid_t pid = vfork();
+
+	if (!pid) {
+		execl("/bin/true", "true", (char *)NULL);
+		_exit(1);
+	}
+	rounds(a, 1);
+	reap(pid);
+}
+
+static void spawns(struct acrobat *a)
+{
+	char *argv[] = {"true", NULL};
+	pid_t pid;
+
+	if (posix_spawn(&pid, "/bin/true", NULL, NULL, argv, environ))
+		victim_wrong("posix_spawn");
+	rounds(a, 1);
+	reap(pid);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static bool storm(struct acrobat *a, const char *what, uint64_t ms)
+{
+	void (*act)(struct acrobat *) = !strcmp(what, "threads") ? threads : !strcmp(what, "forks") ? forks
+				      : !strcmp(what, "vforks") ? vforks : !strcmp(what, "spawns") ? spawns : NULL;
+
+	for (uint64_t end = now_ms() + ms; act && now_ms() < end;)
+		act(a);
+	return act;
+}
+
+/* What is free within 3 GiB on both sides; a page at a time at the end, so that nothing is left. */
+static void reserve(void)
+{
+	uint64_t here = (uint64_t)reserve & ~0xfffull, reach = 3ull << 30;
+
+	for (uint64_t size = 1ull << 30; size >= 4096; size /= 8)
+		for (uint64_t at = here > reach ? (here - reach) & ~(size - 1) : size; at < here + reach; at += size)
+			mmap((void *)at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			     -1, 0);
+}
+
+static void filter(void)
+{
+	static const long forbidden[] = {SYS_mmap, SYS_socketpair, SYS_madvise, SYS_recvmsg, SYS_munmap};
+	struct sock_filter code[32];
+	unsigned n = 0;
+	struct sock_fprog prog = {.filter = code};
+
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (unsigned i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+		code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)forbidden[i], 0, 1);
+		code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	}
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	prog.len = (unsigned short)n;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+		victim_wrong("seccomp: errno %d", errno);
+}
+
+static int obey_all(struct acrobat *a, FILE *in, FILE *out, char **argv);
+
+static void split(struct acrobat *a, char **argv)
+{
+	int to[2], from[2];
+
+	if (pipe(to) || pipe(from))
+		victim_wrong("pipe");
+	a->child = fork();
+	if (!a->child) {
+		struct acrobat b = {.total = a->total};
+
+		close(to[1]);
+		close(from[0]);
+		_exit(obey_all(&b, fdopen(to[0], "r"), fdopen(from[1], "w"), argv));
+	}
+	close(to[0]);
+	close(from[1]);
+	a->to = fdopen(to[1], "w");
+	a->from = fdopen(from[0], "r");
+}
+
+static void tell_child(struct acrobat *a, const char *line)
+{
+	char text[512];
+
+	if (fprintf(a->to, "%s", line) < 0 || fflush(a->to) || !fgets(text, sizeof(text), a->from) || strcmp(text, "done\n"))
+		victim_wrong("the child says nothing");
+}
+
+static int obey_all(struct acrobat *a, FILE *in, FILE *out, char **argv)
+{
+	char line[512], what[32];
+	unsigned long n;
+
+	setvbuf(out, NULL, _IOLBF, 0);
+	while (fgets(line, sizeof(line), in)) {
+		if (!strncmp(line, "total", 5)) {
+			fprintf(out, "total %lu\n", *a->total);
+			continue;
+		}
+		if (sscanf(line, "run %lu", &n) == 1)
+			rounds(a, n);
+		else if (sscanf(line, "storm %31s %lu", what, &n) == 2) {
+			if (!storm(a, what, n))
+				return 2;
+		} else if (!strncmp(line, "split", 5))
+			split(a, argv);
+		else if (!strncmp(line, "child ", 6) && a->to)
+			tell_child(a, line + 6);
+		else if (!strncmp(line, "exec", 4)) {
+			execv("/proc/self/exe", argv);
+			return 2;
+		} else if (!strncmp(line, "reserve", 7))
+			reserve();
+		else if (!strncmp(line, "filter", 6))
+			filter();
+		else
+			return 2;
+		fprintf(out, "done\n");
+	}
+	if (a->to) {
+		fclose(a->to);
+		reap(a->child);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct acrobat a = {0};
+
+	(void)argc;
+	victim_begin();
+	setvbuf(stdin, NULL, _IONBF, 0); /* what is not read yet is for the program after an exec */
+	a.total = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (a.total == MAP_FAILED)
+		return 2;
+	victim_ready();
+	return obey_all(&a, stdin, stdout, argv);
+}

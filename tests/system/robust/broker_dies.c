@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The broker is killed (-9): targets go on with right results, the guardian shuts the gates and leaves, the loader hears
+ * an error, and the next broker takes out what is left and attaches to the very same processes, counting exactly.
+ */
+#include "stage.h"
+
+#include <limits.h>
+
+static void kill_broker(void)
+{
+	pid_t pid = ps_broker();
+
+	tap_ok(pid > 0, "there is a broker");
+	if (pid > 0)
+		kill(pid, SIGKILL);
+}
+
+static bool attach_both(struct victim_io *l, const char *victim, pid_t pid)
+{
+	return loader_does(l, "attach 0 in %s all %d", stage_victim(victim), (int)pid) &&
+	       loader_does(l, "attach 1 out %s all %d", stage_victim(victim), (int)pid);
+}
+
+static bool both_count(struct victim_io *l, unsigned long long n)
+{
+	return loader_counts(l, "in", n) && loader_counts(l, "out", n);
+}
+
+/* A new loader makes a new broker, which takes out the jumps of the last one, and it all works again. */
+static void check_again(struct victim_io *v, const char *name)
+{
+	struct victim_io l;
+
+	tap_ok(loader_start(&l), "the next `notrap run` starts a new broker");
+	tap_eq(code_differs(v->pid), 0, "which has taken the old jumps out");
+	tap_ok(attach_both(&l, name, v->pid), "and attaches to the same process");
+	tap_ok(victim_do(v, "run 2 500") && both_count(&l, 1000), "where counts are exact");
+	tap_eq(loader_end(&l), 0, "the loader ends");
+	tap_eq(code_differs(v->pid), 0, "and leaves nothing behind");
+}
+
+static void test_idle(void)
+{
+	struct victim_io v = victim_make("counter", NULL, NULL), l;
+
+	tap_ok(loader_start(&l) && attach_both(&l, "counter", v.pid), "idle: two links on a victim");
+	tap_ok(victim_do(&v, "run 2 500") && both_count(&l, 1000), "which count");
+	kill_broker();
+	tap_ok(brokers_end(2000), "the guardian leaves");
+	tap_ok(victim_do(&v, "run 2 500"), "the victim goes on");
+	tap_ok(both_count(&l, 1000), "and nothing is counted any more");
+	tap_ok(!strncmp(loader_ask(&l, "attach 2 in %s all %d", stage_victim("counter"), (int)v.pid), "error", 5),
+	       "the loader hears an error");
+	tap_eq(loader_end(&l), 0, "and can end");
+	check_again(&v, "counter");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+}
+
+static void test_busy(void)
+{
+	struct victim_io v = victim_make("counter", NULL, NULL), l;
+
+	tap_ok(victim_do(&v, "spin") && loader_start(&l) && attach_both(&l, "counter", v.pid), "full speed: two links");
+	nap_ms(100);
+	kill_broker();
+	nap_ms(300);
+	tap_ok(victim_do(&v, "still"), "the victim goes on");
+	loader_end(&l);
+	check_again(&v, "counter");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+}
+
+/* A child has its parent's jumps; so has one that is forked when nobody watches. */
+static void test_children(void)
+{
+	struct victim_io v = victim_make("acrobat", NULL, NULL), l;
+
+	tap_ok(loader_start(&l) && attach_both(&l, "acrobat", -1), "children: two links for all processes");
+	tap_ok(victim_do(&v, "split") && victim_do(&v, "run 100") && victim_do(&v, "child run 100") && both_count(&l, 200),
+	       "count in a victim and its child");
+	kill_broker();
+	tap_ok(brokers_end(2000), "the guardian leaves");
+	tap_ok(victim_do(&v, "child split"), "the child forks one more");
+	tap_ok(victim_do(&v, "run 100") && victim_do(&v, "child run 100") && victim_do(&v, "child child run 100"), "all go on");
+	tap_ok(both_count(&l, 200), "uncounted");
+	loader_end(&l);
+	tap_ok(loader_start(&l), "a new broker");
+	tap_eq(code_differs(v.pid), 0, "has taken the old jumps out");
+	tap_ok(attach_both(&l, "acrobat", -1) && victim_do(&v, "run 100") && victim_do(&v, "child run 100") &&
+		       victim_do(&v, "child child run 100"),
+	       "and attaches to all three");
+	tap_ok(both_count(&l, 300), "exactly");
+	tap_eq(loader_end(&l), 0, "the loader ends");
+	tap_eq(victim_end(&v), 0, "all found every result right");
+}
+
+/* At random moments of attaching and detaching. */
+static void test_random(int rounds)
+{
+	struct victim_io busy = victim_make("counter", NULL, NULL), quiet = victim_make("counter", NULL, NULL);
+	int hung = 0, left = 0, wrong = 0, refused = 0;
+
+	victim_do(&busy, "spin");
+	for (int i = 0; i < rounds; i++) {
+		struct victim_io l;
+		pid_t broker;
+		char line[256];
+
+		if (!loader_start(&l) || !(broker = ps_broker())) {
+			refused++;
+			break;
+		}
+		left += code_differs(busy.pid) || code_differs(quiet.pid);
+		if (attach_both(&l, "counter", quiet.pid)) {
+			wrong += !victim_do(&quiet, "run 1 100") || !both_count(&l, 100);
+			loader_does(&l, "detach 0");
+			loader_does(&l, "detach 1");
+		} else {
+			refused++;
+		}
+		snprintf(line, sizeof(line), "churn %s all -1 100000", stage_victim("counter"));
+		victim_tell(&l, line);
+		nanosleep(&(struct timespec){.tv_nsec = random() % 60000000}, NULL);
+		kill(broker, SIGKILL);
+		if (!victim_line(&l, line, sizeof(line)) || strncmp(line, "error", 5))
+			hung++;
+		hung += loader_end(&l) != 0;
+		wrong += !victim_do(&quiet, "run 1 100");
+		wrong += !brokers_end(3000);
+		if (process_exists(busy.pid) && !kill(busy.pid, 0) && waitpid(busy.pid, NULL, WNOHANG) == 0)
+			continue;
+		printf("# round %d: the busy victim is dead\n", i);
+		wrong++;
+		break;
+	}
+	tap_eq(hung, 0, "%d kills at random moments: the loader always hears of it", rounds);
+	tap_eq(refused, 0, "a new broker can always attach again");
+	tap_eq(left, 0, "having taken out what was left");
+	tap_eq(wrong, 0, "and counts exactly");
+	tap_ok(victim_do(&busy, "still"), "the busy victim goes on");
+	tap_eq(victim_end(&busy), 0, "and found every result right");
+	tap_eq(victim_end(&quiet), 0, "so did the quiet one");
+}
+
+/* Threads asleep in every kind of system call, while their registers are borrowed and the broker dies. */
+static void test_sleeper(int rounds)
+{
+	struct victim_io v = victim_make("sleeper", NULL, NULL), l;
+	int died = 0;
+
+	for (int i = 0; i < rounds && !died; i++) {
+		char line[256];
+		pid_t broker;
+
+		if (!loader_start(&l) || !(broker = ps_broker()))
+			break;
+		snprintf(line, sizeof(line), "churn libc.so.6 mem* %d 100000", (int)v.pid);
+		victim_tell(&l, line);
+		nanosleep(&(struct timespec){.tv_nsec = random() % 40000000}, NULL);
+		kill(broker, SIGKILL);
+		loader_end(&l);
+		brokers_end(3000);
+		died = waitpid(v.pid, NULL, WNOHANG | WNOWAIT) != 0;
+	}
+	tap_ok(!died, "%d kills while threads sleep in system calls", rounds);
+	tap_eq(victim_end(&v), 0, "the victim saw no wait end early");
+}
+
+int main(int argc, char **argv)
+{
+	stage_begin();
+	stage_seed();
+	if (argc > 1) {
+		test_random(atoi(argv[1]));
+		test_sleeper(atoi(argv[1]));
+	} else {
+		test_idle();
+		test_busy();
+		test_children();
+		test_random(20);
+		test_sleeper(20);
+	}
+	tap_ok(stage_end(tap_failed), "no process of the broker is left");
+	return tap_done();
+}
