@@ -77,7 +77,7 @@ probe_sort() {
 	shift
 	start_sort
 	sleep 1
-	say "\$ $* -p $sort_pid -d $seconds --cost 'libc.so.6:*'"
+	say "\$ $* -p $sort_pid -d $seconds --cost 'libc.so.6:*'" | sed "s|$PWD/||g"
 	"$@" -p "$sort_pid" -d "$seconds" --cost 'libc.so.6:*' >"$tmp/$name" 2>"$tmp/$name.errors"
 	ended=$?
 	sed -n '1,2s/^/   /p' "$tmp/$name"
