@@ -63,7 +63,7 @@ int vaccess_record(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok)
 	return region_check(env, regno, off, size, zero_ok, &(struct region){"memory", vreg_of(env, regno)->size});
 }
 
-int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how)
+int vaccess_ctx_unmoved(struct venv *env, u32 regno)
 {
 	const struct vreg *r = vreg_of(env, regno);
 	char bits[VTNUM_TEXT];
@@ -73,10 +73,21 @@ int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how
 		vlog(env, "variable ctx access var_off=%s disallowed\n", bits);
 		return -EACCES;
 	}
-	if (r->v.t.value) {
+	if (!r->v.smin)
+		return 0;
+	if (r->v.smin < 0)
+		vlog(env, "negative offset ctx ptr R%u off=%lld disallowed\n", regno, (long long)r->v.smin);
+	else
 		vlog(env, "dereference of modified ctx ptr R%u off=%lld disallowed\n", regno, (long long)r->v.smin);
-		return -EACCES;
-	}
+	return -EACCES;
+}
+
+int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how)
+{
+	int r = vaccess_ctx_unmoved(env, regno);
+
+	if (r)
+		return r;
 	if (env->prog->prog_type != BPF_PROG_TYPE_KPROBE || how == VACCESS_WRITE || off < 0 ||
 	    (u32)off + size > VPT_REGS_SIZE || (u32)off % size) {
 		vlog(env, "invalid bpf_context access off=%d size=%u\n", off, size);

@@ -162,10 +162,31 @@ static void alu_scalar(struct vreg *dst, const struct vreg *src, const struct bp
 	dst->origin |= src->origin;
 }
 
+static int check_imm(struct venv *env, const struct bpf_insn *in)
+{
+	s32 bits = BPF_CLASS(in->code) == BPF_ALU64 ? 64 : 32;
+
+	switch (BPF_OP(in->code)) {
+	case BPF_DIV:
+	case BPF_MOD:
+		if (in->imm)
+			return 0;
+		vlog(env, "div by zero\n");
+		return -EINVAL;
+	case BPF_LSH:
+	case BPF_RSH:
+	case BPF_ARSH:
+		if (in->imm >= 0 && in->imm < bits)
+			return 0;
+		vlog(env, "invalid shift %d\n", in->imm);
+		return -EINVAL;
+	default: return 0;
+	}
+}
+
 static int exec_binary(struct venv *env, const struct bpf_insn *in)
 {
-	struct vreg *dst = vreg_of(env, in->dst_reg);
-	struct vreg src;
+	struct vreg *dst, src;
 	int r;
 
 	if (BPF_SRC(in->code) == BPF_X) {
@@ -177,10 +198,13 @@ static int exec_binary(struct venv *env, const struct bpf_insn *in)
 		vreg_set_const(&src, (u64)(s64)in->imm);
 	}
 	r = vreg_check_read(env, in->dst_reg);
+	if (!r && BPF_SRC(in->code) == BPF_K)
+		r = check_imm(env, in);
 	if (!r)
 		r = vreg_check_write(env, in->dst_reg);
 	if (r)
 		return r;
+	dst = vreg_of(env, in->dst_reg);
 	if (vreg_is_pointer(dst) || vreg_is_pointer(&src))
 		return alu_with_pointer(env, in, dst, &src);
 	keep_group(dst, &src, in);
@@ -190,8 +214,7 @@ static int exec_binary(struct venv *env, const struct bpf_insn *in)
 
 static int exec_unary(struct venv *env, const struct bpf_insn *in)
 {
-	struct vreg *dst = vreg_of(env, in->dst_reg);
-	struct vreg zero;
+	struct vreg *dst, zero;
 	u64 origin;
 	int r = vreg_check_read(env, in->dst_reg);
 
@@ -199,6 +222,7 @@ static int exec_unary(struct venv *env, const struct bpf_insn *in)
 		r = vreg_check_write(env, in->dst_reg);
 	if (r)
 		return r;
+	dst = vreg_of(env, in->dst_reg);
 	origin = dst->origin;
 	if (BPF_OP(in->code) == BPF_END || vreg_is_pointer(dst)) {
 		vreg_set_unknown(dst);

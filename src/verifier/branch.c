@@ -120,6 +120,12 @@ static bool is_null_check(const struct vreg *a, const struct compare *c)
 	       (c->op == BPF_JEQ || c->op == BPF_JNE);
 }
 
+/* The kinds that the kernel, too, takes to be addresses other than NULL. */
+static bool is_not_null(const struct vreg *r)
+{
+	return !r->maybe_null && (r->type == VREG_VALUE || r->type == VREG_RECORD || r->type == VREG_MAP);
+}
+
 static int outcome(const struct vreg *a, const struct vreg *b, const struct compare *c)
 {
 	if (vreg_is_scalar(a) && vreg_is_scalar(b))
@@ -127,8 +133,7 @@ static int outcome(const struct vreg *a, const struct vreg *b, const struct comp
 	/* a pointer that cannot be NULL against 0; its low half may well be 0 */
 	if (c->is32 || (c->op != BPF_JEQ && c->op != BPF_JNE))
 		return -1;
-	if ((vreg_is_pointer(a) && !a->maybe_null && vreg_is_null(b)) ||
-	    (vreg_is_pointer(b) && !b->maybe_null && vreg_is_null(a)))
+	if ((is_not_null(a) && vreg_is_null(b)) || (is_not_null(b) && vreg_is_null(a)))
 		return c->op == BPF_JNE;
 	return -1;
 }

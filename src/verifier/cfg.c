@@ -74,10 +74,6 @@ static int check_ld64(struct venv *env, u32 i)
 		vlog(env, "invalid bpf_ld_imm64 insn\n");
 		return -EINVAL;
 	}
-	if (in->off) {
-		vlog(env, "BPF_LD_IMM64 uses reserved fields\n");
-		return -EINVAL;
-	}
 	if (in->src_reg == 0)
 		return 0;
 	if ((in->src_reg != BPF_PSEUDO_MAP_FD && in->src_reg != BPF_PSEUDO_MAP_VALUE) ||
@@ -122,6 +118,10 @@ static int check_opcodes(struct venv *env)
 			r = check_ld64(env, i);
 			if (r)
 				return r;
+		} else if (BPF_CLASS(in->code) == BPF_LDX &&
+			   ((BPF_MODE(in->code) != BPF_MEM && BPF_MODE(in->code) != BPF_MEMSX) || in->imm)) {
+			vlog(env, "BPF_LDX uses reserved fields\n");
+			return -EINVAL;
 		} else if (BPF_CLASS(in->code) == BPF_LD && (BPF_MODE(in->code) == BPF_ABS || BPF_MODE(in->code) == BPF_IND)) {
 			vlog(env, "BPF_LD_[ABS|IND] instructions not allowed for this program type\n");
 			return -EINVAL;

@@ -133,6 +133,7 @@ int vmem_exec(struct venv *env, const struct bpf_insn *in);
 enum vaccess { VACCESS_READ, VACCESS_WRITE };
 int vaccess_value(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess how, bool zero_ok);
 int vaccess_record(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok);
+int vaccess_ctx_unmoved(struct venv *env, u32 regno); /* the register is ctx as the program got it */
 int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how);
 
 /* stack.c */

@@ -159,23 +159,6 @@ static int check_string(struct venv *env, u32 regno)
 	return -EINVAL;
 }
 
-static int check_ctx(struct venv *env, u32 regno)
-{
-	const struct vreg *r = vreg_of(env, regno);
-	char bits[VTNUM_TEXT];
-
-	if (!range_is_const(&r->v)) {
-		vlog_tnum(r->v.t, bits);
-		vlog(env, "variable ctx access var_off=%s disallowed\n", bits);
-		return -EACCES;
-	}
-	if (r->v.t.value) {
-		vlog(env, "dereference of modified ctx ptr R%u off=%lld disallowed\n", regno, (long long)r->v.smin);
-		return -EACCES;
-	}
-	return 0;
-}
-
 static int check_arg(struct venv *env, struct call *c, u32 regno)
 {
 	u8 arg = c->h->arg[regno - 1];
@@ -187,7 +170,7 @@ static int check_arg(struct venv *env, struct call *c, u32 regno)
 	if (!type_fits(r, arg))
 		return type_error(env, regno, expected_type(arg));
 	switch (arg) {
-	case EBPF_ARG_CTX: return check_ctx(env, regno);
+	case EBPF_ARG_CTX: return vaccess_ctx_unmoved(env, regno);
 	case EBPF_ARG_MAP:
 		c->map = r->map;
 		c->has_map = true;

@@ -12,9 +12,7 @@ static bool mem_is_known(u8 code)
 	switch (BPF_CLASS(code)) {
 	case BPF_LDX: return BPF_MODE(code) == BPF_MEM || (BPF_MODE(code) == BPF_MEMSX && BPF_SIZE(code) != BPF_DW);
 	case BPF_ST: return BPF_MODE(code) == BPF_MEM;
-	case BPF_STX:
-		return BPF_MODE(code) == BPF_MEM ||
-		       (BPF_MODE(code) == BPF_ATOMIC && (BPF_SIZE(code) == BPF_W || BPF_SIZE(code) == BPF_DW));
+	case BPF_STX: return BPF_MODE(code) == BPF_MEM || BPF_MODE(code) == BPF_ATOMIC;
 	default: return code == (BPF_LD | BPF_IMM | BPF_DW);
 	}
 }
@@ -65,8 +63,6 @@ static int alu_check(struct venv *env, const struct bpf_insn *in)
 	bool is_x = BPF_SRC(in->code) == BPF_X;
 	u8 op = BPF_OP(in->code);
 	bool divides = op == BPF_DIV || op == BPF_MOD;
-	bool shifts = op == BPF_LSH || op == BPF_RSH || op == BPF_ARSH;
-	s32 bits = BPF_CLASS(in->code) == BPF_ALU64 ? 64 : 32;
 	const char *what = "BPF_ALU";
 	bool ok;
 
@@ -88,14 +84,6 @@ static int alu_check(struct venv *env, const struct bpf_insn *in)
 	}
 	if (!ok) {
 		vlog(env, "%s uses reserved fields\n", what);
-		return -EINVAL;
-	}
-	if (divides && !is_x && !in->imm) {
-		vlog(env, "div by zero\n");
-		return -EINVAL;
-	}
-	if (shifts && !is_x && (in->imm < 0 || in->imm >= bits)) {
-		vlog(env, "invalid shift %d\n", in->imm);
 		return -EINVAL;
 	}
 	return 0;
@@ -135,6 +123,10 @@ static int mem_check(struct venv *env, const struct bpf_insn *in)
 				goto reserved;
 			return 0;
 		}
+		if (ebpf_insn_size(in) < 4) {
+			vlog(env, "invalid atomic operand size\n");
+			return -EINVAL;
+		}
 		if (!atomic_op_ok(in->imm)) {
 			vlog(env, "BPF_ATOMIC uses invalid atomic opcode %02x\n", in->imm);
 			return -EINVAL;
@@ -149,7 +141,7 @@ reserved:
 
 static int jmp_check(struct venv *env, const struct bpf_insn *in)
 {
-	const char *what = BPF_CLASS(in->code) == BPF_JMP ? "BPF_JMP" : "BPF_JMP32";
+	const char *what = "BPF_JMP/JMP32";
 	bool ok;
 
 	switch (BPF_OP(in->code)) {
@@ -180,7 +172,12 @@ int vinsn_check(struct venv *env, const struct bpf_insn *in)
 	case BPF_ALU64: return alu_check(env, in);
 	case BPF_JMP:
 	case BPF_JMP32: return jmp_check(env, in);
-	case BPF_LD: return 0; /* cfg.c has looked at both halves */
+	case BPF_LD:
+		/* cfg.c has looked at the rest of both halves */
+		if (!in->off)
+			return 0;
+		vlog(env, "BPF_LD_IMM64 uses reserved fields\n");
+		return -EINVAL;
 	default: return mem_check(env, in);
 	}
 }

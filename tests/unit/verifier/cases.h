@@ -14,6 +14,7 @@ struct vcase {
 	const char *name;
 	const char *phrase; /* of the log if it is refused; NULL: it is accepted */
 	u32 prog_type;	    /* 0: KPROBE */
+	bool kernel_takes;  /* refused here, and on purpose, though the kernel accepts it */
 	u32 attach;
 	struct bpf_insn insn[CASE_MAX_INSNS];
 };
