@@ -104,6 +104,11 @@ static void test_btf(void)
 		if (btf_check(good, n, &log) == 0)
 			accepted++;
 	tap_eq(accepted, 0, "no prefix of it is good");
+	memcpy(bad, good, sizeof(bad));
+	bad[24] = 5; /* the first type's name */
+	tap_eq(btf_check(bad, 45, &log), -EINVAL, "a name behind the strings");
+	bad[24] = 4;
+	tap_eq(btf_check(bad, 45, &log), 0, "the last NUL is a name");
 	for (int i = 0; i < 200000; i++) {
 		memcpy(bad, good, sizeof(bad));
 		for (int k = 0; k < 3; k++)
