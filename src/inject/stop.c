@@ -63,38 +63,16 @@ static int seize_new(struct inject_target *t, u32 *ret_added)
 	return r;
 }
 
-/* A dead leader whose threads live on cannot be stopped nor reaped; it makes no steps either. */
-static bool is_dead(struct inject_target *t, struct inject_thread *th)
-{
-	char state;
-
-	return proc_thread_state(t->pid, th->tid, &state) || state == 'Z' || state == 'X';
-}
-
 static int halt_from(struct inject_target *t, u32 from, u64 deadline)
 {
-	u64 patience = inject_now_ns() + 5 * INJECT_MS;
-
 	for (u32 i = from; i < t->nthreads; i++)
 		if (t->thread[i].seized && ptrace(PTRACE_INTERRUPT, t->thread[i].tid, NULL, NULL))
 			t->thread[i].gone = true;
 	for (u32 i = from; i < t->nthreads; i++) {
 		struct inject_thread *th = &t->thread[i];
-		u64 now = inject_now_ns(), until = patience > now ? patience : now + INJECT_MS;
-		int r;
 
-		if (!th->seized || th->stopped)
-			continue;
-		do {
-			r = inject_thread_halt(t, th, until < deadline ? until : deadline);
-			if (r == -ETIMEDOUT && is_dead(t, th)) {
-				th->gone = true;
-				r = 0;
-			}
-			until += 20 * INJECT_MS;
-		} while (r == -ETIMEDOUT && inject_now_ns() < deadline);
-		if (r == -ETIMEDOUT)
-			return r;
+		if (th->seized && !th->stopped && inject_thread_halt(t, th, deadline) == -ETIMEDOUT)
+			return -ETIMEDOUT;
 	}
 	return 0;
 }

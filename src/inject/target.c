@@ -53,6 +53,7 @@ static int check_machine(pid_t pid)
 struct insn_search {
 	struct inject_target *t;
 	bool vdso_only;
+	bool readable; /* some code could be read: the process is not on its way out */
 	u64 found;
 };
 
@@ -74,6 +75,7 @@ static bool search_mapping(const struct proc_map *m, void *arg)
 
 		if (inject_read(s->t, a, buf, n))
 			break;
+		s->readable = true;
 		for (size_t i = 0; i + 1 < n; i++)
 			if (regs_is_syscall_insn(buf + i)) {
 				s->found = a + i;
@@ -97,7 +99,7 @@ static int find_syscall_insn(struct inject_target *t)
 	if (r)
 		return r;
 	if (!s.found)
-		return -ENOEXEC;
+		return s.readable ? -ENOEXEC : -ESRCH;
 	t->syscall_insn = s.found;
 	return 0;
 }

@@ -22,6 +22,7 @@
 
 #define EVENT_STOP 128 /* PTRACE_EVENT_STOP; libc's header calls it so only in newer versions */
 #define SETTLE_TRIES 256
+#define MAX_NAP 500000ull
 
 static long ptrace_call(long req, const struct inject_thread *th, u64 addr, u64 data)
 {
@@ -65,32 +66,35 @@ int inject_thread_seize(struct inject_target *t, struct inject_thread *th)
 	return 0;
 }
 
-/* A traced thread that dies must be reaped by its tracer, or the process can never finish dying. Only a leader that
- * is our own child is left for whoever waits for it: there is no second waiter to unblock. */
-static bool died(struct inject_target *t, struct inject_thread *th)
+/*
+ * A traced thread that dies must be reaped by its tracer, or the process can never finish dying. Only a leader that is
+ * our own child is left for whoever waits for it in this process: no second waiter is blocked, and its status is not
+ * ours to eat. So of that one only stops are taken. Returns like waitpid(), with *ret_status 0 for such a death.
+ */
+static pid_t wait_now(struct inject_target *t, struct inject_thread *th, int *ret_status)
 {
 	siginfo_t si = {0};
 
 	if (!t->own_child || th->tid != t->pid)
-		return false;
+		return waitpid(th->tid, ret_status, __WALL | WNOHANG);
 	if (waitid(P_PID, (id_t)th->tid, &si, WEXITED | WNOHANG | WNOWAIT | __WALL))
-		return errno == ECHILD;
-	/* A traced thread's stops are reported as well, whatever was asked for. */
-	return si.si_pid && (si.si_code == CLD_EXITED || si.si_code == CLD_KILLED ||
-			     si.si_code == CLD_DUMPED);
+		return -1;
+	*ret_status = 0;
+	/* Stops of a traced thread are reported as well, whatever was asked for. */
+	if (si.si_pid && (si.si_code == CLD_EXITED || si.si_code == CLD_KILLED || si.si_code == CLD_DUMPED))
+		return si.si_pid;
+	si.si_pid = 0;
+	if (waitid(P_PID, (id_t)th->tid, &si, WSTOPPED | WNOHANG | __WALL))
+		return -1;
+	*ret_status = si.si_status << 8 | 0x7f; /* as waitpid() has it */
+	return si.si_pid;
 }
 
 enum inject_event inject_thread_poll(struct inject_target *t, struct inject_thread *th, int *ret_sig)
 {
 	int status;
-	pid_t w;
+	pid_t w = wait_now(t, th, &status);
 
-	if (died(t, th)) {
-		th->gone = true;
-		th->stopped = th->seized = false;
-		return INJECT_GONE;
-	}
-	w = waitpid(th->tid, &status, __WALL | WNOHANG);
 	if (w == 0 || (w < 0 && errno == EINTR))
 		return INJECT_NOTHING;
 	if (w < 0 || !WIFSTOPPED(status)) {
@@ -105,15 +109,36 @@ enum inject_event inject_thread_poll(struct inject_target *t, struct inject_thre
 	return *ret_sig == (SIGTRAP | 0x80) ? INJECT_SYSCALL : INJECT_SIGNAL;
 }
 
+/* A group leader that has died is not reported before all its threads are reaped: /proc knows it sooner. It stays
+ * seized; the end of the tracer lets it go. */
+static bool died_silently(struct inject_target *t, struct inject_thread *th)
+{
+	char state;
+
+	if (!proc_thread_state(t->pid, th->tid, &state) && state != 'Z' && state != 'X')
+		return false;
+	th->gone = true;
+	th->stopped = false;
+	return true;
+}
+
 enum inject_event inject_thread_wait(struct inject_target *t, struct inject_thread *th,
 				     u64 deadline_ns, int *ret_sig)
 {
-	for (u64 nap = 5000;; nap = nap < 500000 ? nap * 2 : nap) {
+	u64 nap = 5000;
+
+	for (;;) {
 		enum inject_event ev = inject_thread_poll(t, th, ret_sig);
 
-		if (ev != INJECT_NOTHING || inject_now_ns() >= deadline_ns)
+		if (ev != INJECT_NOTHING)
 			return ev;
+		if (nap > MAX_NAP && died_silently(t, th))
+			return INJECT_GONE;
+		if (inject_now_ns() >= deadline_ns)
+			return INJECT_NOTHING;
 		inject_nap(nap);
+		if (nap <= MAX_NAP)
+			nap *= 2;
 	}
 }
 

@@ -449,6 +449,41 @@ static long run_write_pipe(void)
 	return close2(r, p[0], p[1]);
 }
 
+static void act_drain_and_signal(struct waker *w)
+{
+	for (int i = 0; i < 5; i++) {
+		usleep(2000);
+		pthread_kill(w->waiter, SIGUSR2);
+	}
+	act_drain(w);
+}
+
+/* With a handler in between, short counts and EINTR are right; bytes lost or doubled are not. */
+static long run_write_pipe_signal(void)
+{
+	struct waker w = {0};
+	uint32_t *data = big_data();
+	size_t done = 0;
+	int p[2];
+
+	if (!data || pipe2(p, O_CLOEXEC))
+		return -2;
+	w.fd = p[0];
+	waker_start(&w, act_drain_and_signal);
+	while (done < BIG) {
+		ssize_t n = write(p[1], (char *)data + done, BIG - done);
+
+		if (n < 0 && errno != EINTR)
+			victim_wrong("write_pipe_signal: errno %d", errno);
+		done += n > 0 ? (size_t)n : 0;
+		if (done > BIG)
+			victim_wrong("write_pipe_signal: %zd after %zu", n, done);
+	}
+	waker_end(&w);
+	free(data);
+	return close2((long)done, p[0], p[1]);
+}
+
 static long run_send_unix(void)
 {
 	struct waker w = {0};
@@ -714,6 +749,7 @@ static const struct sleep_case cases[] = {
 	{"recv_timeout", run_recv_timeout, -1, EAGAIN},
 	{"recv_waitall", run_recv_waitall, 5003, 0},
 	{"write_pipe", run_write_pipe, BIG, 0},
+	{"write_pipe_signal", run_write_pipe_signal, BIG, 0},
 	{"send_unix", run_send_unix, BIG, 0},
 	{"msgrcv", run_msgrcv, 8, 0},
 	{"io_getevents", run_io_getevents, 0, 0},
