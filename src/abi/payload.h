@@ -52,7 +52,7 @@ struct nt_ret_entry {
 	u64 sp;	    /* address of the stack word that holds the return address */
 	u64 thunk;  /* value put there: the address behind the thunk's call */
 	u64 in_use; /* 0 = free; 1 from entry to return; else a reaper looks at it (payload/ret.c): still in use */
-	u64 pad;
+	u64 row;    /* struct nt_row that it came from: still this thread's, unless a coroutine has moved */
 };
 _Static_assert(sizeof(struct nt_ret_entry) == 64, "an entry is a cache line");
 

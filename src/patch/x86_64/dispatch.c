@@ -38,6 +38,7 @@
 #define FLAGS_AT ((s32)offsetof(struct nt_run, reserved)) /* ax with the saved flags */
 #define SLOT_CALL_LEN 5 /* call rel32: the return address is this far behind the slot's start ... */
 #define RED_ZONE 128
+#define THUNK_CALL_LEN 5 /* a thunk's return address is this far behind its start */
 #define RED_ZONE_SKIP_LEN 5 /* ... plus lea rsp, [rsp - 128] in front of it in the middle of a function */
 
 static const struct {
@@ -207,13 +208,18 @@ static void run_consumers(struct x86_writer *w, const struct region_shape *s, co
 	}
 }
 
+static void thread_pointer(struct x86_writer *w, const struct region_env *env, enum x86_reg dst)
+{
+	if (env->fs0)
+		x86_load_fs(w, dst, 0);
+	else
+		x86_rdfsbase(w, dst);
+}
+
 /* rdx = this thread's row, else falls to the slow path; clobbers rax, rcx, rdx. Returns the mark of the mismatch. */
 static u32 find_row(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words)
 {
-	if (env->fs0)
-		x86_load_fs(w, X86_RCX, 0);
-	else
-		x86_rdfsbase(w, X86_RCX);
+	thread_pointer(w, env, X86_RCX);
 	x86_mov_imm(w, X86_RDX, NT_ROW_HASH_MUL);
 	x86_imul(w, true, X86_RDX, X86_RCX);
 	x86_shift_imm(w, X86_SHR, true, X86_RDX, (u8)(64 - env->row_bits));
@@ -234,39 +240,82 @@ static void call_slow(struct x86_writer *w, u64 word, u32 saved)
 	restore_regs(w, rest.clobbers & ~(1u << X86_RAX));
 }
 
-/* Takes a struct nt_ret_entry for this call; on success the way out goes to the thunk, else to the body. */
-static void open_return(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
-			u32 saved, u32 restore, s32 meta_back)
-{
-	u64 retry;
-	u32 no_row, no_free, fail, no_memory;
-	u64 from_slow;
+/* How a function's slot goes on after the entry side. */
+struct ret_way {
+	bool inlined;	/* no dispatcher was called: meta and thunk are known here, the body follows this code */
+	s32 back;	/* else: the meta is this far before the return address into the slot */
+	u64 meta, thunk;
+};
 
-	retry = x86_here(w);
-	no_row = find_row(w, env, words);
-	from_slow = x86_here(w); /* rdx = row */
-	x86_load(w, 8, X86_RAX, X86_RDX, (s32)offsetof(struct nt_row, free));
-	x86_test(w, true, X86_RAX, X86_RAX);
-	no_free = x86_jcc_fwd(w, X86_CC_E);
-	x86_load(w, 8, X86_RCX, X86_RAX, (s32)offsetof(struct nt_ret_entry, next));
-	x86_store(w, 8, X86_RDX, (s32)offsetof(struct nt_row, free), X86_RCX);
+/* Fills the entry in rax; clobbers rcx, rdx (the row). */
+static void fill_entry(struct x86_writer *w, const struct ret_way *way)
+{
+	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, row), X86_RDX);
 	x86_load(w, 8, X86_RCX, X86_RSP, FRAME + 8);
 	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, ra), X86_RCX);
 	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, rbx), X86_RBX);
 	x86_lea(w, X86_RCX, X86_RSP, FRAME + 8);
 	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, sp), X86_RCX);
-	x86_load(w, 8, X86_RCX, X86_RSP, FRAME);
-	x86_lea(w, X86_RDX, X86_RCX, -meta_back);
+	if (way->inlined) {
+		x86_lea_rip(w, X86_RDX, way->meta);
+		x86_lea_rip(w, X86_RCX, way->thunk);
+	} else {
+		x86_load(w, 8, X86_RCX, X86_RSP, FRAME);
+		x86_lea(w, X86_RDX, X86_RCX, -way->back);
+		x86_store(w, 8, X86_RSP, FRAME + 8, X86_RCX);
+		x86_load(w, 8, X86_RCX, X86_RDX, (s32)offsetof(struct nt_slot_meta, thunk));
+	}
 	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, slot), X86_RDX);
-	x86_load(w, 8, X86_RDX, X86_RDX, (s32)offsetof(struct nt_slot_meta, thunk));
-	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, thunk), X86_RDX);
+	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, thunk), X86_RCX);
 	x86_store_imm(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, in_use), 1);
-	x86_store(w, 8, X86_RSP, FRAME + 8, X86_RCX);
 	x86_mov(w, true, X86_RBX, X86_RAX);
+}
+
+/* Out of the frame, the return address of the probed function included, and to the thunk. */
+static void leave_to_thunk(struct x86_writer *w, const struct ret_way *way, u32 restore)
+{
 	close_flags(w);
 	restore_regs(w, restore);
-	x86_lea(w, X86_RSP, X86_RSP, FRAME + 8);
-	x86_ret(w);
+	if (way->inlined) {
+		x86_lea(w, X86_RSP, X86_RSP, FRAME + 16);
+		x86_jmp(w, way->thunk - THUNK_CALL_LEN);
+	} else {
+		x86_lea(w, X86_RSP, X86_RSP, FRAME + 8);
+		x86_ret(w);
+	}
+}
+
+/* No entry for this call: to the body, as if only entries were probed. */
+static void leave_to_body(struct x86_writer *w, const struct ret_way *way, u32 restore)
+{
+	if (!way->inlined) {
+		x86_load(w, 8, X86_RAX, X86_RSP, FRAME);
+		x86_load(w, 8, X86_RAX, X86_RAX, (s32)offsetof(struct nt_slot_meta, body) - way->back);
+		x86_store(w, 8, X86_RSP, FRAME, X86_RAX);
+	}
+	close_flags(w);
+	restore_regs(w, restore);
+	x86_lea(w, X86_RSP, X86_RSP, FRAME + (way->inlined ? 8 : 0));
+	if (!way->inlined)
+		x86_ret(w);
+}
+
+/* Takes a struct nt_ret_entry for this call; on success the way out goes to the thunk, else to the body. */
+static void open_return(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
+			u32 saved, const struct ret_way *way)
+{
+	u64 retry = x86_here(w), have_row;
+	u32 no_row, no_free, fail, no_memory;
+
+	no_row = find_row(w, env, words);
+	have_row = x86_here(w); /* rdx = row */
+	x86_load(w, 8, X86_RAX, X86_RDX, (s32)offsetof(struct nt_row, free));
+	x86_test(w, true, X86_RAX, X86_RAX);
+	no_free = x86_jcc_fwd(w, X86_CC_E);
+	x86_load(w, 8, X86_RCX, X86_RAX, (s32)offsetof(struct nt_ret_entry, next));
+	x86_store(w, 8, X86_RDX, (s32)offsetof(struct nt_row, free), X86_RCX);
+	fill_entry(w, way);
+	leave_to_thunk(w, way, saved);
 
 	/* Another thread's row stands where ours hashes to, or there is none yet. */
 	x86_patch_here(w, no_row);
@@ -274,7 +323,7 @@ static void open_return(struct x86_writer *w, const struct region_env *env, cons
 	x86_test(w, true, X86_RAX, X86_RAX);
 	fail = x86_jcc_fwd(w, X86_CC_E);
 	x86_mov(w, true, X86_RDX, X86_RAX);
-	x86_jmp(w, from_slow);
+	x86_jmp(w, have_row);
 
 	/* The free list is empty: the payload refills it (rax != 0), or there is no memory left for this call. */
 	x86_patch_here(w, no_free);
@@ -284,13 +333,7 @@ static void open_return(struct x86_writer *w, const struct region_env *env, cons
 	x86_jmp(w, retry);
 	x86_patch_here(w, no_memory);
 	x86_patch_here(w, fail);
-	x86_load(w, 8, X86_RAX, X86_RSP, FRAME);
-	x86_load(w, 8, X86_RAX, X86_RAX, (s32)offsetof(struct nt_slot_meta, body) - meta_back);
-	x86_store(w, 8, X86_RSP, FRAME, X86_RAX);
-	close_flags(w);
-	restore_regs(w, restore);
-	x86_lea(w, X86_RSP, X86_RSP, FRAME);
-	x86_ret(w);
+	leave_to_body(w, way, saved);
 }
 
 static void fill_ip_sp(struct x86_writer *w, struct need n, const struct meta_ref *m, s32 sp)
@@ -305,15 +348,25 @@ static void fill_ip_sp(struct x86_writer *w, struct need n, const struct meta_re
 	}
 }
 
-void dispatch_emit_inline(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
-			  u64 meta)
+void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
+			  const struct dispatch_words *words, u64 meta, u64 thunk)
 {
+	struct ret_way way = { .inlined = true, .meta = meta, .thunk = thunk };
 	struct meta_ref m = { .from = META_AT, .addr = meta };
 	struct need n = need_of(s, false);
 
+	if (thunk) {
+		n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
+		/* The word where a dispatcher would have its return address: the payload counts on one layout. */
+		x86_lea(w, X86_RSP, X86_RSP, -8);
+	}
 	open_frame(w, n, 0);
-	fill_ip_sp(w, n, &m, FRAME);
+	fill_ip_sp(w, n, &m, FRAME + (thunk ? 8 : 0));
 	run_consumers(w, s, words, &m, false);
+	if (thunk) {
+		open_return(w, env, words, n.clobbers, &way);
+		return;
+	}
 	close_flags(w);
 	restore_regs(w, n.clobbers);
 	x86_lea(w, X86_RSP, X86_RSP, FRAME);
@@ -333,7 +386,7 @@ void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, con
 	fill_ip_sp(w, n, &m, FRAME + 8 + (entry ? 0 : RED_ZONE));
 	run_consumers(w, s, words, &m, false);
 	if (returns) {
-		open_return(w, env, words, n.clobbers, n.clobbers, back);
+		open_return(w, env, words, n.clobbers, &(struct ret_way){ .back = back });
 		return;
 	}
 	close_flags(w);
@@ -368,7 +421,11 @@ void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, cons
 	x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, is_return), 1);
 	run_consumers(w, s, words, &m, true);
 
-	no_row = find_row(w, env, words);
+	/* Usually the row that it came from is this thread's; only a coroutine can return in another thread. */
+	thread_pointer(w, env, X86_RCX);
+	x86_load(w, 8, X86_RDX, X86_RBX, (s32)offsetof(struct nt_ret_entry, row));
+	x86_alu_mem(w, X86_CMP, 8, false, X86_RDX, (s32)offsetof(struct nt_row, fs), X86_RCX);
+	no_row = x86_jcc_fwd(w, X86_CC_NE);
 	have_row = x86_here(w);
 	x86_store_imm(w, 8, X86_RBX, (s32)offsetof(struct nt_ret_entry, in_use), 0);
 	x86_load(w, 8, X86_RAX, X86_RDX, (s32)offsetof(struct nt_row, free));

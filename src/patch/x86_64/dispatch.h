@@ -26,8 +26,11 @@ bool dispatch_shape_returns(const struct region_shape *s);
 /* entry: the sites are function entries (nothing below rsp is alive); else the slot has skipped the red zone. */
 void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			 const struct dispatch_words *words, bool entry);
-/* The whole of an entry hit, for a slot that calls no dispatcher; meta = run-time address of its struct nt_slot_meta. */
-void dispatch_emit_inline(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
-			  u64 meta);
+/*
+ * The whole of an entry hit, for a slot that calls no dispatcher; the displaced instructions follow it. meta = run-time
+ * address of its struct nt_slot_meta, thunk = return address into its thunk, 0 = no return probe.
+ */
+void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
+			  const struct dispatch_words *words, u64 meta, u64 thunk);
 void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			const struct dispatch_words *words);

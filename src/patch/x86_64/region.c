@@ -13,10 +13,11 @@
 #define SLOT_ALIGN 16u
 #define DISPATCH_BOUND 1536u	      /* one dispatcher or exit without consumers ... */
 #define CONSUMER_BOUND 160u	      /* ... and for each of them, but for its inlined code */
-#define INLINE_BOUND 512u	      /* the same for a slot that calls no dispatcher */
+#define INLINE_BOUND 1024u	      /* the same for a slot that calls no dispatcher */
 /* Slots with everything in them are faster while few are hot, and slower when tens of thousands compete for the
  * instruction cache: beyond this many they share dispatchers. */
-#define INLINE_SITES_MAX 512u
+#define INLINE_SITES_MAX 256u
+#define INLINE_CONSUMERS_MAX 3u
 #define SLOT_FIXED (5u + 5u + 5u + 8u) /* red zone skip, call, jump to thunk or red zone restore */
 #define REGION_MAX (1u << 30)
 #define FIXED_WORDS 3u
@@ -59,13 +60,10 @@ static u32 consumers_bound(const struct region_shape *s)
 	return size;
 }
 
-/* Does a slot of this site hold everything? One short program, at the entry of a function. */
+/* Does a slot of this site hold everything? Short lists, at entries of functions. */
 static bool site_inlined(const struct region_shape *shape, const struct region_site *s, u32 nsites)
 {
-	const struct region_shape *d = &shape[s->shape];
-
-	return nsites <= INLINE_SITES_MAX && d->n == 1 && d->consumer[0].inlined && !d->consumer[0].at_return &&
-	       s->plan->entry;
+	return nsites <= INLINE_SITES_MAX && shape[s->shape].n <= INLINE_CONSUMERS_MAX && s->plan->entry;
 }
 
 static bool site_returns(const struct region_shape *shape, const struct region_site *s)
@@ -169,7 +167,7 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	if (site_inlined(b->shape, s, b->nsites)) {
 		struct dispatch_words words = words_of(b, s->shape);
 
-		dispatch_emit_inline(&w, shape, &words, b->base + meta_at);
+		dispatch_emit_inline(&w, b->env, shape, &words, b->base + meta_at, thunk ? b->base + thunk + 5 : 0);
 	} else if (s->plan->entry) {
 		x86_call(&w, code->entry);
 		if (thunk)
