@@ -121,7 +121,7 @@ show_tables() {
 			printf "\n"
 			for (i = 1; i <= n && i <= top; i++)
 				row(name[i], persec[1, name[i]], persec[2, name[i]])
-			if (n > top) row("... and " n - top " functions more", "", "")
+			if (n > top) print "  ... and " n - top " functions more"
 			print ""
 			row("functions probed by one link", probed[1], probed[2])
 			row("attached in", attach[1], attach[2])
