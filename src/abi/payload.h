@@ -149,6 +149,8 @@ struct nt_bell {
 	u32 waiting; /* the broker sleeps on it: a FUTEX_WAKE is needed */
 	u32 rbrk;    /* calls that wait for the broker to look at a process' new mappings: add 1 */
 	u32 rbrk_done; /* futex word: the broker stores what it has seen of rbrk */
+	u64 owner_start; /* the broker's start time (field 22 of /proc/PID/stat) and ... */
+	u32 owner_pid;	 /* ... pid: is it still there? */
 };
 
 /* One record in the trace ring. */

@@ -234,6 +234,16 @@ static int bury(struct process *p, struct nt_state *state)
 	return r;
 }
 
+/* Another broker of this user may be alive, with another runtime directory: what is his stays. */
+static bool owner_lives(struct process *p)
+{
+	struct nt_bell bell;
+	u64 start;
+
+	return !inject_read(&p->target, p->bell, &bell, sizeof(bell)) &&
+	       !proc_start_time((pid_t)bell.owner_pid, &start) && start == bell.owner_start;
+}
+
 int attach_adopt(struct process *p, u64 gates_addr, bool ours)
 {
 	struct nt_state *state free_auto = malloc(sizeof(*state));
@@ -253,5 +263,7 @@ int attach_adopt(struct process *p, u64 gates_addr, bool ours)
 		return 0; /* dead already, or another version's */
 	if (r)
 		return r;
-	return ours ? take_child(p, state) : bury(p, state);
+	if (ours)
+		return take_child(p, state);
+	return owner_lives(p) ? 0 : bury(p, state);
 }

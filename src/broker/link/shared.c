@@ -10,6 +10,7 @@
 
 #include "maps/maps.h"
 #include "util/fd.h"
+#include "util/proc.h"
 
 u64 engine_now_ns(void)
 {
@@ -71,6 +72,10 @@ int shared_init(struct shared *s)
 	if (r)
 		return r;
 	s->bell = mem;
+	s->bell->owner_pid = (u32)getpid();
+	r = proc_start_time(getpid(), &s->bell->owner_start);
+	if (r)
+		return r;
 	return shared_trace(s);
 }
 
