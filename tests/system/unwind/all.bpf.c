@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+/* Counts entries and returns of every function; the cookie is its number. */
+#include <linux/bpf.h>
+#include <linux/ptrace.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "all.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ALL_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} entries SEC(".maps"), returns SEC(".maps");
+
+/* A hash needs helpers: more of a hit is spent inside the payload. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u64);
+} threads SEC(".maps");
+
+const volatile __u32 use_hash;
+
+static __always_inline void count(void *map, __u32 slot)
+{
+	__u64 *v = bpf_map_lookup_elem(map, &slot);
+
+	if (v)
+		__sync_fetch_and_add(v, 1);
+}
+
+static __always_inline void count_thread(void)
+{
+	__u64 key = bpf_get_current_pid_tgid(), one = 1, *v;
+
+	v = bpf_map_lookup_elem(&threads, &key);
+	if (v)
+		__sync_fetch_and_add(v, 1);
+	else
+		bpf_map_update_elem(&threads, &key, &one, BPF_NOEXIST);
+}
+
+SEC("uprobe.multi")
+int on_entry(struct pt_regs *ctx)
+{
+	count(&entries, bpf_get_attach_cookie(ctx));
+	if (use_hash)
+		count_thread();
+	return 0;
+}
+
+SEC("uretprobe.multi")
+int on_return(struct pt_regs *ctx)
+{
+	count(&returns, bpf_get_attach_cookie(ctx));
+	if (use_hash)
+		count_thread();
+	return 0;
+}
