@@ -17,7 +17,10 @@ top=16		# rows of the table
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/notrap-demo.XXXXXX") || exit 99
 sort_pid=
+# A broker of its own, so that nothing else that goes on with notrap here is disturbed or disturbs.
+export NOTRAP_DIR="$tmp/run"
 clean_up() {
+	"$build/notrap" stop >/dev/null 2>&1
 	[ -z "$sort_pid" ] || kill "$sort_pid" 2>/dev/null
 	rm -rf "$tmp"
 }

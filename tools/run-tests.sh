@@ -24,7 +24,10 @@ case ${1:-} in
 esac
 build=${1:-build}
 results=$(mktemp) || exit 99
-trap 'rm -f "$results" "$results.log"' EXIT
+# Brokers of this run's own.
+NOTRAP_DIR=$(mktemp -d /tmp/notrap-tests.XXXXXX) || exit 99
+export NOTRAP_DIR
+trap 'rm -rf "$results" "$results.log" "$NOTRAP_DIR"' EXIT
 
 say() { printf '\n== %s\n' "$*"; }
 
