@@ -2,8 +2,8 @@
 /*
  * Completing calls that our stop has cut short.
  *
- * A blocking write() of a megabyte to a pipe returns when all is written. If a stop wakes the writer in the midst of it,
- * the kernel returns what has been written so far. Programs that have no signal handlers rightly do not expect that.
+ * A blocking write() of a megabyte to a pipe returns when all is written. If a stop wakes the writer in its midst, the
+ * kernel returns what has been written so far. Programs that have no signal handlers rightly do not expect that.
  * The rest has to be written, and the sum to be returned, but we cannot stay and wait: that may take hours, and if we
  * were killed meanwhile the program would get the count of the rest and write some of its data twice.
  *
@@ -28,6 +28,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -64,7 +65,20 @@ static bool blocks(pid_t pid, u64 fd)
 	return flags && !(strtoul(flags + 6, NULL, 8) & O_NONBLOCK);
 }
 
-static bool cut_short(const struct inject_target *t, const struct inject_thread *th)
+/*
+ * Does the thread stand behind a system call that has returned? Where the kernel has just set up a restart and is
+ * interrupted again before it goes to user mode, the thread stands in front of the call, and what looks like a result
+ * is the call's number: a write() would seem to have written one byte.
+ */
+static bool has_returned(struct inject_target *t, const struct inject_thread *th)
+{
+	u8 code[2 * INJECT_SYSCALL_LEN];
+
+	return !inject_read(t, th->regs.rip - INJECT_SYSCALL_LEN, code, sizeof(code)) &&
+	       regs_is_syscall_insn(code) && !regs_is_syscall_insn(code + INJECT_SYSCALL_LEN);
+}
+
+static bool cut_short(struct inject_target *t, const struct inject_thread *th)
 {
 	const struct user_regs_struct *r = &th->regs;
 	s64 done = regs_result(r);
@@ -83,7 +97,7 @@ static bool cut_short(const struct inject_target *t, const struct inject_thread 
 		break;
 	default: return false;
 	}
-	return blocks(t->pid, r->rdi);
+	return has_returned(t, th) && blocks(t->pid, r->rdi);
 }
 
 /* The pieces that addr lies in, or just behind, as a mask. */

@@ -77,10 +77,10 @@ int inject_write(struct inject_target *t, u64 addr, const void *buf, size_t n);
 
 /* Borrow one thread (only that one is stopped), make system calls in it, give it back. A thread inside a system call
  * is preferred; its call is restarted invisibly. Works also while all are stopped by inject_stop().
- * -ESRCH the target is gone, -EBUSY somebody else traces it or a thread is borrowed already, -ETIMEDOUT no thread stops,
- * -EACCES the thread is under a seccomp filter that could answer a system call by killing the process: the filter can
- * neither be suspended (that takes CAP_SYS_ADMIN) nor has the caller set seccomp_ok. -ESTALE the target runs another
- * program than when it was opened. */
+ * -ESRCH the target is gone, -EBUSY somebody else traces it or a thread is borrowed already, -ETIMEDOUT no thread
+ * stops, -EACCES the thread is under a seccomp filter that could answer a system call by killing the process: the
+ * filter can neither be suspended (that takes CAP_SYS_ADMIN) nor has the caller set seccomp_ok. -ESTALE the target runs
+ * another program than when it was opened. */
 int inject_borrow(struct inject_target *t);
 /* The call's result or its -errno; -ESRCH: the target died (inject_give_back() is still due). Only calls that do not
  * block: a blocking one would overwrite what the thread's own interrupted call needs for its restart. */

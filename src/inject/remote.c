@@ -8,7 +8,8 @@
  *
  * Rules:
  *  - Registers are saved and put back in a stop of kind INJECT_STOP, never at a call's exit: behind the exit of a call
- *    the kernel does not look for calls to restart, so the call that the thread was in would return -ERESTARTSYS.
+ *    the kernel looks for calls to restart only if something else makes it, and the call that the thread was in would
+ *    return -ERESTARTSYS to the program.
  *  - No single steps. They end in a SIGTRAP that the kernel forces upon the thread: where the program blocks or ignores
  *    SIGTRAP, that would silently reset its handler. Stops at calls are not signals.
  *  - All signals but the synchronous ones are blocked meanwhile, so none is taken from its queue and loses its siginfo.

@@ -2,10 +2,10 @@
 /*
  * Making an interrupted system call invisible.
  *
- * A stop wakes a thread out of its system call. Most calls answer -ERESTART* inside the kernel, which then restarts them
- * by itself when no handler runs. Some answer -EINTR at once (signal(7), "Interruption of system calls ..."; measured on
- * 6.18): epoll_wait and its kin, semop, sigtimedwait, io_getevents, io_uring_enter, and socket calls with a time limit.
- * The program would see an EINTR for which there was no signal.
+ * A stop wakes a thread out of its system call. Most calls answer -ERESTART* inside the kernel, which then restarts
+ * them by itself when no handler runs. Some answer -EINTR at once (signal(7), "Interruption of system calls ...";
+ * measured on 6.18): epoll_wait and its kin, semop, sigtimedwait, io_getevents, io_uring_enter, and socket calls with a
+ * time limit. The program would see an EINTR for which there was no signal.
  *
  * The repair: while the thread is stopped its result register still says -EINTR and orig_rax still holds the call's
  * number, so we change the result to -ERESTARTNOHAND, which the kernel reads when the thread goes on: no handler about
@@ -14,8 +14,8 @@
  * Calls that come back with part of their work done are the subject of finish.c.
  *
  * Not repaired: a relative time limit starts afresh with each restart of these calls (the kernel keeps no record of
- * what is left); close(), which has done its work when it says EINTR; and a thread that was in a group stop before us,
- * whose EINTR is SIGSTOP's.
+ * what is left, and we cannot tell the same wait from the next one of a loop); close(), which has done its work when it
+ * says EINTR; and a thread that was in a group stop before us, whose EINTR is SIGSTOP's.
  */
 #include "inject/internal.h"
 

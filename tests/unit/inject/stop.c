@@ -3,9 +3,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
-#include "inject/inject.h"
+#include "inject/internal.h"
 #include "util/proc.h"
 #include "victim_run.h"
 
@@ -238,6 +239,41 @@ static void test_vfork_left_alone(void)
 	end(pid);
 }
 
+static s64 seize_and_interrupt(struct inject_target *t, void *unused)
+{
+	int i = inject_thread_add(t, t->pid), r = inject_thread_seize(t, &t->thread[i]);
+
+	if (r || ptrace(PTRACE_INTERRUPT, t->pid, NULL, NULL))
+		return r ? r : -errno;
+	return inject_thread_halt(t, &t->thread[i], inject_now_ns() + 50 * INJECT_MS);
+}
+
+/* The look before the stop can come too early. An interrupt under way to a thread that cannot stop must go away with
+ * the tracer, at once. */
+static void test_vfork_interrupted(void)
+{
+	struct inject_target t;
+	struct proc_status st;
+	pid_t pid;
+
+	sh->count[6] = 0;
+	pid = child(vforker);
+	tap_eq(inject_open(pid, &t), 0, "open a vfork parent");
+	tap_eq(inject_tracer_begin(&t), 0, "tracer");
+	tap_eq(inject_tracer_run(&t, seize_and_interrupt, NULL), -ETIMEDOUT, "interrupted, it does not stop");
+	tap_ok(!proc_status_read(pid, &st) && st.tracer, "it is traced");
+	inject_tracer_end(&t);
+	tap_ok(!proc_status_read(pid, &st) && !st.tracer, "it is free when the tracer has ended");
+	tap_eq(sh->count[6], 0, "still waiting for its child");
+	for (int i = 0; i < 300 && !sh->count[6]; i++)
+		test_sleep_us(10000);
+	tap_ok(sh->count[6] > 0, "it runs on when its child has ended");
+	tap_eq(inject_stop(&t, 1000), 0, "and can be stopped again");
+	inject_resume(&t);
+	inject_close(&t);
+	end(pid);
+}
+
 static void *leader_gone(void *arg)
 {
 	sh->ready = 1;
@@ -330,6 +366,7 @@ int main(void)
 	test_set_pc();
 	test_vfork();
 	test_vfork_left_alone();
+	test_vfork_interrupted();
 	test_dead_leader();
 	test_births();
 	return tap_done();
