@@ -59,7 +59,7 @@ struct region_site {
 
 struct region_env { /* the process */
 	u64 fn_ret_slow, fn_row_slow; /* run-time addresses in the payload */
-	u64 rows;
+	u64 rows; /* the table, and one row more that is nobody's */
 	u32 row_bits;
 	bool fs0; /* *(fs:0) is the thread pointer; else RDFSBASE is used */
 };

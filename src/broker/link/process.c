@@ -20,7 +20,7 @@
 
 #define ROW_BITS 14u
 #define POOL_N 65536u
-#define ROWS_SIZE (64ull << ROW_BITS)
+#define ROWS_SIZE ((64ull << ROW_BITS) + NT_PAGE) /* behind the table: the row of those who have none */
 #define POOL_SIZE (64ull * POOL_N)
 #define STATE_SIZE bits_round_up((u64)sizeof(struct nt_state), NT_PAGE)
 
@@ -592,7 +592,7 @@ u64 process_hits(struct process *p)
 
 	if (!rows || !p->injected || inject_read(&p->target, p->rows, rows, ROWS_SIZE))
 		return 0;
-	for (u32 i = 0; i < 1u << ROW_BITS; i++)
+	for (u32 i = 0; i <= 1u << ROW_BITS; i++)
 		hits += rows[i].hits;
 	return hits;
 }

@@ -300,15 +300,41 @@ static void leave_to_body(struct x86_writer *w, const struct ret_way *way, u32 r
 		x86_ret(w);
 }
 
-/* Takes a struct nt_ret_entry for this call; on success the way out goes to the thunk, else to the body. */
-static void open_return(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
-			u32 saved, const struct ret_way *way)
+/* rdx = the row, its hits one more. What is missing, the way when the row is not where it should be, is the tail. */
+static struct dispatch_tail count_hit(struct x86_writer *w, const struct region_env *env,
+				      const struct dispatch_words *words, u32 saved)
 {
-	u64 retry = x86_here(w), have_row;
-	u32 no_row, no_free, fail, no_memory;
+	struct dispatch_tail tail = { .saved = saved };
 
-	no_row = find_row(w, env, words);
-	have_row = x86_here(w); /* rdx = row */
+	tail.no_row = find_row(w, env, words);
+	tail.have_row = x86_here(w);
+	x86_alu_mem_imm(w, X86_ADD, 8, false, X86_RDX, (s32)offsetof(struct nt_row, hits), 1);
+	tail.counted = x86_here(w);
+	return tail;
+}
+
+/* Another thread's row stands where ours hashes to, or there is none yet. In a process with more threads than rows one
+ * row is nobody's: it is never matched, has no free entry, and counts for all who have none. */
+void dispatch_emit_tail(struct x86_writer *w, const struct dispatch_words *words, const struct dispatch_tail *tail)
+{
+	u32 found;
+
+	x86_patch_here(w, tail->no_row);
+	call_slow(w, words->fn_row_slow, tail->saved);
+	x86_mov(w, true, X86_RDX, X86_RAX);
+	x86_test(w, true, X86_RAX, X86_RAX);
+	found = x86_jcc_fwd(w, X86_CC_NE);
+	x86_load_rip(w, X86_RDX, words->no_row);
+	x86_patch_here(w, found);
+	x86_jmp(w, tail->have_row);
+}
+
+/* rdx = row. Takes a struct nt_ret_entry for this call; on success the way out goes to the thunk, else to the body. */
+static void open_return(struct x86_writer *w, const struct dispatch_words *words, const struct dispatch_tail *hit,
+			const struct ret_way *way)
+{
+	u32 no_free, no_memory, no_row, saved = hit->saved;
+
 	x86_load(w, 8, X86_RAX, X86_RDX, (s32)offsetof(struct nt_row, free));
 	x86_test(w, true, X86_RAX, X86_RAX);
 	no_free = x86_jcc_fwd(w, X86_CC_E);
@@ -317,22 +343,18 @@ static void open_return(struct x86_writer *w, const struct region_env *env, cons
 	fill_entry(w, way);
 	leave_to_thunk(w, way, saved);
 
-	/* Another thread's row stands where ours hashes to, or there is none yet. */
-	x86_patch_here(w, no_row);
-	call_slow(w, words->fn_row_slow, saved);
-	x86_test(w, true, X86_RAX, X86_RAX);
-	fail = x86_jcc_fwd(w, X86_CC_E);
-	x86_mov(w, true, X86_RDX, X86_RAX);
-	x86_jmp(w, have_row);
-
 	/* The free list is empty: the payload refills it (rax != 0), or there is no memory left for this call. */
 	x86_patch_here(w, no_free);
 	call_slow(w, words->fn_ret_slow, saved);
 	x86_test(w, true, X86_RAX, X86_RAX);
 	no_memory = x86_jcc_fwd(w, X86_CC_E);
-	x86_jmp(w, retry);
+	call_slow(w, words->fn_row_slow, saved);
+	x86_mov(w, true, X86_RDX, X86_RAX);
+	x86_test(w, true, X86_RAX, X86_RAX);
+	no_row = x86_jcc_fwd(w, X86_CC_E);
+	x86_jmp(w, hit->counted);
 	x86_patch_here(w, no_memory);
-	x86_patch_here(w, fail);
+	x86_patch_here(w, no_row);
 	leave_to_body(w, way, saved);
 }
 
@@ -349,22 +371,21 @@ static void fill_ip_sp(struct x86_writer *w, struct need n, const struct meta_re
 }
 
 void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
-			  const struct dispatch_words *words, u64 meta, u64 thunk)
+			  const struct dispatch_words *words, u64 meta, u64 thunk, struct dispatch_tail *tail)
 {
 	struct ret_way way = { .inlined = true, .meta = meta, .thunk = thunk };
 	struct meta_ref m = { .from = META_AT, .addr = meta };
 	struct need n = need_of(s, false);
 
-	if (thunk) {
-		n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
-		/* The word where a dispatcher would have its return address: the payload counts on one layout. */
+	n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
+	if (thunk) /* the word where a dispatcher has its return address: the payload counts on one layout */
 		x86_lea(w, X86_RSP, X86_RSP, -8);
-	}
 	open_frame(w, n, 0);
 	fill_ip_sp(w, n, &m, FRAME + (thunk ? 8 : 0));
 	run_consumers(w, s, words, &m, false);
+	*tail = count_hit(w, env, words, n.clobbers);
 	if (thunk) {
-		open_return(w, env, words, n.clobbers, &way);
+		open_return(w, words, tail, &way);
 		return;
 	}
 	close_flags(w);
@@ -379,20 +400,22 @@ void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, con
 	s32 back = (s32)dispatch_meta_size(s->n) + SLOT_CALL_LEN + (entry ? 0 : RED_ZONE_SKIP_LEN);
 	struct meta_ref m = { .from = META_FROM_SLOT, .back = back };
 	struct need n = need_of(s, false);
+	struct dispatch_tail tail;
 
-	if (returns)
-		n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
+	n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
 	open_frame(w, n, 0);
 	fill_ip_sp(w, n, &m, FRAME + 8 + (entry ? 0 : RED_ZONE));
 	run_consumers(w, s, words, &m, false);
+	tail = count_hit(w, env, words, n.clobbers);
 	if (returns) {
-		open_return(w, env, words, n.clobbers, &(struct ret_way){ .back = back });
-		return;
+		open_return(w, words, &tail, &(struct ret_way){ .back = back });
+	} else {
+		close_flags(w);
+		restore_regs(w, n.clobbers);
+		x86_lea(w, X86_RSP, X86_RSP, FRAME);
+		x86_ret(w);
 	}
-	close_flags(w);
-	restore_regs(w, n.clobbers);
-	x86_lea(w, X86_RSP, X86_RSP, FRAME);
-	x86_ret(w);
+	dispatch_emit_tail(w, words, &tail);
 }
 
 void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,

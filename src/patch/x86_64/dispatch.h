@@ -7,7 +7,7 @@
 
 struct dispatch_words { /* where the region keeps the 64-bit words that the code loads */
 	const u64 *consumer; /* [n] first word of each: gate, local gate, entry, then the table of an inlined program */
-	u64 fn_ret_slow, fn_row_slow, rows;
+	u64 fn_ret_slow, fn_row_slow, rows, no_row;
 };
 
 static inline u32 dispatch_words_of(const struct region_consumer *c)
@@ -26,11 +26,20 @@ bool dispatch_shape_returns(const struct region_shape *s);
 /* entry: the sites are function entries (nothing below rsp is alive); else the slot has skipped the red zone. */
 void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			 const struct dispatch_words *words, bool entry);
+struct dispatch_tail {
+	u32 no_row; /* mark of the jump that comes here */
+	u64 have_row; /* where to go on with rdx = row */
+	u64 counted;  /* the same, behind the counting */
+	u32 saved;
+};
+
 /*
  * The whole of an entry hit, for a slot that calls no dispatcher; the displaced instructions follow it. meta = run-time
  * address of its struct nt_slot_meta, thunk = return address into its thunk, 0 = no return probe.
  */
 void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
-			  const struct dispatch_words *words, u64 meta, u64 thunk);
+			  const struct dispatch_words *words, u64 meta, u64 thunk, struct dispatch_tail *tail);
+/* The rarely needed rest of it, to be written anywhere behind: after the jump that ends the displaced instructions. */
+void dispatch_emit_tail(struct x86_writer *w, const struct dispatch_words *words, const struct dispatch_tail *tail);
 void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			const struct dispatch_words *words);

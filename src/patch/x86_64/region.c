@@ -20,7 +20,7 @@
 #define INLINE_CONSUMERS_MAX 3u
 #define SLOT_FIXED (5u + 5u + 5u + 8u) /* red zone skip, call, jump to thunk or red zone restore */
 #define REGION_MAX (1u << 30)
-#define FIXED_WORDS 3u
+#define FIXED_WORDS 4u
 
 struct shape_code { /* run-time addresses */
 	u64 entry, middle, exit;
@@ -102,6 +102,7 @@ static void write_words(struct build *b)
 	put_word(b, 0, b->env->fn_ret_slow);
 	put_word(b, 1, b->env->fn_row_slow);
 	put_word(b, 2, b->env->rows);
+	put_word(b, 3, b->env->rows + (sizeof(struct nt_row) << b->env->row_bits));
 	for (u32 i = 0; i < b->nshapes; i++)
 		for (u32 j = 0; j < b->shape[i].n; j++) {
 			const struct region_consumer *c = &b->shape[i].consumer[j];
@@ -122,7 +123,8 @@ static struct dispatch_words words_of(const struct build *b, u32 shape)
 	for (u32 i = 0; i < shape; i++)
 		first += b->shape[i].n;
 	return (struct dispatch_words){ .consumer = b->consumer_words + first, .fn_ret_slow = b->base + b->words,
-					.fn_row_slow = b->base + b->words + 8, .rows = b->base + b->words + 16 };
+					.fn_row_slow = b->base + b->words + 8, .rows = b->base + b->words + 16,
+					.no_row = b->base + b->words + 24 };
 }
 
 static int write_dispatchers(struct build *b, u32 *ret_end)
@@ -156,6 +158,9 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	const struct region_shape *shape = &b->shape[s->shape];
 	const struct shape_code *code = &b->code[s->shape];
 	struct nt_slot_meta meta = { .func_ip = s->addr };
+	bool inlined = site_inlined(b->shape, s, b->nsites);
+	struct dispatch_words words = words_of(b, inlined ? s->shape : 0);
+	struct dispatch_tail tail;
 	u32 meta_at = *at, meta_size = dispatch_meta_size(shape->n);
 	struct x86_writer w;
 	u32 body;
@@ -164,10 +169,8 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	s->slot_off = bits_round_up(meta_at + meta_size, SLOT_ALIGN);
 	meta_at = s->slot_off - meta_size;
 	x86_init(&w, b->out + s->slot_off, b->cap - s->slot_off, b->base + s->slot_off);
-	if (site_inlined(b->shape, s, b->nsites)) {
-		struct dispatch_words words = words_of(b, s->shape);
-
-		dispatch_emit_inline(&w, b->env, shape, &words, b->base + meta_at, thunk ? b->base + thunk + 5 : 0);
+	if (inlined) {
+		dispatch_emit_inline(&w, b->env, shape, &words, b->base + meta_at, thunk ? b->base + thunk + 5 : 0, &tail);
 	} else if (s->plan->entry) {
 		x86_call(&w, code->entry);
 		if (thunk)
@@ -184,6 +187,12 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	if (n < 0)
 		return n;
 	s->body_off = body;
+	w.len += (u32)n;
+	if (inlined)
+		dispatch_emit_tail(&w, &words, &tail);
+	if (w.error)
+		return w.error;
+	*at = s->slot_off + w.len;
 	meta.body = b->base + body;
 	if (thunk) {
 		meta.thunk = b->base + thunk + 5;
@@ -195,7 +204,6 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	}
 	memcpy(b->out + meta_at, &meta, sizeof(meta));
 	memcpy(b->out + meta_at + sizeof(meta), s->cookie, 8ull * shape->n);
-	*at = body + (u32)n;
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 #define CODE_AT 0x20000000ul
 #define REGION_AT 0x20100000ul
 
-static struct nt_row rows[1 << ROW_BITS];
+static struct nt_row rows[(1 << ROW_BITS) + 1];
 static struct nt_ret_entry pool[64];
 static u32 gate = 1, local_gate = 1;
 static u64 entries, returns, order[8], norder, last_cookie, last_ip, slow_rows, slow_entries;
