@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 
 #include "base/bits.h"
+#include "broker/link/adopt.h"
 #include "broker/link/batch.h"
 #include "broker/link/unwind.h"
 #include "util/fd.h"
@@ -136,6 +137,16 @@ static int batch_commit(struct batch *b)
 
 /* --- 1 and 3 --- */
 
+/* Whoever has to take the jumps out with nothing but the ledger needs to know what an island was. */
+static void ledger_add_islands(const struct batch *b, u8 *bytes, u32 ledger_off)
+{
+	struct nt_ledger_site *l = (struct nt_ledger_site *)(bytes + ledger_off);
+
+	for (u32 i = 0; i < b->nplaced; i++)
+		if (!b->placed[i].error && b->placed[i].plan->form == PATCH_ISLAND)
+			memcpy(l[i].orig + LEDGER_ISLAND, b->placed[i].plan->island_orig, 5);
+}
+
 static int region_create(struct batch *b)
 {
 	struct process *p = b->p;
@@ -155,8 +166,10 @@ static int region_create(struct batch *b)
 		return r;
 	b->region.size = bits_round_up(bound, NT_PAGE);
 	r = region_build(&p->env, b->shape, b->nshapes, b->placed, b->nplaced, b->region.base, bytes, bound, &layout);
-	if (!r)
-		r = inject_write(&p->target, b->region.base, bytes, layout.size);
+	if (r)
+		return r;
+	ledger_add_islands(b, bytes, layout.ledger_off);
+	r = inject_write(&p->target, b->region.base, bytes, layout.size);
 	if (r)
 		return r;
 	b->region.code_end = layout.code_end;
@@ -194,34 +207,59 @@ static u32 region_free_index(const struct process *p)
 	return NT_MAX_REGIONS;
 }
 
-/* A slot was left: its ledger entry must not restore anything any more. */
-static void patch_leave(struct batch *b, struct module_patch *mp)
+static bool leaves(const struct batch *b, u32 i, const struct code_region *r)
 {
-	struct code_region *r = mp->region;
-	u64 zero = 0;
+	const struct module_patch *mp = &b->m->patch[b->left[i]->id];
 
-	mp->region = NULL;
-	b->m->patched--;
-	if (--r->live)
-		inject_write(&b->p->target, r->base + r->ledger_off + sizeof(struct nt_ledger_site) * mp->ledger, &zero,
-			     sizeof(zero));
+	return !mp->busy && mp->region == r;
 }
 
+/* Slots were left: their ledger entries must not restore anything any more. One write for all of a region. */
+static void ledger_void(struct batch *b, const struct code_region *r)
+{
+	u64 at = r->base + r->ledger_off, size = r->nsites * sizeof(struct nt_ledger_site);
+	struct nt_ledger_site *ledger free_auto = malloc(size + 1);
+
+	if (!ledger || inject_read(&b->p->target, at, ledger, size))
+		return;
+	for (u32 i = 0; i < b->nleft; i++)
+		if (leaves(b, i, r) && b->m->patch[b->left[i]->id].ledger < r->nsites)
+			ledger[b->m->patch[b->left[i]->id].ledger].addr = 0;
+	inject_write(&b->p->target, at, ledger, size);
+}
+
+static void batch_leave(struct batch *b)
+{
+	for (struct code_region *r = b->p->regions; r; r = r->next) {
+		u32 n = 0;
+
+		for (u32 i = 0; i < b->nleft; i++)
+			n += leaves(b, i, r);
+		r->live -= n;
+		b->m->patched -= n;
+		if (n && r->live) /* a region that loses all its sites is retired as a whole */
+			ledger_void(b, r);
+	}
+	for (u32 i = 0; i < b->nleft; i++)
+		if (!b->m->patch[b->left[i]->id].busy)
+			b->m->patch[b->left[i]->id].region = NULL;
+}
+
+/* Only the state changes, and at no moment is the region not there: an unwinder may be on its way through. */
 static void regions_retire(struct process *p)
 {
+	u64 at = p->state + offsetof(struct nt_state, region) + offsetof(struct nt_region, state);
+
 	for (struct code_region *r = p->regions; r; r = r->next)
 		if (!r->live && r->data.state == NT_REGION_LIVE) {
 			r->data.state = NT_REGION_OLD;
-			process_publish_region(p, r, &r->data);
+			inject_write(&p->target, at + sizeof(r->data) * r->index, &r->data.state, sizeof(r->data.state));
 		}
 }
 
 static void batch_record(struct batch *b, struct code_region *r)
 {
-	/* Whole regions that lose all their sites are retired with one write, so count them down first. */
-	for (u32 i = 0; i < b->nleft; i++)
-		if (!b->m->patch[b->left[i]->id].busy)
-			patch_leave(b, &b->m->patch[b->left[i]->id]);
+	batch_leave(b);
 	for (u32 i = 0; i < b->nplaced; i++) {
 		struct module_patch *mp = &b->m->patch[b->placed_site[i]->id];
 
