@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prototypes of the BPF helpers that programs may call, as data: the verifier checks arguments against them.
- * Follows include/uapi/linux/bpf.h (numbers, names) and the kernel's struct bpf_func_proto (argument rules).
+ * Prototypes of the BPF helpers that programs may call, as data: the verifier checks arguments
+ * against them. Follows include/uapi/linux/bpf.h (numbers, names) and the kernel's struct
+ * bpf_func_proto (argument rules).
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The instruction model: struct bpf_insn and opcode names of <linux/bpf.h>, plus what 6.1's header lacks (RFC 9669). */
+/* The instruction model: struct bpf_insn and opcode names of <linux/bpf.h>, plus what 6.1's header
+ * lacks (RFC 9669). */
 #pragma once
 
 #include <linux/bpf.h>

@@ -14,19 +14,25 @@ static bool region_has(struct venv *env, const struct region *m, s64 off, u32 si
 	if (off >= 0 && (size || zero_ok) && (u64)off + size <= m->size)
 		return true;
 	if (m->name)
-		vlog(env, "invalid access to %s, mem_size=%u off=%lld size=%u\n", m->name, m->size, (long long)off, size);
+		vlog(env, "invalid access to %s, mem_size=%u off=%lld size=%u\n", m->name, m->size,
+		     (long long)off, size);
 	else
-		vlog(env, "invalid access to map value, value_size=%u off=%lld size=%u\n", m->size, (long long)off, size);
+		vlog(env, "invalid access to map value, value_size=%u off=%lld size=%u\n", m->size,
+		     (long long)off, size);
 	return false;
 }
 
 /* The offset lies in [smin, smax] of the register, as signed numbers; the ends decide. */
-static int region_check(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok, const struct region *m)
+static int region_check(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok,
+			const struct region *m)
 {
 	const struct range *v = &vreg_of(env, regno)->v;
 
 	if (!range_is_const(v) && v->smin < 0 && v->smin + off < 0) {
-		vlog(env, "R%u min value is negative, either use unsigned index or do a if (index >=0) check.\n", regno);
+		vlog(env,
+		     "R%u min value is negative, either use unsigned index or do a if (index >=0) "
+		     "check.\n",
+		     regno);
 		return -EACCES;
 	}
 	if (!region_has(env, m, v->smin + off, size, zero_ok)) {
@@ -34,7 +40,9 @@ static int region_check(struct venv *env, u32 regno, s64 off, u32 size, bool zer
 		return -EACCES;
 	}
 	if (v->smax >= VMAX_VAR_OFF) {
-		vlog(env, "R%u unbounded memory access, make sure to bounds check any such access\n", regno);
+		vlog(env,
+		     "R%u unbounded memory access, make sure to bounds check any such access\n",
+		     regno);
 		return -EACCES;
 	}
 	if (!region_has(env, m, v->smax + off, size, zero_ok)) {
@@ -51,16 +59,19 @@ int vaccess_value(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess h
 	bool write = how == VACCESS_WRITE;
 
 	if (map->map_flags & (write ? BPF_F_RDONLY_PROG : BPF_F_WRONLY_PROG)) {
-		vlog(env, "%s map forbidden, value_size=%u off=%lld size=%u\n", write ? "write into" : "read from",
-		     map->value_size, (long long)(range_is_const(&r->v) ? r->v.smin + off : off), size);
+		vlog(env, "%s map forbidden, value_size=%u off=%lld size=%u\n",
+		     write ? "write into" : "read from", map->value_size,
+		     (long long)(range_is_const(&r->v) ? r->v.smin + off : off), size);
 		return -EACCES;
 	}
-	return region_check(env, regno, off, size, zero_ok, &(struct region){NULL, map->value_size});
+	return region_check(env, regno, off, size, zero_ok,
+			    &(struct region){NULL, map->value_size});
 }
 
 int vaccess_record(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok)
 {
-	return region_check(env, regno, off, size, zero_ok, &(struct region){"memory", vreg_of(env, regno)->size});
+	return region_check(env, regno, off, size, zero_ok,
+			    &(struct region){"memory", vreg_of(env, regno)->size});
 }
 
 int vaccess_ctx_unmoved(struct venv *env, u32 regno)
@@ -76,9 +87,11 @@ int vaccess_ctx_unmoved(struct venv *env, u32 regno)
 	if (!r->v.smin)
 		return 0;
 	if (r->v.smin < 0)
-		vlog(env, "negative offset ctx ptr R%u off=%lld disallowed\n", regno, (long long)r->v.smin);
+		vlog(env, "negative offset ctx ptr R%u off=%lld disallowed\n", regno,
+		     (long long)r->v.smin);
 	else
-		vlog(env, "dereference of modified ctx ptr R%u off=%lld disallowed\n", regno, (long long)r->v.smin);
+		vlog(env, "dereference of modified ctx ptr R%u off=%lld disallowed\n", regno,
+		     (long long)r->v.smin);
 	return -EACCES;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ALU instructions: arithmetic on scalars, and the little that may be done to pointers (adding and subtracting
- * bounded numbers, copying). A pointer that is cut, multiplied or the like turns into an unknown number.
+ * ALU instructions: arithmetic on scalars, and the little that may be done to pointers (adding and
+ * subtracting bounded numbers, copying). A pointer that is cut, multiplied or the like turns into
+ * an unknown number.
  */
 #include <errno.h>
 
@@ -9,8 +10,9 @@
 
 static const char *op_text(u8 op)
 {
-	static const char *const text[16] = {"+=", "-=", "*=", "/=", "|=", "&=", "<<=", ">>=",
-					     "neg", "%=", "^=", "=", "s>>=", "endian", "?", "?"};
+	static const char *const text[16] = {"+=",   "-=",     "*=",  "/=", "|=", "&=",
+					     "<<=",  ">>=",    "neg", "%=", "^=", "=",
+					     "s>>=", "endian", "?",   "?"};
 
 	return text[op >> 4];
 }
@@ -18,16 +20,19 @@ static const char *op_text(u8 op)
 static int pointer_result_check(struct venv *env, const struct vreg *r)
 {
 	if (r->v.smin == INT64_MIN) {
-		vlog(env, "math between %s pointer and register with unbounded min value is not allowed\n",
+		vlog(env,
+		     "math between %s pointer and register with unbounded min value is not "
+		     "allowed\n",
 		     vreg_type_name(r));
 		return -EACCES;
 	}
 	if (r->v.smin >= VMAX_VAR_OFF || r->v.smin <= -VMAX_VAR_OFF) {
 		if (range_is_const(&r->v))
-			vlog(env, "%s pointer offset %lld is not allowed\n", vreg_type_name(r), (long long)r->v.smin);
+			vlog(env, "%s pointer offset %lld is not allowed\n", vreg_type_name(r),
+			     (long long)r->v.smin);
 		else
-			vlog(env, "value %lld makes %s pointer be out of bounds\n", (long long)r->v.smin,
-			     vreg_type_name(r));
+			vlog(env, "value %lld makes %s pointer be out of bounds\n",
+			     (long long)r->v.smin, vreg_type_name(r));
 		return -EACCES;
 	}
 	return 0;
@@ -40,23 +45,28 @@ static int number_check(struct venv *env, const struct vreg *ptr, const struct v
 
 		if (v < VMAX_VAR_OFF && v > -VMAX_VAR_OFF)
 			return 0;
-		vlog(env, "math between %s pointer and %lld is not allowed\n", vreg_type_name(ptr), (long long)v);
+		vlog(env, "math between %s pointer and %lld is not allowed\n", vreg_type_name(ptr),
+		     (long long)v);
 		return -EACCES;
 	}
 	if (num->v.smin == INT64_MIN) {
-		vlog(env, "math between %s pointer and register with unbounded min value is not allowed\n",
+		vlog(env,
+		     "math between %s pointer and register with unbounded min value is not "
+		     "allowed\n",
 		     vreg_type_name(ptr));
 		return -EACCES;
 	}
 	if (num->v.smin >= VMAX_VAR_OFF || num->v.smin <= -VMAX_VAR_OFF) {
-		vlog(env, "value %lld makes %s pointer be out of bounds\n", (long long)num->v.smin, vreg_type_name(ptr));
+		vlog(env, "value %lld makes %s pointer be out of bounds\n", (long long)num->v.smin,
+		     vreg_type_name(ptr));
 		return -EACCES;
 	}
 	return 0;
 }
 
 /* dst = ptr op num, 64 bits wide; the pointer is the left side unless swapped. */
-static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg *ptr, const struct vreg *num, bool swapped)
+static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg *ptr,
+		       const struct vreg *num, bool swapped)
 {
 	u32 dst = in->dst_reg;
 	u8 op = BPF_OP(in->code);
@@ -64,7 +74,8 @@ static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg 
 	int r;
 
 	if (ptr->maybe_null) {
-		vlog(env, "R%u pointer arithmetic on %s prohibited, null-check it first\n", dst, vreg_type_name(ptr));
+		vlog(env, "R%u pointer arithmetic on %s prohibited, null-check it first\n", dst,
+		     vreg_type_name(ptr));
 		return -EACCES;
 	}
 	if (ptr->type == VREG_MAP) {
@@ -104,7 +115,8 @@ static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg 
 	return 0;
 }
 
-static int alu_with_pointer(struct venv *env, const struct bpf_insn *in, struct vreg *dst, const struct vreg *src)
+static int alu_with_pointer(struct venv *env, const struct bpf_insn *in, struct vreg *dst,
+			    const struct vreg *src)
 {
 	struct vreg left = *dst, right = *src;
 	u8 op = BPF_OP(in->code);
@@ -141,8 +153,8 @@ static void keep_group(struct vreg *dst, const struct vreg *src, const struct bp
 	if (!dst->id)
 		return;
 	add = (s64)src->v.t.value;
-	if (in->code == (BPF_ALU64 | BPF_ADD | BPF_SRC(in->code)) && vreg_is_const(src) && !dst->delta &&
-	    add >= INT32_MIN && add <= INT32_MAX) {
+	if (in->code == (BPF_ALU64 | BPF_ADD | BPF_SRC(in->code)) && vreg_is_const(src) &&
+	    !dst->delta && add >= INT32_MIN && add <= INT32_MAX) {
 		dst->delta = (s32)add;
 		return;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Jumps: go on at one place if the state decides, else fork, each way with what the comparison tells. */
+/* Jumps: go on at one place if the state decides, else fork, each way with what the comparison
+ * tells. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -116,14 +117,15 @@ static void learn_null(struct venv *env, struct vstate *st, u32 regno, bool is_n
 
 static bool is_null_check(const struct vreg *a, const struct compare *c)
 {
-	return vreg_is_pointer(a) && a->maybe_null && !c->is32 && BPF_SRC(c->in->code) == BPF_K && c->in->imm == 0 &&
-	       (c->op == BPF_JEQ || c->op == BPF_JNE);
+	return vreg_is_pointer(a) && a->maybe_null && !c->is32 && BPF_SRC(c->in->code) == BPF_K &&
+	       c->in->imm == 0 && (c->op == BPF_JEQ || c->op == BPF_JNE);
 }
 
 /* The kinds that the kernel, too, takes to be addresses other than NULL. */
 static bool is_not_null(const struct vreg *r)
 {
-	return !r->maybe_null && (r->type == VREG_VALUE || r->type == VREG_RECORD || r->type == VREG_MAP);
+	return !r->maybe_null &&
+	       (r->type == VREG_VALUE || r->type == VREG_RECORD || r->type == VREG_MAP);
 }
 
 static int outcome(const struct vreg *a, const struct vreg *b, const struct compare *c)
@@ -161,7 +163,8 @@ static int fork_paths(struct venv *env, struct compare *c, u32 target)
 
 int vbranch_exec(struct venv *env, const struct bpf_insn *in)
 {
-	struct compare c = {.in = in, .is32 = BPF_CLASS(in->code) == BPF_JMP32, .op = BPF_OP(in->code)};
+	struct compare c = {
+	    .in = in, .is32 = BPF_CLASS(in->code) == BPF_JMP32, .op = BPF_OP(in->code)};
 	u32 target = (u32)ebpf_insn_target(in, env->cur.pc);
 	struct vreg *a, *b;
 	int r;

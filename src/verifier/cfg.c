@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program as a graph. Functions start at instruction 0 and at every target of a bpf-to-bpf call and reach to the
- * next start; jumps stay inside; control leaves a function only by exit. Every instruction must be reachable.
- * Follows check_subprogs(), check_cfg() and check_max_stack_depth() of the kernel in what is refused.
+ * The program as a graph. Functions start at instruction 0 and at every target of a bpf-to-bpf call
+ * and reach to the next start; jumps stay inside; control leaves a function only by exit. Every
+ * instruction must be reachable. Follows check_subprogs(), check_cfg() and check_max_stack_depth()
+ * of the kernel in what is refused.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -97,13 +98,15 @@ static int check_ld64(struct venv *env, u32 i)
 		return -EINVAL;
 	}
 	if (map->max_entries != 1 || (u32)in[1].imm >= map->value_size) {
-		vlog(env, "invalid access to map value pointer, value_size=%u off=%u\n", map->value_size, (u32)in[1].imm);
+		vlog(env, "invalid access to map value pointer, value_size=%u off=%u\n",
+		     map->value_size, (u32)in[1].imm);
 		return map->max_entries != 1 ? -NT_ENOTSUPP : -EINVAL;
 	}
 	return 0;
 }
 
-/* Opcodes of the whole program, reached or not; second halves must be all zero, so their code is never looked at. */
+/* Opcodes of the whole program, reached or not; second halves must be all zero, so their code is
+ * never looked at. */
 static int check_opcodes(struct venv *env)
 {
 	u32 i;
@@ -119,11 +122,14 @@ static int check_opcodes(struct venv *env)
 			if (r)
 				return r;
 		} else if (BPF_CLASS(in->code) == BPF_LDX &&
-			   ((BPF_MODE(in->code) != BPF_MEM && BPF_MODE(in->code) != BPF_MEMSX) || in->imm)) {
+			   ((BPF_MODE(in->code) != BPF_MEM && BPF_MODE(in->code) != BPF_MEMSX) ||
+			    in->imm)) {
 			vlog(env, "BPF_LDX uses reserved fields\n");
 			return -EINVAL;
-		} else if (BPF_CLASS(in->code) == BPF_LD && (BPF_MODE(in->code) == BPF_ABS || BPF_MODE(in->code) == BPF_IND)) {
-			vlog(env, "BPF_LD_[ABS|IND] instructions not allowed for this program type\n");
+		} else if (BPF_CLASS(in->code) == BPF_LD &&
+			   (BPF_MODE(in->code) == BPF_ABS || BPF_MODE(in->code) == BPF_IND)) {
+			vlog(env,
+			     "BPF_LD_[ABS|IND] instructions not allowed for this program type\n");
 			return -EINVAL;
 		} else if (!vinsn_is_known(in->code)) {
 			vlog(env, "unknown opcode %02x\n", in->code);
@@ -149,7 +155,8 @@ static int check_jumps(struct venv *env)
 				continue;
 			target = ebpf_insn_target(in, i);
 			if (target < fn->start || target >= fn->end) {
-				vlog(env, "jump out of range from insn %u to %lld\n", i, (long long)target);
+				vlog(env, "jump out of range from insn %u to %lld\n", i,
+				     (long long)target);
 				return -EINVAL;
 			}
 		}
@@ -291,7 +298,8 @@ int vcfg_stack_depth(struct venv *env)
 		env->fact[env->func[f].start].stack_depth = (s32)env->func[f].depth;
 	r = measure_chain(env, chain, 0, 0);
 	if (!r && chain[0].depth > EBPF_MAX_STACK) {
-		vlog(env, "combined stack size of %u calls is %u. Too large\n", chain[0].calls, chain[0].depth);
+		vlog(env, "combined stack size of %u calls is %u. Too large\n", chain[0].calls,
+		     chain[0].depth);
 		r = -EACCES;
 	}
 	if (!r)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Is everything that was proven behind a checkpoint also true for the current state? It is if every concrete state
- * that the current one stands for is one that the checkpoint stands for, in the places that matter: registers that
- * are read later, stack slots that were read behind the checkpoint, and of numbers only those that a decision rested on.
+ * Is everything that was proven behind a checkpoint also true for the current state? It is if every
+ * concrete state that the current one stands for is one that the checkpoint stands for, in the
+ * places that matter: registers that are read later, stack slots that were read behind the
+ * checkpoint, and of numbers only those that a decision rested on.
  */
 #include <string.h>
 
@@ -56,8 +57,9 @@ static bool reg_matches(struct idmap *m, const struct vreg *old, const struct vr
 	if (old->type == VREG_SCALAR) {
 		if (exact)
 			return true;
-		return !old->precise || (range_contains(&old->v, &cur->v) &&
-					 ids_match(m, old->id, cur->id, (s64)cur->delta - old->delta));
+		return !old->precise ||
+		       (range_contains(&old->v, &cur->v) &&
+			ids_match(m, old->id, cur->id, (s64)cur->delta - old->delta));
 	}
 	return old->type == VREG_NONE || pointers_match(m, old, cur);
 }
@@ -84,7 +86,8 @@ static bool bytes_match(u8 old_mask, u64 old_bytes, u8 cur_mask, u64 cur_bytes)
 	return true;
 }
 
-static bool slot_matches(struct idmap *m, const struct vslot *old, const struct vslot *cur, bool exact)
+static bool slot_matches(struct idmap *m, const struct vslot *old, const struct vslot *cur,
+			 bool exact)
 {
 	struct vreg value;
 
@@ -97,7 +100,8 @@ static bool slot_matches(struct idmap *m, const struct vslot *old, const struct 
 	if (exact && (old->spill.type != cur->spill.type || old->spill_size != cur->spill_size ||
 		      old->known_mask != cur->known_mask || old->zero_mask != cur->zero_mask))
 		return false;
-	if (!bytes_match(old->known_mask, old->known, cur->known_mask, cur->known) || (old->zero_mask & ~cur->zero_mask))
+	if (!bytes_match(old->known_mask, old->known, cur->known_mask, cur->known) ||
+	    (old->zero_mask & ~cur->zero_mask))
 		return false;
 	if (old->spill.type != VREG_SCALAR)
 		return true;
@@ -108,7 +112,8 @@ static bool slot_matches(struct idmap *m, const struct vslot *old, const struct 
 	       ids_match(m, old->spill.id, value.id, (s64)value.delta - old->spill.delta);
 }
 
-static bool frames_match(struct idmap *m, const struct vframe *old, const struct vframe *cur, u16 live, bool exact)
+static bool frames_match(struct idmap *m, const struct vframe *old, const struct vframe *cur,
+			 u16 live, bool exact)
 {
 	u32 n = old->nslots > cur->nslots ? old->nslots : cur->nslots;
 	struct vslot empty;
@@ -124,8 +129,8 @@ static bool frames_match(struct idmap *m, const struct vframe *old, const struct
 	for (i = 0; i < n; i++) {
 		if (!exact && !(old->read >> i & 1))
 			continue;
-		if (!slot_matches(m, i < old->nslots ? &old->slot[i] : &empty, i < cur->nslots ? &cur->slot[i] : &empty,
-				  exact))
+		if (!slot_matches(m, i < old->nslots ? &old->slot[i] : &empty,
+				  i < cur->nslots ? &cur->slot[i] : &empty, exact))
 			return false;
 	}
 	return true;
@@ -142,7 +147,8 @@ bool vstates_equal(struct venv *env, const struct vnode *node, const struct vsta
 	for (f = 0; f < old->nframes; f++) {
 		bool top = f + 1 == old->nframes;
 		/* behind a call only R6-R9 of the caller are as they were */
-		u16 live = top ? env->live[cur->pc] : env->live[old->frame[f + 1]->callsite + 1] & 0x3c0;
+		u16 live =
+		    top ? env->live[cur->pc] : env->live[old->frame[f + 1]->callsite + 1] & 0x3c0;
 
 		if (!frames_match(&ids, old->frame[f], cur->frame[f], live, exact))
 			return false;

@@ -29,7 +29,7 @@ struct vfunc {
 /* A copy of the state at a checkpoint. It is complete when every path behind it has been walked. */
 struct vnode {
 	struct vstate st;
-	struct vnode *next;	 /* at the same instruction */
+	struct vnode *next; /* at the same instruction */
 	struct vnode *all_next, **all_prev;
 	u64 demanded; /* origin bits already marked precise */
 	u32 branches; /* paths behind it that are not walked to their end */
@@ -45,7 +45,7 @@ struct vpending {
 
 #define VINSN_CHECKPOINT 1u /* states are compared here */
 #define VINSN_REACHED 2u
-#define VINSN_SECOND 4u	    /* second half of LD_IMM64 */
+#define VINSN_SECOND 4u /* second half of LD_IMM64 */
 
 struct venv {
 	const struct verifier_prog *prog;
@@ -57,9 +57,9 @@ struct venv {
 
 	struct vfunc *func;
 	u32 nfuncs;
-	u8 *flag;   /* [n] VINSN_* */
-	u16 *live;  /* [n] bit per register that is read before it is written, from here on */
-	u8 *known;  /* [n] what fact.c has fixed */
+	u8 *flag;  /* [n] VINSN_* */
+	u16 *live; /* [n] bit per register that is read before it is written, from here on */
+	u8 *known; /* [n] what fact.c has fixed */
 
 	struct vstate cur;
 	struct vpending *pending;
@@ -86,14 +86,15 @@ void vlog_tnum(struct tnum t, char buf[VTNUM_TEXT]);
 /* cfg.c, insn_check.c, live.c */
 int vcfg_check(struct venv *env);
 u32 vcfg_func_at(const struct venv *env, u32 insn); /* index of the function that starts at insn */
-int vcfg_stack_depth(struct venv *env);		    /* after the walk: limits along call chains, stack facts */
+int vcfg_stack_depth(struct venv *env); /* after the walk: limits along call chains, stack facts */
 bool vinsn_is_known(u8 code);
 int vinsn_check(struct venv *env, const struct bpf_insn *in);
 void vlive_compute(struct venv *env);
 u16 vlive_defs(const struct bpf_insn *in);
 
 /* prune.c */
-/* At a checkpoint instruction: 1 = the rest of this path is proven already, 0 = go on, or -errno. */
+/* At a checkpoint instruction: 1 = the rest of this path is proven already, 0 = go on, or -errno.
+ */
 int vprune_visit(struct venv *env);
 void vprune_path_done(struct venv *env, struct vnode *parent);
 void vprune_deinit(struct venv *env);
@@ -104,7 +105,8 @@ bool vstates_equal(struct venv *env, const struct vnode *old, const struct vstat
 /* origin.c */
 void vorigin_demand(struct venv *env, u64 origin);
 void vorigin_stack_read(struct vstate *st, u32 frame, u64 slots);
-void vorigin_restart(struct vstate *st); /* after a checkpoint: every scalar stems from its own place */
+void vorigin_restart(
+    struct vstate *st); /* after a checkpoint: every scalar stems from its own place */
 
 /* regs.c: register access with the kernel's checks */
 struct vreg *vreg_of(struct venv *env, u32 regno);
@@ -133,7 +135,8 @@ int vmem_exec(struct venv *env, const struct bpf_insn *in);
 enum vaccess { VACCESS_READ, VACCESS_WRITE };
 int vaccess_value(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess how, bool zero_ok);
 int vaccess_record(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok);
-int vaccess_ctx_unmoved(struct venv *env, u32 regno); /* the register is ctx as the program got it */
+int vaccess_ctx_unmoved(struct venv *env,
+			u32 regno); /* the register is ctx as the program got it */
 int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how);
 
 /* stack.c */
@@ -141,13 +144,15 @@ struct vspan { /* bytes [lo, hi) relative to the frame pointer */
 	s64 lo, hi;
 	bool fixed; /* the access is at lo, else somewhere between */
 };
-int vstack_span(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how, struct vspan *ret);
+int vstack_span(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how,
+		struct vspan *ret);
 int vstack_load(struct venv *env, u32 regno, s32 off, u32 size, struct vreg *ret);
 int vstack_store(struct venv *env, u32 regno, s32 off, u32 size, const struct vreg *value);
 void vstack_read_span(struct venv *env, u32 frame, const struct vspan *span);
 int vstack_clobber_span(struct venv *env, u32 frame, const struct vspan *span);
 /* The constant u32 at the span's start; *ret_kernel: the kernel's verifier would know it, too. */
-bool vstack_const_u32(struct venv *env, u32 frame, const struct vspan *span, u32 *ret, bool *ret_kernel, u64 *ret_origin);
+bool vstack_const_u32(struct venv *env, u32 frame, const struct vspan *span, u32 *ret,
+		      bool *ret_kernel, u64 *ret_origin);
 
 /* helper.c, func.c */
 int vhelper_call(struct venv *env, const struct bpf_insn *in);
@@ -159,6 +164,7 @@ void vref_release(struct venv *env, struct vstate *st, u32 ref, bool keep_regs);
 void vfact_mem(struct venv *env, u32 i, u8 mem);
 void vfact_map(struct venv *env, u32 i, u32 map);
 void vfact_no_map(struct venv *env, u32 i);
-/* key: NULL = not constant on this path. true: the fact still stands, so the key's origins matter. */
+/* key: NULL = not constant on this path. true: the fact still stands, so the key's origins matter.
+ */
 bool vfact_key(struct venv *env, u32 i, const u32 *key);
 void vfact_ctx_read(struct venv *env, s32 off, u32 size);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the JIT may rely on: a fact stands while all paths agree, and never comes back once two have differed. */
+/* What the JIT may rely on: a fact stands while all paths agree, and never comes back once two have
+ * differed. */
 #include "verifier/env.h"
 
 #define KNOWN_MAP 1u /* a path has said something */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls of the program's own functions: the callee is walked anew from every call, with what is known there. */
+/* Calls of the program's own functions: the callee is walked anew from every call, with what is
+ * known there. */
 #include <errno.h>
 
 #include "verifier/env.h"
@@ -31,19 +32,24 @@ static int leave_main(struct venv *env)
 
 	if (r)
 		return r;
-	if (env->prog->prog_type != BPF_PROG_TYPE_KPROBE || env->prog->expected_attach != 57 /* UPROBE_SESSION */)
+	if (env->prog->prog_type != BPF_PROG_TYPE_KPROBE ||
+	    env->prog->expected_attach != 57 /* UPROBE_SESSION */)
 		return 0;
 	if (!vreg_is_scalar(r0)) {
-		vlog(env, "At program exit the register R0 is not a known value (%s)\n", vreg_type_name(r0));
+		vlog(env, "At program exit the register R0 is not a known value (%s)\n",
+		     vreg_type_name(r0));
 		return -EINVAL;
 	}
 	vorigin_demand(env, r0->origin);
 	if (r0->v.smin >= 0 && r0->v.smax <= 1)
 		return 0;
 	if (range_is_unknown(&r0->v))
-		vlog(env, "At program exit the register R0 has unknown scalar value should have been in [0, 1]\n");
+		vlog(env, "At program exit the register R0 has unknown scalar value should have "
+			  "been in [0, 1]\n");
 	else
-		vlog(env, "At program exit the register R0 has smin=%lld smax=%lld should have been in [0, 1]\n",
+		vlog(env,
+		     "At program exit the register R0 has smin=%lld smax=%lld should have been in "
+		     "[0, 1]\n",
 		     (long long)r0->v.smin, (long long)r0->v.smax);
 	return -EINVAL;
 }
@@ -55,7 +61,8 @@ int vfunc_exit(struct venv *env, bool *ret_done)
 	int r;
 
 	if (env->cur.nframes == 1 && env->cur.nrefs) {
-		vlog(env, "Unreleased reference id=%u alloc_insn=%u\n", env->cur.ref[0].id, env->cur.ref[0].insn);
+		vlog(env, "Unreleased reference id=%u alloc_insn=%u\n", env->cur.ref[0].id,
+		     env->cur.ref[0].insn);
 		vlog(env, "BPF_EXIT instruction in main prog would lead to reference leak\n");
 		return -EINVAL;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls of helpers: arguments against the prototype, map types against the helper, and what R0 is afterwards. */
+/* Calls of helpers: arguments against the prototype, map types against the helper, and what R0 is
+ * afterwards. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,8 @@ static const char *helper_name(u32 id)
 
 static int type_error(struct venv *env, u32 regno, const char *expected)
 {
-	vlog(env, "R%u type=%s expected=%s\n", regno, vreg_type_name(vreg_of(env, regno)), expected);
+	vlog(env, "R%u type=%s expected=%s\n", regno, vreg_type_name(vreg_of(env, regno)),
+	     expected);
 	return -EACCES;
 }
 
@@ -112,20 +114,24 @@ static int check_size(struct venv *env, const struct call *c, u32 regno, s64 *re
 {
 	u8 mem = c->h->arg[regno - 2], arg = c->h->arg[regno - 1];
 	const struct vreg *r = vreg_of(env, regno);
-	struct mem_arg m = {.regno = regno - 1, .how = mem == EBPF_ARG_OUT ? VACCESS_WRITE : VACCESS_READ,
-			    .zero_ok = arg == EBPF_ARG_SIZE0, .exact = range_is_const(&r->v)};
+	struct mem_arg m = {.regno = regno - 1,
+			    .how = mem == EBPF_ARG_OUT ? VACCESS_WRITE : VACCESS_READ,
+			    .zero_ok = arg == EBPF_ARG_SIZE0,
+			    .exact = range_is_const(&r->v)};
 
 	if (r->v.smin < 0) {
-		vlog(env, "R%u min value is negative, either use unsigned or 'var &= const'\n", regno);
+		vlog(env, "R%u min value is negative, either use unsigned or 'var &= const'\n",
+		     regno);
 		return -EACCES;
 	}
 	if (r->v.umin == 0 && !m.zero_ok) {
-		vlog(env, "R%u invalid zero-sized read: u64=[%lld,%lld]\n", regno, (long long)r->v.umin,
-		     (long long)r->v.umax);
+		vlog(env, "R%u invalid zero-sized read: u64=[%lld,%lld]\n", regno,
+		     (long long)r->v.umin, (long long)r->v.umax);
 		return -EACCES;
 	}
 	if (r->v.umax >= VMAX_VAR_OFF) {
-		vlog(env, "R%u unbounded memory access, use 'var &= const' or 'if (var < const)'\n", regno);
+		vlog(env, "R%u unbounded memory access, use 'var &= const' or 'if (var < const)'\n",
+		     regno);
 		return -EACCES;
 	}
 	m.size = (u32)r->v.umax;
@@ -149,7 +155,8 @@ static int check_string(struct venv *env, u32 regno)
 		vlog(env, "R%u is not a constant address'\n", regno);
 		return -EACCES;
 	}
-	err = vaccess_value(env, regno, 0, off >= 0 && off < map->value_size ? map->value_size - (u32)off : 1,
+	err = vaccess_value(env, regno, 0,
+			    off >= 0 && off < map->value_size ? map->value_size - (u32)off : 1,
 			    VACCESS_READ, false);
 	if (err)
 		return err;
@@ -179,8 +186,12 @@ static int check_arg(struct venv *env, struct call *c, u32 regno)
 	case EBPF_ARG_VALUE: {
 		const struct verifier_map *map = &env->prog->maps[c->map];
 
-		return check_mem(env, &(struct mem_arg){.regno = regno, .how = VACCESS_READ, .exact = true,
-							.size = arg == EBPF_ARG_KEY ? map->key_size : map->value_size});
+		return check_mem(env,
+				 &(struct mem_arg){.regno = regno,
+						   .how = VACCESS_READ,
+						   .exact = true,
+						   .size = arg == EBPF_ARG_KEY ? map->key_size
+									       : map->value_size});
 	}
 	case EBPF_ARG_SIZE:
 	case EBPF_ARG_SIZE0: return check_size(env, c, regno, &c->size_max);
@@ -194,7 +205,10 @@ static int check_arg(struct venv *env, struct call *c, u32 regno)
 		return 0;
 	case EBPF_ARG_RECORD:
 		if (!range_is_const(&r->v) || r->v.t.value) {
-			vlog(env, "R%u must have zero offset when passed to release func or trusted arg to kfunc\n", regno);
+			vlog(env,
+			     "R%u must have zero offset when passed to release func or trusted arg "
+			     "to kfunc\n",
+			     regno);
 			return -EINVAL;
 		}
 		c->release = r->ref;
@@ -214,9 +228,11 @@ static bool map_fits(u32 type, u32 id)
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
 	case BPF_MAP_TYPE_LPM_TRIE:
-		return id == BPF_FUNC_map_lookup_elem || id == BPF_FUNC_map_update_elem || id == BPF_FUNC_map_delete_elem;
+		return id == BPF_FUNC_map_lookup_elem || id == BPF_FUNC_map_update_elem ||
+		       id == BPF_FUNC_map_delete_elem;
 	case BPF_MAP_TYPE_RINGBUF:
-		return id == BPF_FUNC_ringbuf_output || id == BPF_FUNC_ringbuf_reserve || id == BPF_FUNC_ringbuf_query;
+		return id == BPF_FUNC_ringbuf_output || id == BPF_FUNC_ringbuf_reserve ||
+		       id == BPF_FUNC_ringbuf_query;
 	default: return false;
 	}
 }
@@ -226,7 +242,8 @@ static int check_map(struct venv *env, const struct call *c)
 	const struct verifier_map *map = &env->prog->maps[c->map];
 
 	if (!map_fits(map->type, c->id)) {
-		vlog(env, "cannot pass map_type %u into func %s#%u\n", map->type, helper_name(c->id), c->id);
+		vlog(env, "cannot pass map_type %u into func %s#%u\n", map->type,
+		     helper_name(c->id), c->id);
 		return -EINVAL;
 	}
 	if ((map->map_flags & BPF_F_RDONLY_PROG) &&
@@ -248,7 +265,8 @@ static void note_key(struct venv *env, struct call *c)
 	struct vspan span;
 	u32 value;
 
-	span = (struct vspan){.lo = key->v.smin, .hi = key->v.smin + 4, .fixed = range_is_const(&key->v)};
+	span = (struct vspan){
+	    .lo = key->v.smin, .hi = key->v.smin + 4, .fixed = range_is_const(&key->v)};
 	if (!array || map->key_size != 4 || key->type != VREG_STACK ||
 	    !vstack_const_u32(env, key->frame, &span, &value, &kernel_knows, &origin)) {
 		vfact_key(env, env->cur.pc, NULL);
@@ -299,7 +317,8 @@ void vref_release(struct venv *env, struct vstate *st, u32 ref, bool keep_regs)
 
 static bool returns_length(u32 id)
 {
-	return id == BPF_FUNC_probe_read_str || id == BPF_FUNC_probe_read_user_str || id == BPF_FUNC_probe_read_kernel_str;
+	return id == BPF_FUNC_probe_read_str || id == BPF_FUNC_probe_read_user_str ||
+	       id == BPF_FUNC_probe_read_kernel_str;
 }
 
 static int set_result(struct venv *env, const struct call *c)
@@ -341,7 +360,8 @@ static int find_helper(struct venv *env, const struct bpf_insn *in, struct call 
 		return -EINVAL;
 	}
 	if (!ebpf_helper_allowed(c->id, env->prog->prog_type)) {
-		vlog(env, "program of this type cannot use helper %s#%d\n", helper_name(c->id), in->imm);
+		vlog(env, "program of this type cannot use helper %s#%d\n", helper_name(c->id),
+		     in->imm);
 		return -EINVAL;
 	}
 	c->h = ebpf_helper_get(c->id);

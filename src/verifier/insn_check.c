@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opcodes and reserved fields (RFC 9669). vinsn_is_known() holds for every instruction of a program; vinsn_check()
- * runs when the walk reaches one: loaders leave deliberately wrong calls in code that a constant switches off.
+ * Opcodes and reserved fields (RFC 9669). vinsn_is_known() holds for every instruction of a
+ * program; vinsn_check() runs when the walk reaches one: loaders leave deliberately wrong calls in
+ * code that a constant switches off.
  */
 #include <errno.h>
 
@@ -10,7 +11,9 @@
 static bool mem_is_known(u8 code)
 {
 	switch (BPF_CLASS(code)) {
-	case BPF_LDX: return BPF_MODE(code) == BPF_MEM || (BPF_MODE(code) == BPF_MEMSX && BPF_SIZE(code) != BPF_DW);
+	case BPF_LDX:
+		return BPF_MODE(code) == BPF_MEM ||
+		       (BPF_MODE(code) == BPF_MEMSX && BPF_SIZE(code) != BPF_DW);
 	case BPF_ST: return BPF_MODE(code) == BPF_MEM;
 	case BPF_STX: return BPF_MODE(code) == BPF_MEM || BPF_MODE(code) == BPF_ATOMIC;
 	default: return code == (BPF_LD | BPF_IMM | BPF_DW);
@@ -80,7 +83,8 @@ static int alu_check(struct venv *env, const struct bpf_insn *in)
 		ok = mov_fields_ok(in);
 		break;
 	default:
-		ok = (is_x ? !in->imm : !in->src_reg) && (in->off == 0 || (in->off == 1 && divides));
+		ok =
+		    (is_x ? !in->imm : !in->src_reg) && (in->off == 0 || (in->off == 1 && divides));
 	}
 	if (!ok) {
 		vlog(env, "%s uses reserved fields\n", what);
@@ -135,7 +139,9 @@ static int mem_check(struct venv *env, const struct bpf_insn *in)
 	}
 reserved:
 	vlog(env, "%s uses reserved fields\n",
-	     BPF_CLASS(in->code) == BPF_LDX ? "BPF_LDX" : BPF_CLASS(in->code) == BPF_ST ? "BPF_ST" : "BPF_STX");
+	     BPF_CLASS(in->code) == BPF_LDX  ? "BPF_LDX"
+	     : BPF_CLASS(in->code) == BPF_ST ? "BPF_ST"
+					     : "BPF_STX");
 	return -EINVAL;
 }
 
@@ -155,7 +161,8 @@ static int jmp_check(struct venv *env, const struct bpf_insn *in)
 		break;
 	case BPF_JA:
 		what = "BPF_JA";
-		ok = !in->src_reg && !in->dst_reg && (BPF_CLASS(in->code) == BPF_JMP ? !in->imm : !in->off);
+		ok = !in->src_reg && !in->dst_reg &&
+		     (BPF_CLASS(in->code) == BPF_JMP ? !in->imm : !in->off);
 		break;
 	default: ok = BPF_SRC(in->code) == BPF_X ? !in->imm : !in->src_reg;
 	}

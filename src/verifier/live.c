@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Static register liveness: for each instruction the registers that some path from it reads before it writes them.
- * Within one function; a call to another function reads R1-R5. Two states that differ only in dead registers are the
- * same to prune.c.
+ * Static register liveness: for each instruction the registers that some path from it reads before
+ * it writes them. Within one function; a call to another function reads R1-R5. Two states that
+ * differ only in dead registers are the same to prune.c.
  */
 #include "ebpf/helpers.h"
 #include "verifier/env.h"
@@ -12,7 +12,8 @@
 
 static u16 call_uses(const struct bpf_insn *in)
 {
-	const struct ebpf_helper *h = ebpf_insn_is_helper_call(in) ? ebpf_helper_get((u32)in->imm) : NULL;
+	const struct ebpf_helper *h =
+	    ebpf_insn_is_helper_call(in) ? ebpf_helper_get((u32)in->imm) : NULL;
 	u16 uses = 0;
 	u32 i;
 
@@ -39,7 +40,8 @@ static u16 reg_uses(const struct bpf_insn *in)
 		return dst | (is_x ? src : 0);
 	case BPF_LDX: return src;
 	case BPF_ST: return dst;
-	case BPF_STX: return dst | src | (ebpf_insn_is_atomic(in) && in->imm == BPF_CMPXCHG ? REG(0) : 0);
+	case BPF_STX:
+		return dst | src | (ebpf_insn_is_atomic(in) && in->imm == BPF_CMPXCHG ? REG(0) : 0);
 	case BPF_LD: return 0;
 	default:
 		if (op == BPF_EXIT)
@@ -82,8 +84,9 @@ static u16 live_out(const struct venv *env, u32 i)
 	return out | env->live[i + (ebpf_insn_is_ld64(in) ? 2 : 1)];
 }
 
-/* Jumps forwards are done in one round, every loop around a loop takes another. A program made to need many more
- * is not worth the time: with all registers live, states are only compared more strictly. */
+/* Jumps forwards are done in one round, every loop around a loop takes another. A program made to
+ * need many more is not worth the time: with all registers live, states are only compared more
+ * strictly. */
 #define MAX_ROUNDS 32u
 
 void vlive_compute(struct venv *env)
@@ -103,7 +106,8 @@ void vlive_compute(struct venv *env)
 
 			if (env->flag[i] & VINSN_SECOND)
 				continue;
-			live = reg_uses(&env->insns[i]) | (live_out(env, i) & ~vlive_defs(&env->insns[i]));
+			live = reg_uses(&env->insns[i]) |
+			       (live_out(env, i) & ~vlive_defs(&env->insns[i]));
 			if (live != env->live[i]) {
 				env->live[i] = live;
 				changed = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The text that a loader shows its user, in the kernel's words. Level 1 keeps the path that failed, so text is cut
- * back when a path ends well; level 2 keeps all paths; level 4 only the last line. Running out of memory loses text,
- * never the verdict; of a very long log only the end is kept.
+ * The text that a loader shows its user, in the kernel's words. Level 1 keeps the path that failed,
+ * so text is cut back when a path ends well; level 2 keeps all paths; level 4 only the last line.
+ * Running out of memory loses text, never the verdict; of a very long log only the end is kept.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -90,7 +90,8 @@ void vlog_tnum(struct tnum t, char buf[VTNUM_TEXT])
 	if (tnum_is_const(t))
 		snprintf(buf, VTNUM_TEXT, "%lld", (long long)t.value);
 	else
-		snprintf(buf, VTNUM_TEXT, "(0x%llx; 0x%llx)", (unsigned long long)t.value, (unsigned long long)t.mask);
+		snprintf(buf, VTNUM_TEXT, "(0x%llx; 0x%llx)", (unsigned long long)t.value,
+			 (unsigned long long)t.mask);
 }
 
 static void log_bounds(struct venv *env, const struct vreg *r, const char **sep)
@@ -268,6 +269,9 @@ void vlog_stats(struct venv *env)
 			log_fmt(env, "%s%u", i ? "+" : "", env->func[i].depth);
 		log_fmt(env, "\n");
 	}
-	log_fmt(env, "processed %u insns (limit %u) max_states_per_insn %u total_states %u peak_states %u mark_read %u\n",
-		env->insn_count, EBPF_MAX_INSNS, env->max_states_per_insn, env->total_states, env->peak_states, 0u);
+	log_fmt(env,
+		"processed %u insns (limit %u) max_states_per_insn %u total_states %u peak_states "
+		"%u mark_read %u\n",
+		env->insn_count, EBPF_MAX_INSNS, env->max_states_per_insn, env->total_states,
+		env->peak_states, 0u);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Loads, stores and atomics: what kind of memory is it, and what does the register hold afterwards. */
+/* Loads, stores and atomics: what kind of memory is it, and what does the register hold afterwards.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@ struct access {
 	bool strict; /* must be aligned whatever the memory */
 };
 
-/* The stack is tracked by slots, so accesses stay in one; others may be unaligned on this machine. */
+/* The stack is tracked by slots, so accesses stay in one; others may be unaligned on this machine.
+ */
 static int check_alignment(struct venv *env, const struct access *a)
 {
 	const struct vreg *r = vreg_of(env, a->regno);
@@ -28,8 +30,10 @@ static int check_alignment(struct venv *env, const struct access *a)
 		return 0;
 	vlog_tnum(fixed ? tnum_const(0) : r->v.t, bits);
 	vlog(env, "misaligned %saccess off %s+%lld+%d size %u\n",
-	     stack ? "stack " : r->type == VREG_VALUE ? "value " : "", bits, fixed ? (long long)r->v.smin : 0ll, a->off,
-	     a->size);
+	     stack		     ? "stack "
+	     : r->type == VREG_VALUE ? "value "
+				     : "",
+	     bits, fixed ? (long long)r->v.smin : 0ll, a->off, a->size);
 	return -EACCES;
 }
 
@@ -78,7 +82,8 @@ static int check_not_stack(struct venv *env, const struct access *a)
 	if (!r->maybe_null) {
 		switch (r->type) {
 		case VREG_CTX: return vaccess_ctx(env, a->regno, a->off, a->size, a->how);
-		case VREG_VALUE: return vaccess_value(env, a->regno, a->off, a->size, a->how, false);
+		case VREG_VALUE:
+			return vaccess_value(env, a->regno, a->off, a->size, a->how, false);
 		case VREG_RECORD: return vaccess_record(env, a->regno, a->off, a->size, false);
 		default: break;
 		}
@@ -129,7 +134,10 @@ static int access_store(struct venv *env, const struct access *a, const struct v
 
 static int exec_load(struct venv *env, const struct bpf_insn *in)
 {
-	struct access a = {.insn = env->cur.pc, .regno = in->src_reg, .off = in->off, .size = ebpf_insn_size(in),
+	struct access a = {.insn = env->cur.pc,
+			   .regno = in->src_reg,
+			   .off = in->off,
+			   .size = ebpf_insn_size(in),
 			   .how = VACCESS_READ};
 	bool sign = BPF_MODE(in->code) == BPF_MEMSX;
 	struct vreg value;
@@ -162,7 +170,10 @@ static int refuse_ctx(struct venv *env, const char *what, u32 regno)
 
 static int exec_store(struct venv *env, const struct bpf_insn *in)
 {
-	struct access a = {.insn = env->cur.pc, .regno = in->dst_reg, .off = in->off, .size = ebpf_insn_size(in),
+	struct access a = {.insn = env->cur.pc,
+			   .regno = in->dst_reg,
+			   .off = in->off,
+			   .size = ebpf_insn_size(in),
 			   .how = VACCESS_WRITE};
 	struct vreg value;
 	int r;
@@ -188,8 +199,12 @@ static int exec_store(struct venv *env, const struct bpf_insn *in)
 
 static int exec_atomic(struct venv *env, const struct bpf_insn *in)
 {
-	struct access a = {.insn = env->cur.pc, .regno = in->dst_reg, .off = in->off, .size = ebpf_insn_size(in),
-			   .how = VACCESS_READ, .strict = true};
+	struct access a = {.insn = env->cur.pc,
+			   .regno = in->dst_reg,
+			   .off = in->off,
+			   .size = ebpf_insn_size(in),
+			   .how = VACCESS_READ,
+			   .strict = true};
 	bool fetch = in->imm & BPF_FETCH;
 	u32 load_reg = in->imm == BPF_CMPXCHG ? 0 : in->src_reg;
 	struct vreg old, unknown;
@@ -207,7 +222,8 @@ static int exec_atomic(struct venv *env, const struct bpf_insn *in)
 		r = access_load(env, &a, &old);
 	if (r)
 		return r;
-	/* the kernel's order: if the address register is overwritten by the old value, the store is refused */
+	/* the kernel's order: if the address register is overwritten by the old value, the store is
+	 * refused */
 	if (fetch)
 		*vreg_of(env, load_reg) = old;
 	vreg_set_unknown(&unknown);

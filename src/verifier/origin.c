@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which parts of a checkpoint later proofs rest on. Two marks travel from the current path up the chain of
- * checkpoints: "this stack slot is read" stops where the slot was overwritten, "this scalar is needed by value"
- * follows the origins recorded in each checkpoint (see state.h). Both stop at a checkpoint that has the mark already:
- * what is above it was told then.
+ * Which parts of a checkpoint later proofs rest on. Two marks travel from the current path up the
+ * chain of checkpoints: "this stack slot is read" stops where the slot was overwritten, "this
+ * scalar is needed by value" follows the origins recorded in each checkpoint (see state.h). Both
+ * stop at a checkpoint that has the mark already: what is above it was told then.
  */
 #include "verifier/env.h"
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Checkpoints. Without them the number of paths doubles with every branch; with them, a path that arrives in a state
- * that an earlier one has been proven for is cut off.
+ * Checkpoints. Without them the number of paths doubles with every branch; with them, a path that
+ * arrives in a state that an earlier one has been proven for is cut off.
  *
- * The walk is depth first, so a checkpoint that still has unfinished paths behind it lies on the current path: to
- * meet it again in the very same state is an endless loop. One without unfinished paths has all its marks (origin.c),
- * and may serve for comparison. When it serves, its marks become marks of the path that is cut off.
+ * The walk is depth first, so a checkpoint that still has unfinished paths behind it lies on the
+ * current path: to meet it again in the very same state is an endless loop. One without unfinished
+ * paths has all its marks (origin.c), and may serve for comparison. When it serves, its marks
+ * become marks of the path that is cut off.
  *
- * A state is not worth a copy at every branch: a checkpoint follows the one before by at least 2 jumps and 8
- * instructions, and in a loop by 20 jumps or 100 instructions, as in the kernel; checkpoints that never serve go.
+ * A state is not worth a copy at every branch: a checkpoint follows the one before by at least 2
+ * jumps and 8 instructions, and in a loop by 20 jumps or 100 instructions, as in the kernel;
+ * checkpoints that never serve go.
  */
 #include <errno.h>
 #include <stdlib.h>

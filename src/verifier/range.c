@@ -3,14 +3,28 @@
 
 void range_set_unknown(struct range *r)
 {
-	*r = (struct range){.t = TNUM_UNKNOWN, .umin = 0, .umax = UINT64_MAX, .smin = INT64_MIN, .smax = INT64_MAX,
-			    .wmin = 0, .wmax = UINT32_MAX, .swmin = INT32_MIN, .swmax = INT32_MAX};
+	*r = (struct range){.t = TNUM_UNKNOWN,
+			    .umin = 0,
+			    .umax = UINT64_MAX,
+			    .smin = INT64_MIN,
+			    .smax = INT64_MAX,
+			    .wmin = 0,
+			    .wmax = UINT32_MAX,
+			    .swmin = INT32_MIN,
+			    .swmax = INT32_MAX};
 }
 
 void range_set_const(struct range *r, u64 v)
 {
-	*r = (struct range){.t = tnum_const(v), .umin = v, .umax = v, .smin = (s64)v, .smax = (s64)v,
-			    .wmin = (u32)v, .wmax = (u32)v, .swmin = (s32)v, .swmax = (s32)v};
+	*r = (struct range){.t = tnum_const(v),
+			    .umin = v,
+			    .umax = v,
+			    .smin = (s64)v,
+			    .smax = (s64)v,
+			    .wmin = (u32)v,
+			    .wmax = (u32)v,
+			    .swmin = (s32)v,
+			    .swmax = (s32)v};
 }
 
 void range_set_unsigned(struct range *r, u64 lo, u64 hi)
@@ -28,23 +42,26 @@ bool range_is_const(const struct range *r)
 
 bool range_is_unknown(const struct range *r)
 {
-	return r->t.mask == UINT64_MAX && r->umin == 0 && r->umax == UINT64_MAX && r->smin == INT64_MIN &&
-	       r->smax == INT64_MAX && r->wmin == 0 && r->wmax == UINT32_MAX && r->swmin == INT32_MIN &&
-	       r->swmax == INT32_MAX;
+	return r->t.mask == UINT64_MAX && r->umin == 0 && r->umax == UINT64_MAX &&
+	       r->smin == INT64_MIN && r->smax == INT64_MAX && r->wmin == 0 &&
+	       r->wmax == UINT32_MAX && r->swmin == INT32_MIN && r->swmax == INT32_MAX;
 }
 
 bool range_equal(const struct range *a, const struct range *b)
 {
-	return a->t.value == b->t.value && a->t.mask == b->t.mask && a->umin == b->umin && a->umax == b->umax &&
-	       a->smin == b->smin && a->smax == b->smax && a->wmin == b->wmin && a->wmax == b->wmax &&
-	       a->swmin == b->swmin && a->swmax == b->swmax;
+	return a->t.value == b->t.value && a->t.mask == b->t.mask && a->umin == b->umin &&
+	       a->umax == b->umax && a->smin == b->smin && a->smax == b->smax &&
+	       a->wmin == b->wmin && a->wmax == b->wmax && a->swmin == b->swmin &&
+	       a->swmax == b->swmax;
 }
 
 bool range_contains(const struct range *outer, const struct range *inner)
 {
-	return tnum_contains(outer->t, inner->t) && outer->umin <= inner->umin && outer->umax >= inner->umax &&
-	       outer->smin <= inner->smin && outer->smax >= inner->smax && outer->wmin <= inner->wmin &&
-	       outer->wmax >= inner->wmax && outer->swmin <= inner->swmin && outer->swmax >= inner->swmax;
+	return tnum_contains(outer->t, inner->t) && outer->umin <= inner->umin &&
+	       outer->umax >= inner->umax && outer->smin <= inner->smin &&
+	       outer->smax >= inner->smax && outer->wmin <= inner->wmin &&
+	       outer->wmax >= inner->wmax && outer->swmin <= inner->swmin &&
+	       outer->swmax >= inner->swmax;
 }
 
 bool range_has(const struct range *r, u64 v)
@@ -55,12 +72,25 @@ bool range_has(const struct range *r, u64 v)
 	return range_contains(r, &one);
 }
 
-static u64 max_u64(u64 a, u64 b) { return a > b ? a : b; }
-static u64 min_u64(u64 a, u64 b) { return a < b ? a : b; }
-static s64 max_s64(s64 a, s64 b) { return a > b ? a : b; }
-static s64 min_s64(s64 a, s64 b) { return a < b ? a : b; }
+static u64 max_u64(u64 a, u64 b)
+{
+	return a > b ? a : b;
+}
+static u64 min_u64(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+static s64 max_s64(s64 a, s64 b)
+{
+	return a > b ? a : b;
+}
+static s64 min_s64(s64 a, s64 b)
+{
+	return a < b ? a : b;
+}
 
-/* Known bits bound the value; an unknown sign bit is set in the smallest signed member and clear in the largest. */
+/* Known bits bound the value; an unknown sign bit is set in the smallest signed member and clear in
+ * the largest. */
 static void bounds_from_bits(struct range *r)
 {
 	const u64 sign = 1ull << 63;
@@ -77,7 +107,8 @@ static void bounds_from_bits(struct range *r)
 	r->swmax = (s32)min_s64(r->swmax, (s32)(wvalue | (wmask & ~wsign)));
 }
 
-/* Where an interval does not cross the point at which the other view wraps, it bounds the other view too. */
+/* Where an interval does not cross the point at which the other view wraps, it bounds the other
+ * view too. */
 static void bounds_cross_sign(struct range *r)
 {
 	if ((s64)r->umin <= (s64)r->umax) {
@@ -114,8 +145,8 @@ static void low_from_whole(struct range *r)
 	}
 }
 
-/* If the smallest value's upper half is the true one, its lower half is at least wmin; else the value is larger
- * anyway. The same from above, and for both signs. */
+/* If the smallest value's upper half is the true one, its lower half is at least wmin; else the
+ * value is larger anyway. The same from above, and for both signs. */
 static void whole_from_low(struct range *r)
 {
 	const u64 high = ~0xffffffffull;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arithmetic on ranges. Bounds are computed without overflow in 128-bit integers, as the interval of the true
- * results, and then folded back into 64 or 32 bits: if the interval is shorter than one turn of the number circle
- * and does not cross the point where the view (signed or unsigned) wraps, its ends stay bounds; else nothing is known.
+ * Arithmetic on ranges. Bounds are computed without overflow in 128-bit integers, as the interval
+ * of the true results, and then folded back into 64 or 32 bits: if the interval is shorter than one
+ * turn of the number circle and does not cross the point where the view (signed or unsigned) wraps,
+ * its ends stay bounds; else nothing is known.
  */
 #include <linux/bpf.h>
 
@@ -62,7 +63,8 @@ static struct uspan span_unsigned(struct uspan a, struct uspan b, u8 op, u64 max
 {
 	switch (op) {
 	case BPF_ADD: return (struct uspan){a.lo + b.lo, a.hi + b.hi};
-	/* a wrapping difference: the order on the circle stays, so fold as if one turn were added */
+	/* a wrapping difference: the order on the circle stays, so fold as if one turn were added
+	 */
 	case BPF_SUB: return (struct uspan){a.lo - b.hi, a.hi - b.lo};
 	case BPF_MUL: return (struct uspan){a.lo * b.lo, a.hi * b.hi};
 	case BPF_LSH: return (struct uspan){a.lo << (u32)b.lo, a.hi << (u32)b.hi};
@@ -109,8 +111,10 @@ static struct tnum alu_bits(struct tnum a, const struct range *s, u8 op, u32 bit
 
 static void alu_whole(struct range *d, const struct range *s, u8 op, struct range *out)
 {
-	struct uspan u = span_unsigned((struct uspan){d->umin, d->umax}, (struct uspan){s->umin, s->umax}, op, UINT64_MAX);
-	struct sspan g = span_signed((struct sspan){d->smin, d->smax}, (struct sspan){s->smin, s->smax}, op);
+	struct uspan u = span_unsigned((struct uspan){d->umin, d->umax},
+				       (struct uspan){s->umin, s->umax}, op, UINT64_MAX);
+	struct sspan g =
+	    span_signed((struct sspan){d->smin, d->smax}, (struct sspan){s->smin, s->smax}, op);
 
 	fold_unsigned(u, 64, &out->umin, &out->umax);
 	fold_signed(g, 64, &out->smin, &out->smax);
@@ -118,8 +122,10 @@ static void alu_whole(struct range *d, const struct range *s, u8 op, struct rang
 
 static void alu_low(struct range *d, const struct range *s, u8 op, struct range *out)
 {
-	struct uspan u = span_unsigned((struct uspan){d->wmin, d->wmax}, (struct uspan){s->wmin, s->wmax}, op, UINT32_MAX);
-	struct sspan g = span_signed((struct sspan){d->swmin, d->swmax}, (struct sspan){s->swmin, s->swmax}, op);
+	struct uspan u = span_unsigned((struct uspan){d->wmin, d->wmax},
+				       (struct uspan){s->wmin, s->wmax}, op, UINT32_MAX);
+	struct sspan g =
+	    span_signed((struct sspan){d->swmin, d->swmax}, (struct sspan){s->swmin, s->swmax}, op);
 	u64 lo, hi;
 	s64 slo, shi;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Comparisons and ranges: which way must one go, and what does its outcome tell of both sides. Works on one view at a
- * time: the whole value or, for JMP32, the low half; range_sync() carries the news over to the other views.
+ * Comparisons and ranges: which way must one go, and what does its outcome tell of both sides.
+ * Works on one view at a time: the whole value or, for JMP32, the low half; range_sync() carries
+ * the news over to the other views.
  */
 #include "verifier/env.h"
 

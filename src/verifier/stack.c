@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stack, eight bytes at a time. A slot holds either a whole register that was spilled (pointer or number, which a
- * load gets back as it was), or bytes of which some are known constants. Direct accesses are aligned, so they stay in
- * one slot. Reading bytes that nobody wrote is fine: programs are their owner's, and the kernel's verifier allows it
- * to privileged loaders, too.
+ * The stack, eight bytes at a time. A slot holds either a whole register that was spilled (pointer
+ * or number, which a load gets back as it was), or bytes of which some are known constants. Direct
+ * accesses are aligned, so they stay in one slot. Reading bytes that nobody wrote is fine: programs
+ * are their owner's, and the kernel's verifier allows it to privileged loaders, too.
  */
 #include <errno.h>
 
@@ -55,10 +55,11 @@ int vstack_span(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how
 	if (span.lo < -(s64)EBPF_MAX_STACK || span.lo > -1 || span.hi > 0) {
 		vlog_tnum(r->v.t, bits);
 		if (span.fixed)
-			vlog(env, "invalid%s stack R%u off=%lld size=%u\n", what, regno, (long long)span.lo, size);
+			vlog(env, "invalid%s stack R%u off=%lld size=%u\n", what, regno,
+			     (long long)span.lo, size);
 		else
-			vlog(env, "invalid variable-offset%s stack R%u var_off=%s off=%d size=%u\n", what, regno, bits, off,
-			     size);
+			vlog(env, "invalid variable-offset%s stack R%u var_off=%s off=%d size=%u\n",
+			     what, regno, bits, off, size);
 		return span.lo < -(s64)EBPF_MAX_STACK || span.lo > -1 ? -EACCES : -EINVAL;
 	}
 	depth = bits_round_up((u32)-span.lo, VSLOT_BYTES);
@@ -90,7 +91,8 @@ static int load_slot(struct venv *env, struct vslot *s, u32 byte, u32 size, stru
 		vreg_truncate(ret, size);
 		return 0;
 	}
-	if ((s->zero_mask & bytes) == bytes || (vreg_is_null(&s->spill) && byte + size <= s->spill_size)) {
+	if ((s->zero_mask & bytes) == bytes ||
+	    (vreg_is_null(&s->spill) && byte + size <= s->spill_size)) {
 		vreg_set_const(ret, 0);
 	} else {
 		vreg_set_unknown(ret);
@@ -248,7 +250,8 @@ int vstack_clobber_span(struct venv *env, u32 frame, const struct vspan *span)
 	return 0;
 }
 
-bool vstack_const_u32(struct venv *env, u32 frame, const struct vspan *span, u32 *ret, bool *ret_kernel, u64 *ret_origin)
+bool vstack_const_u32(struct venv *env, u32 frame, const struct vspan *span, u32 *ret,
+		      bool *ret_kernel, u64 *ret_origin)
 {
 	const struct vframe *f = env->cur.frame[frame];
 	bool zeros = true, spilled = false;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the verifier knows at one instruction on one path: registers and stack of every active function.
+ * What the verifier knows at one instruction on one path: registers and stack of every active
+ * function.
  *
- * Origins. A scalar carries a 64-bit set of places (registers, stack slots) of the last checkpoint on its path that
- * its bounds may depend on. When a decision rests on the bounds (a branch that goes one way only, an address, a size)
- * the places are marked precise in that checkpoint, and, through the origins recorded there, in those before it. A
- * scalar that was never marked may have any value without changing what was proven, so a later path with other
- * values can be cut off at the checkpoint (prune.c). Sets are lossy: many places share a bit, which marks more than
- * needed and so costs pruning, never soundness.
+ * Origins. A scalar carries a 64-bit set of places (registers, stack slots) of the last checkpoint
+ * on its path that its bounds may depend on. When a decision rests on the bounds (a branch that
+ * goes one way only, an address, a size) the places are marked precise in that checkpoint, and,
+ * through the origins recorded there, in those before it. A scalar that was never marked may have
+ * any value without changing what was proven, so a later path with other values can be cut off at
+ * the checkpoint (prune.c). Sets are lossy: many places share a bit, which marks more than needed
+ * and so costs pruning, never soundness.
  */
 #pragma once
 
@@ -23,9 +25,9 @@ struct vreg {
 	u8 frame;	 /* STACK: whose */
 	u32 map;	 /* MAP, VALUE: index */
 	u32 size;	 /* RECORD: bytes */
-	u32 id;		 /* pointer that may be null: which look-up; scalar: group of equal values; 0 = none */
-	u32 ref;	 /* RECORD: must be given back */
-	s32 delta;	 /* scalar of a group: value = the group's base + delta */
+	u32 id;	 /* pointer that may be null: which look-up; scalar: group of equals; 0: none */
+	u32 ref; /* RECORD: must be given back */
+	s32 delta; /* scalar of a group: value = the group's base + delta */
 	u64 origin;
 	struct range v; /* scalar: the value; pointer: offset in bytes */
 };
@@ -49,10 +51,10 @@ struct vframe {
 	struct vreg r[11];
 	struct vslot *slot;
 	u32 nslots;
-	u32 func;	   /* index of the function */
-	u32 callsite;	   /* instruction of the call; unused in frame 0 */
-	u64 written;	   /* slots wholly overwritten since the checkpoint */
-	u64 read;	   /* in a checkpoint: slots that some path reads later on */
+	u32 func;     /* index of the function */
+	u32 callsite; /* instruction of the call; unused in frame 0 */
+	u64 written;  /* slots wholly overwritten since the checkpoint */
+	u64 read;     /* in a checkpoint: slots that some path reads later on */
 };
 
 struct vref {
@@ -67,8 +69,8 @@ struct vstate {
 	struct vframe *frame[EBPF_MAX_FRAMES];
 	u32 nframes;
 	u32 nrefs;
-	struct vref *ref;	/* [VREF_MAX] or NULL */
-	struct vnode *parent;	/* last checkpoint on the path */
+	struct vref *ref;     /* [VREF_MAX] or NULL */
+	struct vnode *parent; /* last checkpoint on the path */
 	u32 pc;
 	u32 prev_pc;
 };

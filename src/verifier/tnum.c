@@ -76,7 +76,8 @@ struct tnum tnum_or_raw(struct tnum a, struct tnum b)
 
 struct tnum tnum_add(struct tnum a, struct tnum b)
 {
-	/* Add the smallest and the largest members: where the sums differ, some carry is uncertain. */
+	/* Add the smallest and the largest members: where the sums differ, some carry is uncertain.
+	 */
 	u64 lo = a.value + b.value;
 	u64 hi = lo + a.mask + b.mask;
 	u64 mask = (lo ^ hi) | a.mask | b.mask;
@@ -149,6 +150,7 @@ struct tnum tnum_rsh(struct tnum a, u32 n)
 struct tnum tnum_arsh(struct tnum a, u32 n, u32 bits)
 {
 	if (bits == 32)
-		return (struct tnum){.value = (u32)((s32)a.value >> n), .mask = (u32)((s32)a.mask >> n)};
+		return (struct tnum){.value = (u32)((s32)a.value >> n),
+				     .mask = (u32)((s32)a.mask >> n)};
 	return (struct tnum){.value = (u64)((s64)a.value >> n), .mask = (u64)((s64)a.mask >> n)};
 }

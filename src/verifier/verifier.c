@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walk: from the first instruction along every path to its exit, one instruction at a time on one abstract state.
- * At a branch that can go both ways one way is walked on and the other put aside; a path ends at the exit or where a
- * checkpoint has been proven for its state already. The program is safe when nothing is left to walk.
+ * The walk: from the first instruction along every path to its exit, one instruction at a time on
+ * one abstract state. At a branch that can go both ways one way is walked on and the other put
+ * aside; a path ends at the exit or where a checkpoint has been proven for its state already. The
+ * program is safe when nothing is left to walk.
  */
 #include "verifier/verifier.h"
 
@@ -169,10 +170,12 @@ static int check(struct venv *env)
 	return r ? r : vcfg_stack_depth(env);
 }
 
-int verifier_check(const struct verifier_prog *prog, struct verifier_log *log, struct verifier_result *ret)
+int verifier_check(const struct verifier_prog *prog, struct verifier_log *log,
+		   struct verifier_result *ret)
 {
 	struct verifier_result res = {0};
-	struct venv env = {.prog = prog, .insns = prog->insns, .n = prog->n, .log = log, .res = &res};
+	struct venv env = {
+	    .prog = prog, .insns = prog->insns, .n = prog->n, .log = log, .res = &res};
 	int r;
 
 	if (!prog->n || prog->n > EBPF_MAX_INSNS)

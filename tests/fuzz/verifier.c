@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Soundness by execution: programs built from the input (arithmetic on unknown numbers, branches, spills, indexes
- * into maps and the stack, helpers with sizes) go through the verifier; what it accepts is run by the interpreter,
- * which checks every access, on several contexts. An access outside, an instruction that was said to be dead or to
- * touch other memory, a run longer than the verifier's own limit: all are bugs of the verifier.
+ * Soundness by execution: programs built from the input (arithmetic on unknown numbers, branches,
+ * spills, indexes into maps and the stack, helpers with sizes) go through the verifier; what it
+ * accepts is run by the interpreter, which checks every access, on several contexts. An access
+ * outside, an instruction that was said to be dead or to touch other memory, a run longer than the
+ * verifier's own limit: all are bugs of the verifier.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -24,9 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { MAP_ARRAY, MAP_DATA, MAP_RING, MAP_N };
 
 static const struct verifier_map maps[MAP_N] = {
-	[MAP_ARRAY] = {BPF_MAP_TYPE_ARRAY, 4, 48, 4, 0, NULL},
-	[MAP_DATA] = {BPF_MAP_TYPE_ARRAY, 4, 64, 1, 0, NULL},
-	[MAP_RING] = {BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, NULL},
+    [MAP_ARRAY] = {BPF_MAP_TYPE_ARRAY, 4, 48, 4, 0, NULL},
+    [MAP_DATA] = {BPF_MAP_TYPE_ARRAY, 4, 64, 1, 0, NULL},
+    [MAP_RING] = {BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, NULL},
 };
 
 struct input {
@@ -52,8 +53,11 @@ static u32 below(struct input *in, u32 n)
 
 static u64 number(struct input *in)
 {
-	static const u64 some[] = {0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 40, 47, 48, 56, 63, 64, 127, 128, 255, 256, 0x7fffffff,
-				   0x80000000, 0xffffffff, ~0ull, ~0ull - 7, ~0ull - 15, 1ull << 32, 1ull << 63};
+	static const u64 some[] = {0,	      1,	  2,	      3,	  7,	      8,
+				   15,	      16,	  31,	      32,	  40,	      47,
+				   48,	      56,	  63,	      64,	  127,	      128,
+				   255,	      256,	  0x7fffffff, 0x80000000, 0xffffffff, ~0ull,
+				   ~0ull - 7, ~0ull - 15, 1ull << 32, 1ull << 63};
 	u32 n = sizeof(some) / sizeof(some[0]);
 
 	return below(in, 5) ? some[below(in, n)] : (u64)below(in, 65536) << below(in, 48);
@@ -91,7 +95,8 @@ static void land(struct builder *b, struct input *in, bool all)
 	}
 }
 
-/* R0-R5 hold numbers, R6 = ctx, R7 = element of the array, R8 = global data, R9 a number that calls keep. */
+/* R0-R5 hold numbers, R6 = ctx, R7 = element of the array, R8 = global data, R9 a number that calls
+ * keep. */
 static u32 num(struct input *in)
 {
 	return below(in, 7) == 6 ? R9 : below(in, 6);
@@ -99,10 +104,11 @@ static u32 num(struct input *in)
 
 static void put_alu(struct builder *b, struct input *in)
 {
-	static const u8 ops[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR, BPF_AND, BPF_LSH, BPF_RSH, BPF_MOD, BPF_XOR,
-				 BPF_MOV, BPF_ARSH, BPF_AND, BPF_RSH};
+	static const u8 ops[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_OR,   BPF_AND, BPF_LSH,
+				 BPF_RSH, BPF_MOD, BPF_XOR, BPF_MOV, BPF_ARSH, BPF_AND, BPF_RSH};
 	u8 op = ops[below(in, sizeof(ops))], class = below(in, 2) ? BPF_ALU64 : BPF_ALU;
-	bool shift = op == BPF_LSH || op == BPF_RSH || op == BPF_ARSH, div = op == BPF_DIV || op == BPF_MOD;
+	bool shift = op == BPF_LSH || op == BPF_RSH || op == BPF_ARSH,
+	     div = op == BPF_DIV || op == BPF_MOD;
 	s32 imm = (s32)number(in);
 
 	if (below(in, 12) == 0) {
@@ -122,8 +128,8 @@ static void put_alu(struct builder *b, struct input *in)
 
 static void put_branch(struct builder *b, struct input *in)
 {
-	static const u8 ops[] = {BPF_JEQ, BPF_JNE, BPF_JGT, BPF_JGE, BPF_JLT, BPF_JLE, BPF_JSET, BPF_JSGT, BPF_JSGE, BPF_JSLT,
-				 BPF_JSLE};
+	static const u8 ops[] = {BPF_JEQ,  BPF_JNE,  BPF_JGT,  BPF_JGE,	 BPF_JLT, BPF_JLE,
+				 BPF_JSET, BPF_JSGT, BPF_JSGE, BPF_JSLT, BPF_JSLE};
 	u8 class = below(in, 2) ? BPF_JMP : BPF_JMP32, op = ops[below(in, sizeof(ops))];
 
 	if (b->n >= MAX_INSNS)
@@ -171,7 +177,9 @@ static void put_index(struct builder *b, struct input *in)
 	case 2:
 		if (b->n < MAX_INSNS)
 			b->pending[b->npending++] = b->n;
-		put(b, INSN((below(in, 2) ? BPF_JMP : BPF_JMP32) | (below(in, 2) ? BPF_JGT : BPF_JSGT) | BPF_K, r, 0, 0, bound));
+		put(b, INSN((below(in, 2) ? BPF_JMP : BPF_JMP32) |
+				(below(in, 2) ? BPF_JGT : BPF_JSGT) | BPF_K,
+			    r, 0, 0, bound));
 		break;
 	case 3: put(b, ALUI(BPF_RSH, r, 58 + below(in, 6))); break;
 	case 4: put(b, INSN(BPF_ALU | BPF_AND | BPF_K, r, 0, 0, bound)); break;
@@ -271,8 +279,8 @@ struct world {
 	u64 data[8];
 };
 
-/* Only what the programs above call. Sizes are not checked here: writing past the end is for a sanitizer to see, and
- * the checks below look at the argument. */
+/* Only what the programs above call. Sizes are not checked here: writing past the end is for a
+ * sanitizer to see, and the checks below look at the argument. */
 struct helper_state {
 	struct world *w;
 	struct input *in;
@@ -283,7 +291,8 @@ static bool inside(const struct helper_state *h, u64 p, u64 n)
 {
 	u64 array = (u64)h->w->array, data = (u64)h->w->data;
 
-	return (p >= array && p + n <= array + sizeof(h->w->array)) || (p >= data && p + n <= data + sizeof(h->w->data));
+	return (p >= array && p + n <= array + sizeof(h->w->array)) ||
+	       (p >= data && p + n <= data + sizeof(h->w->data));
 }
 
 static int run_helper(void *arg, u32 id, const u64 args[5], u64 *ret)
@@ -294,7 +303,8 @@ static int run_helper(void *arg, u32 id, const u64 args[5], u64 *ret)
 		*ret = (u64)&h->w->array[6];
 		return 0;
 	}
-	/* probe_read: the destination is map memory or the interpreter's stack, which lies elsewhere */
+	/* probe_read: the destination is map memory or the interpreter's stack, which lies
+	 * elsewhere */
 	if (args[1] > 80) {
 		h->bad = true;
 		return -EPROTO;
@@ -304,8 +314,9 @@ static int run_helper(void *arg, u32 id, const u64 args[5], u64 *ret)
 		return -EPROTO;
 	}
 	memset((void *)args[0], (int)below(h->in, 256), args[1]);
-	*ret = id == BPF_FUNC_probe_read_user_str ? (args[1] && below(h->in, 2) ? 1 + below(h->in, (u32)args[1]) : (u64)-EFAULT)
-						  : (below(h->in, 2) ? 0 : (u64)-EFAULT);
+	*ret = id == BPF_FUNC_probe_read_user_str
+		   ? (args[1] && below(h->in, 2) ? 1 + below(h->in, (u32)args[1]) : (u64)-EFAULT)
+		   : (below(h->in, 2) ? 0 : (u64)-EFAULT);
 	return 0;
 }
 
@@ -323,7 +334,8 @@ static void fail(const struct builder *b, const char *what, int r)
 	abort();
 }
 
-/* Dead code must be dead: make every instruction that no path reaches one that ends the run with an error. */
+/* Dead code must be dead: make every instruction that no path reaches one that ends the run with an
+ * error. */
 static void poison_dead(struct builder *b, const struct verifier_result *res)
 {
 	u32 i;
@@ -342,10 +354,19 @@ static void run(const struct builder *b, struct input *in)
 	struct interp_range range[] = {{(u64)w.ctx, (u64)w.ctx + sizeof(w.ctx), false},
 				       {(u64)&w.array[6], (u64)&w.array[12], true},
 				       {(u64)w.data, (u64)w.data + sizeof(w.data), true}};
-	u64 view[MAP_N] = {(u64)w.array, (u64)w.data, 0}, base[MAP_N] = {(u64)w.array, (u64)w.data, 0}, r0;
+	u64 view[MAP_N] = {(u64)w.array, (u64)w.data, 0},
+	    base[MAP_N] = {(u64)w.array, (u64)w.data, 0}, r0;
 	struct helper_state h = {.w = &w, .in = in};
-	struct interp it = {.insns = b->insn, .n = b->n, .range = range, .nranges = 3, .map_view = view, .map_data = base,
-			    .nmaps = MAP_N, .helper = run_helper, .arg = &h, .max_insns = EBPF_MAX_INSNS};
+	struct interp it = {.insns = b->insn,
+			    .n = b->n,
+			    .range = range,
+			    .nranges = 3,
+			    .map_view = view,
+			    .map_data = base,
+			    .nmaps = MAP_N,
+			    .helper = run_helper,
+			    .arg = &h,
+			    .max_insns = EBPF_MAX_INSNS};
 	u32 i;
 	int r;
 
@@ -361,7 +382,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct builder b = {0};
 	struct input in = {.data = data, .n = size, .state = size * 0x9e3779b97f4a7c15ull | 1};
-	struct verifier_prog prog = {.insns = b.insn, .prog_type = BPF_PROG_TYPE_KPROBE, .maps = maps, .nmaps = MAP_N};
+	struct verifier_prog prog = {
+	    .insns = b.insn, .prog_type = BPF_PROG_TYPE_KPROBE, .maps = maps, .nmaps = MAP_N};
 	struct verifier_log log = {0};
 	struct verifier_result res = {0};
 	u32 i;

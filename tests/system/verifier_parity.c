@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live kernel as oracle. The hand-written programs of the unit test, programs compiled from tests/golden/verifier
- * (arguments: the object files) and seeded mutations of both are loaded as kprobe programs into the kernel and given to verifier_check(). What we accept and the kernel refuses is a failure,
- * unless the kernel's reason is in the short list below. What the kernel accepts and we refuse is counted: programs of
- * users must not fall into that share.
+ * The live kernel as oracle. The hand-written programs of the unit test, programs compiled from
+ * tests/golden/verifier (arguments: the object files) and seeded mutations of both are loaded as
+ * kprobe programs into the kernel and given to verifier_check(). What we accept and the kernel
+ * refuses is a failure, unless the kernel's reason is in the short list below. What the kernel
+ * accepts and we refuse is counted: programs of users must not fall into that share.
  *
  * NT_SEED and NT_ROUNDS choose the mutations; the seed is printed.
  */
@@ -20,11 +21,12 @@
 #define MAX_MISSED_PERCENT 3.0
 #define KERNEL_LOG (1u << 18)
 
-/* We accept, the kernel does not, and both are right: parts of the kernel's words, and why. Empty so far. */
+/* We accept, the kernel does not, and both are right: parts of the kernel's words, and why. Empty
+ * so far. */
 static const struct {
 	const char *phrase, *why;
 } explained[] = {
-	{NULL, NULL},
+    {NULL, NULL},
 };
 
 static int bpf(int cmd, union bpf_attr *attr)
@@ -45,15 +47,19 @@ static int make_maps(const struct verifier_map *map, u32 n, struct map_set *set)
 	set->map = map;
 	set->n = n;
 	for (i = 0; i < n; i++) {
-		union bpf_attr a = {.map_type = map[i].type, .key_size = map[i].key_size, .value_size = map[i].value_size,
-				    .max_entries = map[i].max_entries, .map_flags = map[i].map_flags};
+		union bpf_attr a = {.map_type = map[i].type,
+				    .key_size = map[i].key_size,
+				    .value_size = map[i].value_size,
+				    .max_entries = map[i].max_entries,
+				    .map_flags = map[i].map_flags};
 
 		set->fd[i] = bpf(BPF_MAP_CREATE, &a);
 		if (set->fd[i] < 0)
 			return -errno;
 		if (!map[i].frozen)
 			continue;
-		a = (union bpf_attr){.map_fd = (u32)set->fd[i], .key = (u64)&zero, .value = (u64)map[i].frozen};
+		a = (union bpf_attr){
+		    .map_fd = (u32)set->fd[i], .key = (u64)&zero, .value = (u64)map[i].frozen};
 		if (bpf(BPF_MAP_UPDATE_ELEM, &a))
 			return -errno;
 		a = (union bpf_attr){.map_fd = (u32)set->fd[i]};
@@ -65,7 +71,8 @@ static int make_maps(const struct verifier_map *map, u32 n, struct map_set *set)
 
 static bool is_map_load(const struct bpf_insn *in)
 {
-	return ebpf_insn_is_ld64(in) && (in->src_reg == BPF_PSEUDO_MAP_FD || in->src_reg == BPF_PSEUDO_MAP_VALUE);
+	return ebpf_insn_is_ld64(in) &&
+	       (in->src_reg == BPF_PSEUDO_MAP_FD || in->src_reg == BPF_PSEUDO_MAP_VALUE);
 }
 
 #define MAX_INSNS 512u
@@ -79,8 +86,13 @@ struct program {
 static int kernel_verdict(const struct program *p, char *log)
 {
 	struct bpf_insn insn[MAX_INSNS];
-	union bpf_attr a = {.prog_type = p->type, .insns = (u64)insn, .insn_cnt = p->n, .license = (u64) "GPL",
-			    .log_level = 1, .log_buf = (u64)log, .log_size = KERNEL_LOG,
+	union bpf_attr a = {.prog_type = p->type,
+			    .insns = (u64)insn,
+			    .insn_cnt = p->n,
+			    .license = (u64) "GPL",
+			    .log_level = 1,
+			    .log_buf = (u64)log,
+			    .log_size = KERNEL_LOG,
 			    .expected_attach_type = p->attach};
 	u32 i;
 	int fd;
@@ -106,8 +118,12 @@ static int kernel_verdict(const struct program *p, char *log)
 
 static int our_verdict(const struct program *p, struct verifier_log *log)
 {
-	struct verifier_prog prog = {.insns = p->insn, .n = p->n, .maps = p->maps->map, .nmaps = p->maps->n,
-				     .prog_type = p->type, .expected_attach = p->attach};
+	struct verifier_prog prog = {.insns = p->insn,
+				     .n = p->n,
+				     .maps = p->maps->map,
+				     .nmaps = p->maps->n,
+				     .prog_type = p->type,
+				     .expected_attach = p->attach};
 	struct verifier_result res = {0};
 	int r;
 
@@ -184,9 +200,31 @@ static u32 pick_field(u64 *seed)
 
 static void mutate_once(struct program *p, u64 *seed)
 {
-	static const s32 numbers[] = {0, 1, -1, 2, 4, 7, 8, 16, 31, 32, 40, 47, 48, 49, 63, 64, 255, 256, 4096,
-				      -8, -16, 0x7fffffff, (s32)0x80000000};
-	static const s16 offs[] = {0, 1, 2, 3, -1, -2, 4, 8, -4, -8, -12, -16, -512, 16, 40, 47, 48, 112, 160};
+	static const s32 numbers[] = {0,
+				      1,
+				      -1,
+				      2,
+				      4,
+				      7,
+				      8,
+				      16,
+				      31,
+				      32,
+				      40,
+				      47,
+				      48,
+				      49,
+				      63,
+				      64,
+				      255,
+				      256,
+				      4096,
+				      -8,
+				      -16,
+				      0x7fffffff,
+				      (s32)0x80000000};
+	static const s16 offs[] = {0,	1,   2,	   3,  -1, -2, 4,  8,	-4, -8,
+				   -12, -16, -512, 16, 40, 47, 48, 112, 160};
 	u32 at = next_random(seed) % p->n;
 	struct bpf_insn *in = &p->insn[at], copy = p->insn[next_random(seed) % p->n];
 
@@ -197,7 +235,9 @@ static void mutate_once(struct program *p, u64 *seed)
 	case 3: in->src_reg = next_random(seed) % 11; break;
 	case 4: in->off = offs[next_random(seed) % (sizeof(offs) / sizeof(offs[0]))]; break;
 	case 5:
-	case 6: in->imm = numbers[next_random(seed) % (sizeof(numbers) / sizeof(numbers[0]))]; break;
+	case 6:
+		in->imm = numbers[next_random(seed) % (sizeof(numbers) / sizeof(numbers[0]))];
+		break;
 	case 7: insert_copy(p, at, &copy); break;
 	case 8: in->code ^= BPF_X; break;
 	default: in->off += next_random(seed) % 2 ? 1 : -1; break;
@@ -218,7 +258,8 @@ static const char *find_explanation(const char *kernel_log)
 	return NULL;
 }
 
-/* Loaders show and search the text, so equal verdicts should come with equal words; told, not judged. */
+/* Loaders show and search the text, so equal verdicts should come with equal words; told, not
+ * judged. */
 static void compare_phrases(const char *name, const char *kernel, const char *ours)
 {
 	if (getenv("NT_PHRASES") && strcmp(kernel, ours))
@@ -246,7 +287,8 @@ static void compare(const struct program *p, const char *name, bool show_missed,
 		s->explained++;
 	} else {
 		s->wrong++;
-		printf("# accepted by us only (%s); kernel: %d %s\n", name, kernel, reason(kernel_log));
+		printf("# accepted by us only (%s); kernel: %d %s\n", name, kernel,
+		       reason(kernel_log));
 		print_program(p);
 	}
 	free(log.buf);
@@ -261,25 +303,31 @@ static void run_cases(const struct map_set *maps)
 		struct program p;
 
 		program_from(&vcases[i], maps, &p);
-		compare(&p, vcases[i].name, !vcases[i].kernel_takes, vcases[i].kernel_takes ? &ignored : &s);
+		compare(&p, vcases[i].name, !vcases[i].kernel_takes,
+			vcases[i].kernel_takes ? &ignored : &s);
 	}
 	tap_eq(s.wrong, 0, "hand-written: nothing is accepted that the kernel refuses");
 	tap_eq(s.missed, 0, "hand-written: nothing is refused that the kernel accepts");
-	printf("# both accept %u, both refuse %u, explained %u\n", s.both_accept, s.both_refuse, s.explained);
+	printf("# both accept %u, both refuse %u, explained %u\n", s.both_accept, s.both_refuse,
+	       s.explained);
 }
 
 static void judge(const struct score *s, const char *what)
 {
-	double missed = s->both_accept + s->missed ? 100.0 * s->missed / (s->both_accept + s->missed) : 0;
+	double missed =
+	    s->both_accept + s->missed ? 100.0 * s->missed / (s->both_accept + s->missed) : 0;
 
-	printf("# both accept %u, both refuse %u, refused by us only %u (%.2f %% of what the kernel accepts), explained %u\n",
+	printf("# both accept %u, both refuse %u, refused by us only %u (%.2f %% of what the "
+	       "kernel accepts), explained %u\n",
 	       s->both_accept, s->both_refuse, s->missed, missed, s->explained);
 	tap_eq(s->wrong, 0, "%s: nothing is accepted that the kernel refuses", what);
-	tap_ok(missed <= MAX_MISSED_PERCENT, "%s: at most %.1f %% of what the kernel accepts is refused", what,
+	tap_ok(missed <= MAX_MISSED_PERCENT,
+	       "%s: at most %.1f %% of what the kernel accepts is refused", what,
 	       MAX_MISSED_PERCENT);
 }
 
-/* Mostly small changes of valid programs, so that both verdicts are frequent; none that takes a second each. */
+/* Mostly small changes of valid programs, so that both verdicts are frequent; none that takes a
+ * second each. */
 static bool is_good_base(const struct vcase *c, u64 *seed)
 {
 	if (c->kernel_takes || (c->phrase && strstr(c->phrase, "too large")))
@@ -306,7 +354,8 @@ static void run_mutations(const struct map_set *maps, u64 seed, u32 rounds)
 		compare(&p, c->name, getenv("NT_MISSED") != NULL, &s);
 	}
 	judge(&s, "mutations");
-	tap_ok(!rounds || s.both_accept > rounds / 20, "mutations: enough of them are valid programs");
+	tap_ok(!rounds || s.both_accept > rounds / 20,
+	       "mutations: enough of them are valid programs");
 }
 
 /* Compiled programs as they are, and with one change. */

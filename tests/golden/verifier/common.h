@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the programs of this folder share. Maps are plain structs in section "maps": tests/unit/verifier/golden.c reads them. */
+/*
+ * What the programs of this folder share. Maps are plain structs in section "maps", which
+ * tests/unit/verifier/object.c reads.
+ */
 #pragma once
 
 #include <linux/bpf.h>

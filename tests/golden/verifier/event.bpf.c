@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Events in a ring buffer: reserve and submit, strings of the user, arguments from pt_regs, a filter, discard. */
+/* Events in a ring buffer: reserve, submit, discard, strings of the user, pt_regs, a filter. */
 #include "common.h"
 
 struct event {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Global variables: counters in .bss, a table in .data, switches and text in .rodata that decide dead code. */
+/* Global variables: counters in .bss, a table in .data, switches and text in .rodata. */
 #include "common.h"
 
 const volatile u32 with_time = 0, limit = 8;

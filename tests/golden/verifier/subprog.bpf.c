@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Static functions: pointers to the caller's stack, map values and ctx as arguments, a call in a loop. */
+/* Static functions: the caller's stack, map values and ctx as arguments, a call in a loop. */
 #include "common.h"
 
 struct key {

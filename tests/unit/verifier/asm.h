@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* BPF instructions for tests, written as in the verifier's log: MOVI(R1, 5) is r1 = 5, LD(8, R0, R1, 16) r0 = *(u64 *)(r1 + 16). */
+/* BPF instructions for tests, written as in the verifier's log: MOVI(R1, 5) is r1 = 5, LD(8, R0,
+ * R1, 16) r0 = *(u64 *)(r1 + 16). */
 #pragma once
 
 #include "ebpf/insn.h"
 
 enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 };
 
-#define INSN(c, d, s, o, i)                                                                                  \
-	((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (s32)(i)})
+#define INSN(c, d, s, o, i)                                                                        \
+	((struct bpf_insn){                                                                        \
+	    .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (s32)(i)})
 #define SZ(n) ((n) == 1 ? BPF_B : (n) == 2 ? BPF_H : (n) == 4 ? BPF_W : BPF_DW)
 
 #define MOV(d, s) INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
@@ -35,7 +37,9 @@ enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 };
 #define CALLF(rel) INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, rel)
 #define EXIT() INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 /* two instructions each */
-#define LD64(d, v) INSN(BPF_LD | BPF_IMM | BPF_DW, d, 0, 0, (u32)(v)), INSN(0, 0, 0, 0, (u64)(v) >> 32)
+#define LD64(d, v)                                                                                 \
+	INSN(BPF_LD | BPF_IMM | BPF_DW, d, 0, 0, (u32)(v)), INSN(0, 0, 0, 0, (u64)(v) >> 32)
 #define LDMAP(d, m) INSN(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_MAP_FD, 0, m), INSN(0, 0, 0, 0, 0)
-#define LDVAL(d, m, o) INSN(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_MAP_VALUE, 0, m), INSN(0, 0, 0, 0, o)
+#define LDVAL(d, m, o)                                                                             \
+	INSN(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_MAP_VALUE, 0, m), INSN(0, 0, 0, 0, o)
 #define RET(v) MOVI(R0, v), EXIT()

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Hand-written programs with the verdict they must get; the unit test and the parity test with the kernel share them. */
+/* Hand-written programs with the verdict they must get; the unit test and the parity test with the
+ * kernel share them. */
 #pragma once
 
 #include "verifier/verifier.h"
@@ -7,7 +8,17 @@
 #define CASE_MAX_INSNS 64u
 
 enum case_map { /* index of LD_IMM64 in every program */
-	M_ARRAY, M_HASH, M_PERCPU, M_RING, M_DATA, M_RODATA, M_HASH8, M_PHASH, M_PERF, M_RDONLY, M_NMAPS
+		M_ARRAY,
+		M_HASH,
+		M_PERCPU,
+		M_RING,
+		M_DATA,
+		M_RODATA,
+		M_HASH8,
+		M_PHASH,
+		M_PERF,
+		M_RDONLY,
+		M_NMAPS
 };
 
 struct vcase {

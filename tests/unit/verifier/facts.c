@@ -8,14 +8,22 @@
 enum { ARRAY, ARRAY2, HASH, PERCPU, RING, DATA, NMAPS };
 
 static const struct verifier_map maps[NMAPS] = {
-	[ARRAY] = {BPF_MAP_TYPE_ARRAY, 4, 48, 16, 0, NULL},  [ARRAY2] = {BPF_MAP_TYPE_ARRAY, 4, 48, 16, 0, NULL},
-	[HASH] = {BPF_MAP_TYPE_HASH, 4, 48, 16, 0, NULL},    [PERCPU] = {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 16, 4, 0, NULL},
-	[RING] = {BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, NULL}, [DATA] = {BPF_MAP_TYPE_ARRAY, 4, 64, 1, 0, NULL},
+    [ARRAY] = {BPF_MAP_TYPE_ARRAY, 4, 48, 16, 0, NULL},
+    [ARRAY2] = {BPF_MAP_TYPE_ARRAY, 4, 48, 16, 0, NULL},
+    [HASH] = {BPF_MAP_TYPE_HASH, 4, 48, 16, 0, NULL},
+    [PERCPU] = {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 16, 4, 0, NULL},
+    [RING] = {BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, NULL},
+    [DATA] = {BPF_MAP_TYPE_ARRAY, 4, 64, 1, 0, NULL},
 };
 
-static bool check(const struct bpf_insn *insns, u32 n, const char *name, struct verifier_result *ret)
+static bool check(const struct bpf_insn *insns, u32 n, const char *name,
+		  struct verifier_result *ret)
 {
-	struct verifier_prog prog = {.insns = insns, .n = n, .prog_type = BPF_PROG_TYPE_KPROBE, .maps = maps, .nmaps = NMAPS};
+	struct verifier_prog prog = {.insns = insns,
+				     .n = n,
+				     .prog_type = BPF_PROG_TYPE_KPROBE,
+				     .maps = maps,
+				     .nmaps = NMAPS};
 	struct verifier_log log = {.level = 2};
 	int r = verifier_check(&prog, &log, ret);
 
@@ -28,19 +36,35 @@ static bool check(const struct bpf_insn *insns, u32 n, const char *name, struct 
 static void test_memory(void)
 {
 	const struct bpf_insn p[] = {
-		MOV(R6, R1),					      /* 0 */
-		STI(4, R10, -4, 3), MOV(R2, R10), ADDI(R2, -4),	      /* 1 */
-		LDMAP(R1, ARRAY), CALL(BPF_FUNC_map_lookup_elem),     /* 4 */
-		JI(BPF_JEQ, R0, 0, 1), LD(8, R1, R0, 0),	      /* 7 */
-		STI(4, R10, -4, 1), MOV(R2, R10), ADDI(R2, -4),	      /* 9 */
-		LDMAP(R1, PERCPU), CALL(BPF_FUNC_map_lookup_elem),    /* 12 */
-		JI(BPF_JEQ, R0, 0, 1), LD(8, R1, R0, 8),	      /* 15 */
-		LDVAL(R1, DATA, 8), STI(8, R1, 0, 1),		      /* 17 */
-		LDMAP(R1, RING), MOVI(R2, 16), MOVI(R3, 0), CALL(BPF_FUNC_ringbuf_reserve), /* 20 */
-		JI(BPF_JEQ, R0, 0, 4), STI(8, R0, 0, 1),	      /* 25 */
-		MOV(R1, R0), MOVI(R2, 0), CALL(BPF_FUNC_ringbuf_submit), /* 27 */
-		LD(8, R0, R6, 112), LD(4, R0, R6, 36),		      /* 30 */
-		RET(0),						      /* 32 */
+	    MOV(R6, R1), /* 0 */
+	    STI(4, R10, -4, 3),
+	    MOV(R2, R10),
+	    ADDI(R2, -4), /* 1 */
+	    LDMAP(R1, ARRAY),
+	    CALL(BPF_FUNC_map_lookup_elem), /* 4 */
+	    JI(BPF_JEQ, R0, 0, 1),
+	    LD(8, R1, R0, 0), /* 7 */
+	    STI(4, R10, -4, 1),
+	    MOV(R2, R10),
+	    ADDI(R2, -4), /* 9 */
+	    LDMAP(R1, PERCPU),
+	    CALL(BPF_FUNC_map_lookup_elem), /* 12 */
+	    JI(BPF_JEQ, R0, 0, 1),
+	    LD(8, R1, R0, 8), /* 15 */
+	    LDVAL(R1, DATA, 8),
+	    STI(8, R1, 0, 1), /* 17 */
+	    LDMAP(R1, RING),
+	    MOVI(R2, 16),
+	    MOVI(R3, 0),
+	    CALL(BPF_FUNC_ringbuf_reserve), /* 20 */
+	    JI(BPF_JEQ, R0, 0, 4),
+	    STI(8, R0, 0, 1), /* 25 */
+	    MOV(R1, R0),
+	    MOVI(R2, 0),
+	    CALL(BPF_FUNC_ringbuf_submit), /* 27 */
+	    LD(8, R0, R6, 112),
+	    LD(4, R0, R6, 36), /* 30 */
+	    RET(0),	       /* 32 */
 	};
 	struct verifier_result r = {0};
 
@@ -48,40 +72,58 @@ static void test_memory(void)
 		return;
 	tap_ok(r.insn[1].mem == VMEM_STACK, "store to the stack");
 	tap_ok(r.insn[6].map_known && r.insn[6].map_index == ARRAY, "look-up: the map");
-	tap_ok(r.insn[6].key_known && r.insn[6].key == 3, "look-up: the key, in the upper half of a slot");
-	tap_ok(r.insn[8].mem == VMEM_MAP && r.insn[8].map_known && r.insn[8].map_index == ARRAY, "load from a value");
-	tap_ok(r.insn[14].key_known && r.insn[14].key == 1 && r.insn[14].map_index == PERCPU, "look-up in a per-CPU array");
-	tap_ok(r.insn[16].mem == VMEM_PERCPU_MAP && r.insn[16].map_index == PERCPU, "load from a per-CPU value");
+	tap_ok(r.insn[6].key_known && r.insn[6].key == 3,
+	       "look-up: the key, in the upper half of a slot");
+	tap_ok(r.insn[8].mem == VMEM_MAP && r.insn[8].map_known && r.insn[8].map_index == ARRAY,
+	       "load from a value");
+	tap_ok(r.insn[14].key_known && r.insn[14].key == 1 && r.insn[14].map_index == PERCPU,
+	       "look-up in a per-CPU array");
+	tap_ok(r.insn[16].mem == VMEM_PERCPU_MAP && r.insn[16].map_index == PERCPU,
+	       "load from a per-CPU value");
 	tap_ok(r.insn[19].mem == VMEM_MAP && r.insn[19].map_index == DATA, "store to global data");
 	tap_ok(r.insn[26].mem == VMEM_RINGBUF, "store to a record");
 	tap_ok(r.insn[30].mem == VMEM_CTX, "load from ctx");
 	tap_eq(r.ctx_read, 1ull << 14 | 1ull << 4, "registers that are read");
 	tap_ok(r.uses_ringbuf, "uses the ring buffer");
-	tap_ok(r.helpers[0] & 2 && r.helpers[131 / 32] >> (131 % 32) & 1 && !(r.helpers[0] & 4), "helpers that are called");
+	tap_ok(r.helpers[0] & 2 && r.helpers[131 / 32] >> (131 % 32) & 1 && !(r.helpers[0] & 4),
+	       "helpers that are called");
 	tap_eq(r.insn[0].stack_depth, 8, "stack depth, rounded up");
 	tap_eq(r.stack_total, 8, "stack of all");
 	verifier_result_deinit(&r);
 }
 
-/* r2 bits choose; the padding makes a checkpoint behind the choice, so the second path arrives at a proven state. */
-#define PAD()                                                                                                \
-	MOVI(R4, 0), MOVI(R4, 0), MOVI(R4, 0), MOVI(R4, 0), JI(BPF_JSET, R7, 2, 0), JI(BPF_JSET, R7, 4, 0), JI(BPF_JSET, R7, 8, 0)
+/* r2 bits choose; the padding makes a checkpoint behind the choice, so the second path arrives at a
+ * proven state. */
+#define PAD()                                                                                      \
+	MOVI(R4, 0), MOVI(R4, 0), MOVI(R4, 0), MOVI(R4, 0), JI(BPF_JSET, R7, 2, 0),                \
+	    JI(BPF_JSET, R7, 4, 0), JI(BPF_JSET, R7, 8, 0)
 
 static void test_paths(void)
 {
 	const struct bpf_insn key[] = {
-		LD(8, R7, R1, 0), MOVI(R3, 5), JI(BPF_JSET, R7, 1, 1), MOVI(R3, 4), ST(4, R10, -4, R3), PAD(), /* 0 */
-		MOV(R2, R10), ADDI(R2, -4), LDMAP(R1, ARRAY), CALL(BPF_FUNC_map_lookup_elem),		       /* 12 */
-		RET(0),											       /* 17 */
+	    LD(8, R7, R1, 0),
+	    MOVI(R3, 5),
+	    JI(BPF_JSET, R7, 1, 1),
+	    MOVI(R3, 4),
+	    ST(4, R10, -4, R3),
+	    PAD(), /* 0 */
+	    MOV(R2, R10),
+	    ADDI(R2, -4),
+	    LDMAP(R1, ARRAY),
+	    CALL(BPF_FUNC_map_lookup_elem), /* 12 */
+	    RET(0),			    /* 17 */
 	};
 	const struct bpf_insn map[] = {
-		LD(8, R7, R1, 0), LDMAP(R1, ARRAY), JI(BPF_JSET, R7, 1, 2), LDMAP(R1, ARRAY2), STI(4, R10, -4, 1), PAD(), /* 0 */
-		MOV(R2, R10), ADDI(R2, -4), CALL(BPF_FUNC_map_lookup_elem), /* 14 */
-		JI(BPF_JEQ, R0, 0, 1), LD(8, R1, R0, 0), RET(0),	    /* 17 */
+	    LD(8, R7, R1, 0),	   LDMAP(R1, ARRAY),   JI(BPF_JSET, R7, 1, 2),
+	    LDMAP(R1, ARRAY2),	   STI(4, R10, -4, 1), PAD(),			       /* 0 */
+	    MOV(R2, R10),	   ADDI(R2, -4),       CALL(BPF_FUNC_map_lookup_elem), /* 14 */
+	    JI(BPF_JEQ, R0, 0, 1), LD(8, R1, R0, 0),   RET(0),			       /* 17 */
 	};
 	const struct bpf_insn mixed[] = {
-		LD(8, R7, R1, 0), LDVAL(R2, DATA, 0), JI(BPF_JSET, R7, 1, 2), MOV(R2, R10), ADDI(R2, -8), PAD(), /* 0 */
-		STI(8, R2, 0, 1), RET(0),									 /* 13 */
+	    LD(8, R7, R1, 0),	    LDVAL(R2, DATA, 0),
+	    JI(BPF_JSET, R7, 1, 2), MOV(R2, R10),
+	    ADDI(R2, -8),	    PAD(),  /* 0 */
+	    STI(8, R2, 0, 1),	    RET(0), /* 13 */
 	};
 	struct verifier_result r = {0};
 
@@ -93,7 +135,8 @@ static void test_paths(void)
 	if (check(map, 21, "maps by path", &r)) {
 		tap_ok(!r.insn[16].map_known, "two paths, two maps: none is told");
 		tap_ok(r.insn[16].key_known && r.insn[16].key == 1, "but one key");
-		tap_ok(r.insn[18].mem == VMEM_MAP && !r.insn[18].map_known, "a value of some array");
+		tap_ok(r.insn[18].mem == VMEM_MAP && !r.insn[18].map_known,
+		       "a value of some array");
 		verifier_result_deinit(&r);
 	}
 	if (check(mixed, 16, "memory by path", &r)) {
@@ -105,10 +148,18 @@ static void test_paths(void)
 static void test_functions(void)
 {
 	const struct bpf_insn p[] = {
-		STI(8, R10, -16, 0), CALLF(3), CALLF(5), MOVI(R0, 0), EXIT(), /* 0 */
-		STI(8, R10, -40, 0), RET(0),				     /* 5 */
-		MOVI(R1, 0), JI(BPF_JEQ, R1, 0, 1), CALL(195896080),	     /* 8 */
-		STI(1, R10, -1, 0), RET(0),				     /* 11 */
+	    STI(8, R10, -16, 0),
+	    CALLF(3),
+	    CALLF(5),
+	    MOVI(R0, 0),
+	    EXIT(), /* 0 */
+	    STI(8, R10, -40, 0),
+	    RET(0), /* 5 */
+	    MOVI(R1, 0),
+	    JI(BPF_JEQ, R1, 0, 1),
+	    CALL(195896080), /* 8 */
+	    STI(1, R10, -1, 0),
+	    RET(0), /* 11 */
 	};
 	struct verifier_result r = {0};
 
@@ -134,10 +185,12 @@ static void test_limits(void)
 	tap_eq(verifier_check(&prog, &log, &r), -7, "too many: -E2BIG");
 	prog.insns = &bad;
 	prog.n = 1;
-	tap_ok(verifier_check(&prog, &log, &r) == -13 && r.stack_total == 77 && !log.buf, "a refusal leaves the result alone");
+	tap_ok(verifier_check(&prog, &log, &r) == -13 && r.stack_total == 77 && !log.buf,
+	       "a refusal leaves the result alone");
 	log.level = 4;
 	verifier_check(&prog, &log, &r);
-	tap_ok(log.buf && strstr(log.buf, "processed 1 insns (limit 1000000)") && !strstr(log.buf, "(95)"),
+	tap_ok(log.buf && strstr(log.buf, "processed 1 insns (limit 1000000)") &&
+		   !strstr(log.buf, "(95)"),
 	       "level 4: numbers, no instructions");
 	free(log.buf);
 }

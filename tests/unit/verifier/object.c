@@ -48,7 +48,8 @@ static void read_sections(struct reader *r)
 
 static bool is_data(const struct reader *r, u32 i)
 {
-	return r->hdr[i].sh_size && (!strncmp(r->name[i], ".rodata", 7) || !strcmp(r->name[i], ".data") || !strcmp(r->name[i], ".bss"));
+	return r->hdr[i].sh_size && (!strncmp(r->name[i], ".rodata", 7) ||
+				     !strcmp(r->name[i], ".data") || !strcmp(r->name[i], ".bss"));
 }
 
 static void read_maps(struct reader *r, struct object *o)
@@ -57,7 +58,8 @@ static void read_maps(struct reader *r, struct object *o)
 	u32 i;
 
 	for (i = 0; def && i < r->hdr[r->maps].sh_size / 20; i++, def += 5)
-		o->map[o->nmaps++] = (struct verifier_map){def[0], def[1], def[2], def[3], def[4], NULL};
+		o->map[o->nmaps++] =
+		    (struct verifier_map){def[0], def[1], def[2], def[3], def[4], NULL};
 	for (i = 1; i < r->n && o->nmaps < OBJECT_MAPS; i++) {
 		bool rodata;
 		u32 size, m = o->nmaps;
@@ -69,8 +71,9 @@ static void read_maps(struct reader *r, struct object *o)
 		o->value[m] = calloc(1, size);
 		if (o->value[m] && r->hdr[i].sh_type != SHT_NOBITS)
 			memcpy(o->value[m], r->data[i]->d_buf, size);
-		o->map[m] = (struct verifier_map){BPF_MAP_TYPE_ARRAY, 4, size, 1, rodata ? BPF_F_RDONLY_PROG : 0,
-						  rodata ? o->value[m] : NULL};
+		o->map[m] = (struct verifier_map){
+		    BPF_MAP_TYPE_ARRAY,		4, size, 1, rodata ? BPF_F_RDONLY_PROG : 0,
+		    rodata ? o->value[m] : NULL};
 		r->map_of[i] = (s32)m;
 		o->nmaps++;
 	}
@@ -81,7 +84,8 @@ static int relocate_one(struct reader *r, struct object *o, u32 at, const GElf_S
 	struct bpf_insn *in = &o->insns[at];
 
 	if (ebpf_insn_is_subprog_call(in)) {
-		u32 to = GELF_ST_TYPE(sym->st_info) == STT_SECTION ? (u32)(in->imm + 1) : (u32)(sym->st_value / 8);
+		u32 to = GELF_ST_TYPE(sym->st_info) == STT_SECTION ? (u32)(in->imm + 1)
+								   : (u32)(sym->st_value / 8);
 
 		in->imm = (s32)(r->text_base + to - at - 1);
 		return 0;
@@ -109,7 +113,8 @@ static int relocate(struct reader *r, struct object *o)
 	for (i = 1; i < r->n; i++) {
 		u32 base = r->hdr[i].sh_info == r->text ? r->text_base : 0;
 
-		if (r->hdr[i].sh_type != SHT_REL || (r->hdr[i].sh_info != r->prog && r->hdr[i].sh_info != r->text))
+		if (r->hdr[i].sh_type != SHT_REL ||
+		    (r->hdr[i].sh_info != r->prog && r->hdr[i].sh_info != r->text))
 			continue;
 		for (k = 0; !err && k < r->hdr[i].sh_size / r->hdr[i].sh_entsize; k++) {
 			GElf_Rel rel;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads a program compiled from tests/golden/verifier: section "prog", functions in .text behind it, maps in section
- * "maps" (struct map_def of common.h), and one-entry arrays for .rodata, .data and .bss. LD_IMM64 carry map indexes.
+ * Reads a program compiled from tests/golden/verifier: section "prog", functions in .text behind
+ * it, maps in section "maps" (struct map_def of common.h), and one-entry arrays for .rodata, .data
+ * and .bss. LD_IMM64 carry map indexes.
  */
 #pragma once
 

@@ -8,8 +8,12 @@
 
 static void run(const struct vcase *c, u32 level)
 {
-	struct verifier_prog prog = {.insns = c->insn, .n = vcase_len(c), .maps = case_maps, .nmaps = M_NMAPS,
-				     .prog_type = c->prog_type ? c->prog_type : BPF_PROG_TYPE_KPROBE,
+	struct verifier_prog prog = {.insns = c->insn,
+				     .n = vcase_len(c),
+				     .maps = case_maps,
+				     .nmaps = M_NMAPS,
+				     .prog_type =
+					 c->prog_type ? c->prog_type : BPF_PROG_TYPE_KPROBE,
 				     .expected_attach = c->attach};
 	struct verifier_log log = {.level = level};
 	struct verifier_result res = {0};
@@ -17,7 +21,8 @@ static void run(const struct vcase *c, u32 level)
 	bool said = !c->phrase || !level || (log.buf && strstr(log.buf, c->phrase));
 
 	if (!tap_ok((r == 0) == !c->phrase && said, "%s (log level %u)", c->name, level))
-		printf("# returned %d, wanted %s\n# %s\n", r, c->phrase ? c->phrase : "success", log.buf ? log.buf : "");
+		printf("# returned %d, wanted %s\n# %s\n", r, c->phrase ? c->phrase : "success",
+		       log.buf ? log.buf : "");
 	if (level && !strstr(log.buf ? log.buf : "", "processed "))
 		tap_ok(false, "%s: the log ends with the count of instructions", c->name);
 	if (!r)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ranges keep their promise: whatever concrete values are inside the operands, the concrete result is inside the
- * result; what a comparison teaches never excludes a pair for which it came out so. Seeded random ranges, small ones
- * and ones at the ends of the number line.
+ * Ranges keep their promise: whatever concrete values are inside the operands, the concrete result
+ * is inside the result; what a comparison teaches never excludes a pair for which it came out so.
+ * Seeded random ranges, small ones and ones at the ends of the number line.
  */
 #include "tap.h"
 
@@ -20,8 +20,22 @@ static u64 rnd(void)
 
 static u64 odd_number(void)
 {
-	static const u64 at[] = {0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-				 0x7fffffffffffffff, 0x8000000000000000, 0xffffffff80000000, 0xffffffff00000000, ~0ull};
+	static const u64 at[] = {0,
+				 1,
+				 0x7f,
+				 0x80,
+				 0xff,
+				 0x7fff,
+				 0x8000,
+				 0x7fffffff,
+				 0x80000000,
+				 0xffffffff,
+				 0x100000000,
+				 0x7fffffffffffffff,
+				 0x8000000000000000,
+				 0xffffffff80000000,
+				 0xffffffff00000000,
+				 ~0ull};
 	u64 v = at[rnd() >> 32 & 15] + (rnd() >> 32) % 5 - 2;
 
 	switch (rnd() >> 60) {
@@ -41,7 +55,10 @@ static void range_around(u64 v, struct range *r)
 	range_set_unknown(r);
 	switch (rnd() >> 61) {
 	case 0: range_set_const(r, v); return;
-	case 1: r->umin = v < other ? v : other; r->umax = v < other ? other : v; break;
+	case 1:
+		r->umin = v < other ? v : other;
+		r->umax = v < other ? other : v;
+		break;
 	case 2:
 		r->smin = (s64)v < (s64)other ? (s64)v : (s64)other;
 		r->smax = (s64)v < (s64)other ? (s64)other : (s64)v;
@@ -82,7 +99,9 @@ static u64 concrete(u8 op, u64 a, u64 b, u32 bits)
 	case BPF_XOR: r = a ^ b; break;
 	case BPF_LSH: r = a << (b & (bits - 1)); break;
 	case BPF_RSH: r = a >> (b & (bits - 1)); break;
-	case BPF_ARSH: r = bits == 64 ? (u64)((s64)a >> (b & 63)) : (u64)((s32)a >> (b & 31)); break;
+	case BPF_ARSH:
+		r = bits == 64 ? (u64)((s64)a >> (b & 63)) : (u64)((s32)a >> (b & 31));
+		break;
 	case BPF_DIV: r = b ? a / b : 0; break;
 	case BPF_MOD: r = b ? a % b : a; break;
 	}
@@ -114,16 +133,18 @@ static bool compare(u8 op, u64 a, u64 b, bool is32)
 
 static void print_range(const char *name, const struct range *r, u64 v)
 {
-	printf("# %s %#llx in [%#llx, %#llx] s[%lld, %lld] w[%#x, %#x] sw[%d, %d] bits (%#llx; %#llx)\n", name,
-	       (unsigned long long)v, (unsigned long long)r->umin, (unsigned long long)r->umax, (long long)r->smin,
-	       (long long)r->smax, r->wmin, r->wmax, r->swmin, r->swmax, (unsigned long long)r->t.value,
+	printf("# %s %#llx in [%#llx, %#llx] s[%lld, %lld] w[%#x, %#x] sw[%d, %d] bits (%#llx; "
+	       "%#llx)\n",
+	       name, (unsigned long long)v, (unsigned long long)r->umin,
+	       (unsigned long long)r->umax, (long long)r->smin, (long long)r->smax, r->wmin,
+	       r->wmax, r->swmin, r->swmax, (unsigned long long)r->t.value,
 	       (unsigned long long)r->t.mask);
 }
 
 static u32 check_alu(u32 rounds)
 {
-	static const u8 ops[] = {BPF_ADD, BPF_SUB, BPF_MUL, BPF_AND, BPF_OR, BPF_XOR, BPF_LSH, BPF_RSH, BPF_ARSH, BPF_DIV,
-				 BPF_MOD};
+	static const u8 ops[] = {BPF_ADD, BPF_SUB, BPF_MUL,  BPF_AND, BPF_OR, BPF_XOR,
+				 BPF_LSH, BPF_RSH, BPF_ARSH, BPF_DIV, BPF_MOD};
 	u32 i, bad = 0;
 
 	for (i = 0; i < rounds && bad < 5; i++) {
@@ -149,8 +170,8 @@ static u32 check_alu(u32 rounds)
 
 static u32 check_compare(u32 rounds)
 {
-	static const u8 ops[] = {BPF_JEQ, BPF_JNE, BPF_JGT, BPF_JGE, BPF_JLT, BPF_JLE, BPF_JSET, BPF_JSGT, BPF_JSGE, BPF_JSLT,
-				 BPF_JSLE};
+	static const u8 ops[] = {BPF_JEQ,  BPF_JNE,  BPF_JGT,  BPF_JGE,	 BPF_JLT, BPF_JLE,
+				 BPF_JSET, BPF_JSGT, BPF_JSGE, BPF_JSLT, BPF_JSLE};
 	u32 i, bad = 0;
 
 	for (i = 0; i < rounds && bad < 5; i++) {
@@ -170,7 +191,8 @@ static u32 check_compare(u32 rounds)
 		if ((outcome < 0 || outcome == truth) && range_has(&a.v, va) && range_has(&b.v, vb))
 			continue;
 		bad++;
-		printf("# comparison %#x, %u bits, came out %d, was said to be %d\n", op, is32 ? 32 : 64, truth, outcome);
+		printf("# comparison %#x, %u bits, came out %d, was said to be %d\n", op,
+		       is32 ? 32 : 64, truth, outcome);
 		print_range("a", &a.v, va);
 		print_range("b", &b.v, vb);
 	}
