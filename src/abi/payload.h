@@ -12,7 +12,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 1u
+#define NT_PAYLOAD_VERSION 2u
 #define NT_HELPER_MAX 256u
 
 /* First bytes of the payload image. Offsets are from the start of the image; 0 = there is none. */
@@ -32,7 +32,7 @@ struct nt_payload_hdr {
 struct nt_row {
 	u64 fs;	  /* thread pointer, 0 = free */
 	u64 free; /* first free nt_ret_entry of this thread */
-	u64 hits; /* entry hits counted by this thread */
+	u64 hits; /* entry hits counted by this thread: never goes back, return entries are numbered by it */
 	u32 depth;
 	u32 nfree;
 	u64 seed; /* get_prandom_u32 */
@@ -51,7 +51,7 @@ struct nt_ret_entry {
 	u64 slot;   /* address of the site's struct nt_slot_meta */
 	u64 sp;	    /* address of the stack word that holds the return address */
 	u64 thunk;  /* value put there: the address behind the thunk's call */
-	u64 in_use; /* 0 = free; 1 from entry to return; else a reaper looks at it (payload/ret.c): still in use */
+	u64 in_use; /* 0 = free; from entry to return the row's hits, so calls are numbered; or a reaper's mark */
 	u64 row;    /* struct nt_row that it came from: still this thread's, unless a coroutine has moved */
 };
 _Static_assert(sizeof(struct nt_ret_entry) == 64, "an entry is a cache line");
@@ -103,6 +103,7 @@ _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 #define NT_MAX_REGIONS 1024u
 #define NT_MAX_RINGS 64u
 #define NT_COMM_LEN 16u
+#define NT_REAP_BUCKETS 4096u
 
 #define NT_STATE_NO_SYSCALL 1u /* seccomp filter present: helpers must not enter the kernel */
 #define NT_STATE_FS0 2u	       /* *(fs:0) is the thread pointer (true for every ABI-conforming libc) */
@@ -119,7 +120,7 @@ struct nt_state {
 	u64 pool;	 /* struct nt_ret_entry[pool_n] */
 	u32 pool_n;
 	u32 pool_next;	 /* entries of the pool handed out so far (atomic) */
-	u64 pool_free;	 /* global free list: {u32 tag, u32 index + 1} */
+	u64 reap_at;	 /* entries that reapers have looked at: where the next look begins */
 	u64 clock_gettime; /* vdso's __vdso_clock_gettime or 0 */
 	u64 orig_dl_find_object;
 	u64 bell;	 /* struct nt_bell, shared with the broker */
@@ -131,6 +132,7 @@ struct nt_state {
 	struct nt_region region[NT_MAX_REGIONS];
 	u32 nrings;
 	u32 rings_pad;
+	u32 reap_newest[NT_REAP_BUCKETS]; /* by hash of nt_ret_entry.sp: index of the newest entry seen there (payload/ret.c) */
 	u64 rings[NT_MAX_RINGS]; /* struct nt_map_view of every ring buffer mapped here, 0 = unused: submit and discard
 				  * get only a record and look for its ring */
 };

@@ -5,7 +5,8 @@
  *
  *     state = FREE; fields; seq = a number never used before; state = LIVE
  *
- * So fields read while the state was live, with the same seq before and after, belong together.
+ * and when nothing jumps into it any more, state = OLD, at last state = FREE. So fields read while
+ * the state was not FREE, with the same seq before and after, belong together.
  */
 #pragma once
 
@@ -20,9 +21,10 @@ static inline u32 region_count(void)
 	return bits_min(n, NT_MAX_REGIONS);
 }
 
-static inline bool region_is_live(const struct nt_region *r)
+/* Calls may return through an old one, too. */
+static inline bool region_is_there(const struct nt_region *r)
 {
-	return at_load_acq(&r->state) == NT_REGION_LIVE;
+	return at_load_acq(&r->state) != NT_REGION_FREE;
 }
 
 /* Is addr in code that the broker made? */
@@ -31,7 +33,7 @@ static inline bool region_contains(u64 addr)
 	for (u32 i = 0, n = region_count(); i < n; i++) {
 		const struct nt_region *r = &nt_state.region[i];
 
-		if (region_is_live(r) && addr - at_load(&r->base) < at_load(&r->size))
+		if (region_is_there(r) && addr - at_load(&r->base) < at_load(&r->size))
 			return true;
 	}
 	return false;

@@ -12,7 +12,7 @@
  * rules are strict.
  *
  * What a live call shows. Its return address word, *(sp), goes through these values, and in_use is
- * 1 all the time:
+ * not 0 all the time:
  *
  *     ra               dispatcher: entry filled in, word not yet replaced
  *     into the slot    dispatcher: the slot's return address moved up
@@ -25,17 +25,24 @@
  * => a word that is neither ra nor an address in a region belongs to nobody who could come back.
  *
  * The dispatcher that called us has a word too, and no entry for it yet. No live call can show ra
- * there, unless ra itself is in a region (tail jump). This finds what piles up when a loop calls a
- * function that always longjmps.
+ * there, unless ra itself is in a region (tail jump).
+ *
+ * What piles up. A loop that leaves functions by longjmp or exceptions makes the same calls at the
+ * same addresses over and over. The newest call of a word may live, and then the word looks alive
+ * for all the dead ones before it. So the word is not enough:
+ * => a call is dead when a later one of the same thread began at the same word, unless by a tail
+ *    jump: a call instruction has overwritten it.
+ * in_use numbers the calls of a thread (nt_row.hits), and a table remembers by hash of sp which
+ * entry was the newest; it is a hint only, the entry itself is the proof.
  *
  * What may change while we look. The entry may be freed and taken again, by its own thread, between
- * any two loads. So the reaper marks it first: in_use 1 -> address of its own frame (unique among
- * the reapers alive). A call that ends stores 0, one that begins stores 1, so if the final
- * change from mark to 0 succeeds then the call has been the same and in use from before the word
- * was read until now.
+ * any two loads. So the reaper holds it: in_use changes to a mark, the address of the reaper's own
+ * frame (unique among the reapers alive). A call that ends stores 0, one that begins stores its
+ * number, so if the final change from the mark succeeds then all that was read in between is of
+ * one call, and that call was in use.
  * Stores of others become visible in program order on x86, so a word that changed after in_use = 0
- * is not seen without it. Marks that a fork or a killed thread left behind count as in use and are
- * replaced.
+ * is not seen without it. Marks that a fork or a killed thread left behind count as in use, until
+ * their call ends.
  *
  * Not covered: a coroutine library that copies stacks away and back (a suspended call then shows
  * someone else's bytes). It takes an exhausted pool for it to matter.
@@ -46,21 +53,25 @@
 #include "payload/row.h"
 #include "payload/safe_read.h"
 
-#define BATCH 16u	/* entries per refill, and per look of the reaper: one system call */
-#define LOOKS 16u	/* of one reap: bounds the time */
-#define RETRY_AFTER 64u /* missed calls between two reaps that found nothing */
+#define BATCH 16u	/* entries per refill */
+#define LOOK 8u		/* entries per look of the reaper: small, there may be little stack */
+#define WORD_LOOKS 32u	/* of one reap: they ask the kernel for words of stacks */
+#define RETRY_AFTER 1024u /* missed calls after a reap that found nothing in the whole pool */
+#define MARK (1ull << 63)
 
 struct chain {
 	struct nt_ret_entry *first, *last;
 };
 
+struct call { /* of a held entry, as it is */
+	struct nt_ret_entry *entry;
+	u64 number, row, sp, ra;
+	bool dead;
+};
+
 struct look {
-	struct nt_ret_entry *entry[BATCH];
-	struct safe_range word_at[BATCH];
-	u64 word[BATCH];
+	struct call call[LOOK];
 	u32 n;
-	u32 read;	/* bit per entry: word[] is valid */
-	u32 unreadable; /* bit per entry: the stack is gone */
 };
 
 static void chain_add(struct chain *c, struct nt_ret_entry *e)
@@ -97,85 +108,133 @@ static void take_unused(struct chain *c)
 		chain_add(c, &pool[next + i]);
 }
 
-static void look_mark(struct look *l, struct nt_ret_entry *e)
-{
-	u64 use = at_load(&e->in_use);
+/* --- holding --- */
 
-	if (!use || !at_cas(&e->in_use, &use, (u64)l))
-		return;
-	l->entry[l->n] = e;
-	l->word_at[l->n++] = (struct safe_range){at_load(&e->sp), sizeof(u64)};
+static bool call_hold(struct nt_ret_entry *e, u64 mark, struct call *ret)
+{
+	u64 number = at_load(&e->in_use);
+
+	if (!number || number & MARK || !at_cas(&e->in_use, &number, mark))
+		return false;
+	*ret = (struct call){e, number, at_load(&e->row), at_load(&e->sp), at_load(&e->ra), false};
+	return true;
 }
 
-static void look_read(struct look *l)
+/* True: it is ours now. */
+static bool call_release(const struct call *c, u64 mark)
 {
-	u32 at = 0;
+	return at_cas(&c->entry->in_use, &mark, c->dead ? 0 : c->number) && c->dead;
+}
 
-	while (at < l->n) {
-		s64 r = safe_read_ranges(&l->word[at], &l->word_at[at], l->n - at);
-		u32 words = r > 0 ? (u32)r / sizeof(u64) : 0;
+/* --- by later calls --- */
 
-		if (r == -EFAULT)
-			l->unreadable |= 1u << at++;
-		else if (!words)
-			return;
-		while (words--)
-			l->read |= 1u << at++;
+static u32 *newest_at(u64 sp)
+{
+	return &nt_state.reap_newest[(sp >> 3) * NT_ROW_HASH_MUL >> 52];
+}
+_Static_assert(NT_REAP_BUCKETS == 1u << (64 - 52), "every hash has a bucket");
+
+static bool is_overtaken(const struct call *c, const struct call *by)
+{
+	return by->row == c->row && by->sp == c->sp && by->number > c->number &&
+	       !region_contains(by->ra);
+}
+
+/* The entry as what we hold it, or held from now on in *room. */
+static struct call *call_find(struct look *l, struct nt_ret_entry *e, struct call *room)
+{
+	for (u32 i = 0; i < l->n; i++)
+		if (l->call[i].entry == e)
+			return &l->call[i];
+	return call_hold(e, (u64)l | MARK, room) ? room : NULL;
+}
+
+static void look_overtaken(struct look *l, struct chain *chain)
+{
+	struct nt_ret_entry *pool = (void *)nt_state.pool;
+
+	for (u32 i = 0; i < l->n; i++) {
+		struct call *c = &l->call[i], *other = NULL, room;
+		u32 *newest = newest_at(c->sp);
+		u32 at = at_load(newest);
+
+		if (at < nt_state.pool_n && &pool[at] != c->entry &&
+		    at_load(&pool[at].sp) == c->sp)
+			other = call_find(l, &pool[at], &room);
+		if (other) {
+			c->dead |= is_overtaken(c, other);
+			other->dead |= is_overtaken(other, c);
+		}
+		if (!c->dead && !region_contains(c->ra))
+			at_store(newest, (u32)(c->entry - pool));
+		if (other == &room && call_release(&room, (u64)l | MARK))
+			chain_add(chain, room.entry);
 	}
 }
 
-static bool is_abandoned(const struct nt_ret_entry *e, u64 word, u64 own_word_at)
+/* --- by the word --- */
+
+static bool is_abandoned(const struct call *c, u64 word, u64 own_word_at)
 {
-	if (word == e->thunk || region_contains(word))
+	if (word == c->entry->thunk || region_contains(word))
 		return false;
-	return word != e->ra || e->sp == own_word_at;
+	return word != c->ra || c->sp == own_word_at;
 }
 
-static void look_decide(struct look *l, u64 own_word_at, struct chain *c)
+static void look_words(struct look *l, u64 own_word_at)
 {
-	for (u32 i = 0; i < l->n; i++) {
-		struct nt_ret_entry *e = l->entry[i];
-		u64 mark = (u64)l;
-		bool dead = l->unreadable & 1u << i ||
-			    (l->read & 1u << i && is_abandoned(e, l->word[i], own_word_at));
+	struct safe_range word_at[LOOK];
+	u64 word[LOOK];
+	u32 at = 0;
 
-		if (at_cas(&e->in_use, &mark, (u64)!dead) && dead)
-			chain_add(c, e);
+	for (u32 i = 0; i < l->n; i++)
+		word_at[i] = (struct safe_range){l->call[i].sp, sizeof(u64)};
+	while (at < l->n) {
+		s64 r = safe_read_ranges(&word[at], &word_at[at], l->n - at);
+		u32 words = r > 0 ? (u32)r / sizeof(u64) : 0;
+
+		if (r == -EFAULT) /* the stack is gone */
+			l->call[at++].dead = true;
+		else if (!words)
+			return;
+		for (; words--; at++)
+			l->call[at].dead |= is_abandoned(&l->call[at], word[at], own_word_at);
 	}
 }
 
 /*
  * The address of the return address word that our caller's function has, 0 = not called by a
  * dispatcher. Above our return address lies the dispatcher's frame (struct nt_run, struct pt_regs),
- * then its return address into the slot, then the word; the address into the slot is the proof.
+ * then its return address into the slot or what takes its place, then the word.
  */
-static u64 own_word_addr(u64 frame)
+static u64 own_word_addr(u64 frame, u64 called_from)
 {
-	u64 into_slot_at = frame + 16 + sizeof(struct nt_run) + NT_PT_REGS_SIZE;
-	u64 into_slot;
-
-	if (safe_read(&into_slot, into_slot_at, sizeof(into_slot)) || !region_contains(into_slot))
-		return 0;
-	return into_slot_at + sizeof(u64);
+	return region_contains(called_from) ? frame + 24 + sizeof(struct nt_run) + NT_PT_REGS_SIZE
+					    : 0;
 }
 
-/* Starts anywhere: entries of one place pile up together, and a loop that takes a fixed number of
- * entries per turn should not find itself always at the same function. */
-static void reap(struct chain *c, struct nt_row *row, u64 frame)
+/* All reapers go round the pool together, and none for longer than once: usually a few steps. */
+static void reap(struct chain *c, u64 own_word_at)
 {
 	struct nt_ret_entry *pool = (void *)nt_state.pool;
 	u32 n = nt_state.pool_n;
-	u32 at = n ? (u32)(row_random(row) % n) : 0;
-	u64 own_word_at = own_word_addr(frame);
 
-	for (u32 i = 0; i < LOOKS && i * BATCH < n && !c->first; i++) {
-		struct look l;
+	for (u32 i = 0; i * LOOK < n && !c->first; i++) {
+		u64 at = at_add(&nt_state.reap_at, (u64)LOOK);
+		struct look l = {.n = 0};
+		bool found = c->first;
 
-		l.n = l.read = l.unreadable = 0;
-		for (u32 j = 0; j < bits_min(BATCH, n); j++, at = at + 1 < n ? at + 1 : 0)
-			look_mark(&l, &pool[at]);
-		look_read(&l);
-		look_decide(&l, own_word_at, c);
+		for (u32 j = 0; j < bits_min(LOOK, n); j++)
+			if (call_hold(&pool[(at + j) % n], (u64)&l | MARK, &l.call[l.n]))
+				l.n++;
+		look_overtaken(&l, c);
+		for (u32 j = 0; j < l.n; j++)
+			found |= l.call[j].dead;
+		if (!found && i < WORD_LOOKS && kernel_allowed())
+			look_words(&l, own_word_at);
+		for (u32 j = 0; j < l.n; j++)
+			if (call_release(&l.call[j], (u64)&l | MARK))
+				chain_add(c, l.call[j].entry);
 	}
 }
 
@@ -189,8 +248,9 @@ void *ret_refill(void)
 	if (at_load(&row->free)) /* a signal handler was here in between */
 		return (void *)row->free;
 	take_unused(&c);
-	if (!c.first && kernel_allowed() && row->missed % RETRY_AFTER == 0)
-		reap(&c, row, (u64)__builtin_frame_address(0));
+	if (!c.first && row->missed % RETRY_AFTER == 0)
+		reap(&c, own_word_addr((u64)__builtin_frame_address(0),
+				       (u64)__builtin_return_address(0)));
 	if (!c.first) {
 		row->missed++;
 		return NULL;

@@ -15,18 +15,18 @@ struct frames {
 	u64 lo, hi, eh_frame_hdr;
 };
 
-/* False: not live, or changed meanwhile. */
+/* False: not there, or changed meanwhile. */
 static bool frames_read(const struct nt_region *r, struct frames *ret)
 {
 	u64 seq = at_load_acq(&r->seq);
 	struct frames f;
 
-	if (!region_is_live(r))
+	if (!region_is_there(r))
 		return false;
 	f.lo = at_load_acq(&r->frames_lo);
 	f.hi = at_load_acq(&r->frames_hi);
 	f.eh_frame_hdr = at_load_acq(&r->eh_frame_hdr);
-	if (!region_is_live(r) || at_load_acq(&r->seq) != seq)
+	if (!region_is_there(r) || at_load_acq(&r->seq) != seq)
 		return false;
 	if (f.lo >= f.hi || !f.eh_frame_hdr) /* none, or a first write that came in pieces */
 		return false;

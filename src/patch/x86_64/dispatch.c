@@ -247,7 +247,7 @@ struct ret_way {
 	u64 meta, thunk;
 };
 
-/* Fills the entry in rax; clobbers rcx, rdx (the row). */
+/* Fills the entry in rax; clobbers rcx; rdx is the row. in_use last: who sees it sees all of it (payload/ret.c). */
 static void fill_entry(struct x86_writer *w, const struct ret_way *way)
 {
 	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, row), X86_RDX);
@@ -257,17 +257,19 @@ static void fill_entry(struct x86_writer *w, const struct ret_way *way)
 	x86_lea(w, X86_RCX, X86_RSP, FRAME + 8);
 	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, sp), X86_RCX);
 	if (way->inlined) {
-		x86_lea_rip(w, X86_RDX, way->meta);
+		x86_lea_rip(w, X86_RCX, way->meta);
+		x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, slot), X86_RCX);
 		x86_lea_rip(w, X86_RCX, way->thunk);
 	} else {
 		x86_load(w, 8, X86_RCX, X86_RSP, FRAME);
-		x86_lea(w, X86_RDX, X86_RCX, -way->back);
 		x86_store(w, 8, X86_RSP, FRAME + 8, X86_RCX);
-		x86_load(w, 8, X86_RCX, X86_RDX, (s32)offsetof(struct nt_slot_meta, thunk));
+		x86_lea(w, X86_RCX, X86_RCX, -way->back);
+		x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, slot), X86_RCX);
+		x86_load(w, 8, X86_RCX, X86_RCX, (s32)offsetof(struct nt_slot_meta, thunk));
 	}
-	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, slot), X86_RDX);
 	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, thunk), X86_RCX);
-	x86_store_imm(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, in_use), 1);
+	x86_load(w, 8, X86_RCX, X86_RDX, (s32)offsetof(struct nt_row, hits));
+	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, in_use), X86_RCX);
 	x86_mov(w, true, X86_RBX, X86_RAX);
 }
 

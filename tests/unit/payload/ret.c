@@ -12,6 +12,7 @@
 #define THUNK 0x2222220000ull
 #define JUNK 0x3333330000ull
 #define REGION 0x7777000000ull
+#define MARK (1ull << 63)
 
 static struct nt_ret_entry *pool_of(const struct subject *s)
 {
@@ -79,7 +80,7 @@ static void fill(const struct subject *s, u64 *words, u64 word)
 	for (u32 i = 0; i < SUBJECT_POOL; i++) {
 		words[i] = word;
 		pool[i] = (struct nt_ret_entry){
-		    .ra = RA, .thunk = THUNK, .sp = (u64)&words[i], .in_use = 1};
+		    .ra = RA, .thunk = THUNK, .sp = (u64)&words[i], .in_use = i + 1};
 	}
 }
 
@@ -115,6 +116,7 @@ static void test_reap_words(const struct subject *s)
 	    {"an address in a region", REGION + 0xfff, 0},
 	    {"the first address of a region", REGION, 0},
 	    {"the address behind a region", REGION + 0x1000, SUBJECT_POOL},
+	    {"an address in a region that is old", REGION + 0x2010, 0},
 	    {"something else", JUNK, SUBJECT_POOL},
 	    {"nothing", 0, SUBJECT_POOL},
 	};
@@ -122,7 +124,9 @@ static void test_reap_words(const struct subject *s)
 
 	s->state->region[1] =
 	    (struct nt_region){.base = REGION, .size = 0x1000, .state = NT_REGION_LIVE};
-	s->state->nregions = 2;
+	s->state->region[2] =
+	    (struct nt_region){.base = REGION + 0x2000, .size = 0x1000, .state = NT_REGION_OLD};
+	s->state->nregions = 3;
 	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
 		fill(s, words, c[i].word);
 		tap_eq(reap_all(s, taken), c[i].want, "calls whose word holds %s", c[i].name);
@@ -150,18 +154,16 @@ static void test_reap_mixed(const struct subject *s)
 		else if (i % 5 == 2)
 			pool_of(s)[i].in_use = 0; /* on some thread's list */
 		else if (i % 5 == 3)
-			pool_of(s)[i].in_use =
-			    (u64)&words; /* a reaper's mark that was left behind */
+			pool_of(s)[i].in_use = MARK + i; /* a reaper's that was left behind */
 		want += i % 5 < 2;
 	}
-	words[3] = JUNK;
-	want++;
+	words[3] = JUNK; /* not even then: another reaper may hold it */
 	tap_eq(reap_all(s, taken), want, "dead among living");
 	for (u32 i = 0; i < SUBJECT_POOL; i++) {
-		bool dead = i % 5 < 2 || i == 3;
+		bool dead = i % 5 < 2;
 		u64 use = pool_of(s)[i].in_use;
 
-		wrong += taken[i] != dead || (dead ? use != 0 : i % 5 == 2 ? use != 0 : use != 1);
+		wrong += taken[i] != dead || (dead ? use != 0 : i % 5 == 2 ? use != 0 : (use & ~MARK) != i + (i % 5 == 4));
 	}
 	tap_eq(wrong, 0,
 	       "exactly those, also where the stack is gone; the others are in use as before");
@@ -181,9 +183,9 @@ static void test_back_off(const struct subject *s)
 	row = s->row_slow();
 	tap_ok(!s->ret_slow() && row->missed == 1, "nothing to reap");
 	words[7] = JUNK;
-	while (!s->ret_slow() && failed < 1000)
+	while (!s->ret_slow() && failed < 5000)
 		failed++;
-	tap_eq(failed, 63, "the next look is 64 misses later");
+	tap_eq(failed, 1023, "the next look is 1024 misses later");
 	tap_eq(list_len(s, row->free), 1, "and finds what has died since");
 }
 
@@ -211,37 +213,87 @@ static void test_own_word(const struct subject *s)
 {
 	static u64 words[SUBJECT_POOL];
 	struct nt_ret_entry *pool = pool_of(s);
+	struct nt_region ours = {
+	    .base = (u64)call_as_dispatcher, .size = 64, .state = NT_REGION_LIVE};
 	struct nt_row *row;
 	u64 at = 0;
 
 	_Static_assert(sizeof(struct nt_run) + NT_PT_REGS_SIZE == 200,
 		       "the frame that call_as_dispatcher() makes");
 	fill(s, words, THUNK);
-	s->state->region[1].state = NT_REGION_LIVE;
 	row = s->row_slow();
-	call_as_dispatcher(s->ret_slow, RA, REGION + 8, &at);
-	for (u32 i = 0; i < SUBJECT_POOL; i++)
+	call_as_dispatcher(s->ret_slow, RA, JUNK, &at);
+	for (u32 i = 0; i < SUBJECT_POOL; i++) {
 		pool[i].sp = i & 1 ? at : (u64)&words[i];
+		pool[i].row = i; /* no call is another one's successor */
+	}
 	for (u32 i = 0; i < SUBJECT_POOL; i += 2)
 		words[i] = RA; /* these may be at their entry or exit on other threads */
 	row->missed = 0;
 	tap_ok(!call_as_dispatcher(s->ret_slow, RA, JUNK, &at),
 	       "not called by a dispatcher: all may live");
+	s->state->region[1] = ours;
 	row->missed = 0;
-	tap_ok(call_as_dispatcher(s->ret_slow, RA, REGION + 8, &at),
+	tap_ok(call_as_dispatcher(s->ret_slow, RA, JUNK, &at),
 	       "entries of the caller's own word are dead");
-	tap_eq(list_len(s, row->free), 8, "all that were looked at");
+	tap_eq(list_len(s, row->free), 4, "all that were looked at");
 	for (u64 e = row->free; e; e = ((struct nt_ret_entry *)e)->next)
 		if (!(((struct nt_ret_entry *)e - pool) & 1))
 			tap_ok(false, "an entry of another word was taken");
 	row->free = 0;
-	for (u32 i = 0; i < SUBJECT_POOL; i++) {
-		pool[i].ra = REGION + 16;
-		words[i] = REGION + 16;
-	}
+	for (u32 i = 0; i < SUBJECT_POOL; i++)
+		pool[i].ra = words[i] = ours.base + 16;
 	row->missed = 0;
-	tap_ok(!call_as_dispatcher(s->ret_slow, REGION + 16, REGION + 8, &at),
+	tap_ok(!call_as_dispatcher(s->ret_slow, ours.base + 16, JUNK, &at),
 	       "reached by a tail jump: they live");
+	s->state->region[1].state = NT_REGION_FREE;
+}
+
+/* Calls that were left pile up; the word of them all is that of the newest, which lives. */
+static void test_overtaken(const struct subject *s)
+{
+	static u64 words[SUBJECT_POOL];
+	struct nt_ret_entry *pool = pool_of(s);
+	u8 taken[SUBJECT_POOL];
+	u32 n = 0, wrong = 0;
+
+	s->state->region[1] =
+	    (struct nt_region){.base = REGION, .size = 0x1000, .state = NT_REGION_LIVE};
+	s->state->flags |= NT_STATE_NO_SYSCALL; /* words need not be read */
+	fill(s, words, THUNK);
+	for (u32 i = 0; i < SUBJECT_POOL; i++) {
+		pool[i].in_use = 1000 + i * 7 % SUBJECT_POOL;
+		pool[i].sp = (u64)&words[i & 1];
+	}
+	n = reap_all(s, taken);
+	for (u32 i = 0; i < SUBJECT_POOL; i++)
+		if (!taken[i] && pool[i].in_use < 1000 + SUBJECT_POOL - 2)
+			wrong++;
+	tap_ok(n == SUBJECT_POOL - 2 && !wrong, "only the newest of each of two words live (%u, %u)", n,
+	       wrong);
+	fill(s, words, THUNK);
+	for (u32 i = 0; i < SUBJECT_POOL; i++)
+		pool[i].sp = (u64)&words[i % 100];
+	tap_eq(reap_all(s, taken), SUBJECT_POOL - 100, "the same with a hundred words");
+	fill(s, words, THUNK);
+	for (u32 i = 0; i < SUBJECT_POOL; i++) {
+		pool[i].sp = (u64)&words[0];
+		pool[i].row = i;
+	}
+	tap_eq(reap_all(s, taken), 0, "of different threads nobody knows who was first");
+	for (u32 i = 0; i < SUBJECT_POOL; i++) {
+		pool[i].row = 0;
+		pool[i].in_use = 5;
+	}
+	tap_eq(reap_all(s, taken), 0, "nor with the same number");
+	for (u32 i = 0; i < SUBJECT_POOL; i++) {
+		pool[i].in_use = i + 1;
+		pool[i].ra = i ? REGION + 8 : RA;
+	}
+	tap_eq(reap_all(s, taken), 0, "tail jumps overwrite nothing: all may live");
+	pool[SUBJECT_POOL / 2].ra = RA;
+	tap_eq(reap_all(s, taken), SUBJECT_POOL / 2, "a call among them does");
+	s->state->flags &= ~NT_STATE_NO_SYSCALL;
 	s->state->region[1].state = NT_REGION_FREE;
 }
 
@@ -254,5 +306,6 @@ int main(void)
 	test_reap_mixed(s);
 	test_back_off(s);
 	test_own_word(s);
+	test_overtaken(s);
 	return tap_done();
 }

@@ -51,22 +51,26 @@ static void dawdle(void)
 
 static struct nt_ret_entry *entry_pop(struct nt_row *row)
 {
-	struct nt_ret_entry *e = (void *)at_load(&row->free);
+	struct nt_ret_entry *e;
 
+	__asm__ volatile("incq %0" : "+m"(row->hits)); /* one instruction: handlers count too */
+	e = (void *)at_load(&row->free);
 	if (e)
 		at_store(&row->free, at_load(&e->next));
 	return e;
 }
 
 /* The stores of the dispatcher, in its order. */
-static void entry_open(struct nt_ret_entry *e, volatile u64 *word, u64 thunk, u64 id)
+static void entry_open(struct nt_ret_entry *e, struct nt_row *row, volatile u64 *word, u64 thunk,
+		       u64 id)
 {
 	e->ra = *word;
 	e->rbx = ~id;
 	e->sp = (u64)word;
 	e->slot = id;
 	e->thunk = thunk;
-	at_store_rel(&e->in_use, 1);
+	e->row = (u64)row;
+	at_store_rel(&e->in_use, at_load(&row->hits));
 	dawdle();
 	*word = IN_SLOT;
 	dawdle();
@@ -143,14 +147,14 @@ __attribute__((used)) bool torture_dispatch(u32 depth, volatile u64 *word)
 		at_add(&missed, 1);
 		return depth < DEPTH && !roll(3) ? call(depth + 1) : false;
 	}
-	entry_open(e, word, THUNK, id);
+	entry_open(e, row, word, THUNK, id);
 	dawdle();
 	if (depth < DEPTH && roll(2))
 		gone = call(depth + 1);
 	if (!gone && !roll(4))
 		tail = entry_pop(row);
 	if (tail) {
-		entry_open(tail, word, THUNK_2, tail_id);
+		entry_open(tail, row, word, THUNK_2, tail_id);
 		if (depth < DEPTH && roll(2))
 			gone = call(depth + 1);
 	}
