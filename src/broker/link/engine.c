@@ -10,6 +10,7 @@
 
 #include "broker/link/process.h"
 #include "broker/link/site.h"
+#include "broker/link/steady.h"
 #include "broker/watch/watch.h"
 #include "util/fd.h"
 
@@ -23,6 +24,7 @@ int engine_new(struct broker *b, struct engine **ret)
 	e->broker = b;
 	e->guardian_pipe = -1;
 	b->engine = e;
+	steady_init(e);
 	r = shared_init(&e->shared);
 	if (!r) {
 		r = guardian_start(e->shared.gates, GATES_SIZE);
@@ -57,6 +59,7 @@ void engine_free(struct engine *e)
 	binary_free_all(e);
 	shared_deinit(&e->shared);
 	fd_closep(&e->guardian_pipe);
+	steady_deinit(e);
 	free(e);
 }
 

@@ -46,6 +46,11 @@ struct engine {
 	u64 token;
 	u8 gate_used[GATES_MAX];
 	int guardian_pipe;
+	pid_t pid; /* the broker's: steady.h works in another process */
+	dev_t exe_dev;
+	u64 exe_ino;
+	char *steady_stack; /* NULL: none to be had */
+	bool steady;	    /* inside steady_run() */
 	void (*trace_fn)(void *arg);
 	void *trace_arg;
 };

@@ -15,6 +15,7 @@
 #include "base/bits.h"
 #include "broker/client.h"
 #include "broker/link/attach.h"
+#include "broker/link/steady.h"
 #include "broker/object/perf.h"
 #include "broker/watch/watch.h"
 #include "util/fd.h"
@@ -83,6 +84,8 @@ static void link_detach(struct engine *e, struct link *l)
 		HASH_FIND_INT(p->progs, &l->prog->obj.id, pp);
 		if (!pp)
 			continue;
+		if (steady_is_orphan(e))
+			return; /* the next broker does the rest */
 		if (!process_alive(p)) {
 			process_forget(p);
 			continue;
@@ -99,14 +102,21 @@ static void link_detach(struct engine *e, struct link *l)
 	}
 }
 
+static void withdraw_steadily(void *arg)
+{
+	struct link *l = arg;
+
+	watch_find_children(l->engine->watch);
+	l->engine->seq++;
+	link_detach(l->engine, l);
+}
+
 /* The way back from link_open(): afterwards the program runs nowhere and nobody knows the link. */
 static void link_withdraw(struct engine *e, struct link *l)
 {
 	l->closing = true;
 	at_store_rel(&e->shared.gates[l->gate], 0);
-	watch_find_children(e->watch);
-	e->seq++;
-	link_detach(e, l);
+	steady_run(e, withdraw_steadily, l);
 	for (u32 i = 0; i < l->n; i++)
 		site_remove_consumer(l->site[i], &l->consumer[i]);
 	DL_DELETE(e->links, l);
@@ -150,7 +160,8 @@ static int link_open(struct engine *e, struct link *l, int path_fd)
 		l->refused += reason != PATCH_OK;
 		l->reason[reason]++;
 	}
-	l->id = ++e->seq;
+	e->seq++;
+	l->id = object_coming_id(e->broker, OBJECT_LINK); /* as bpf(2) will show it */
 	DL_APPEND(e->links, l);
 	at_store_rel(&e->shared.gates[l->gate], 1);
 	r = watch_link_opened(e->watch, l);

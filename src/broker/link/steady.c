@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When a tracer dies, the kernel lets its tracees run with the registers they happen to have. A broker that is killed
+ * while a target's thread is borrowed for a system call leaves that thread behind our `syscall` instruction instead of
+ * where it was; one that is killed between two pages of a write leaves half a jump. Either is the target's death, and not
+ * a rare one: with threads at full speed it was every third kill during an attach.
+ *
+ * So whatever touches targets runs in a second process which shares everything with the broker but its thread group:
+ *
+ *     broker   ---- clone(CLONE_VM | CLONE_FILES | CLONE_VFORK) ---- sleeps ------------- goes on
+ *                                   \                                                   /
+ *                                    hands: stop, borrow, write, give back, resume ---- exit
+ *
+ * SIGKILL to the broker ends only the broker; the hands finish what they have begun (a stop is never left, a batch is
+ * written whole), and as they hold the lock file's descriptor, too, no new broker starts before they are done. The
+ * broker's main thread sleeps meanwhile, so memory is used by one of the two at a time; they even share the main
+ * thread's thread-local storage (errno, malloc's cache), as after vfork(2).
+ *
+ * Who kills both in the same instant (the out-of-memory killer takes all that share the memory) is not helped.
+ */
+#include "broker/link/steady.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "broker/link/engine.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#define STACK_SIZE (1u << 20)
+
+struct steady_call {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static int hands_main(void *arg)
+{
+	struct steady_call *c = arg;
+
+	prctl(PR_SET_NAME, "notrap-hands");
+	c->fn(c->arg);
+	return 0;
+}
+
+void steady_init(struct engine *e)
+{
+	void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+
+	e->pid = getpid();
+	if (proc_exe(e->pid, &e->exe_dev, &e->exe_ino))
+		e->exe_ino = 0;
+	if (stack == MAP_FAILED)
+		return;
+	mprotect(stack, NT_PAGE, PROT_NONE); /* a guard; it works without, too */
+	e->steady_stack = stack;
+}
+
+void steady_deinit(struct engine *e)
+{
+	if (e->steady_stack)
+		munmap(e->steady_stack, STACK_SIZE);
+	e->steady_stack = NULL;
+}
+
+void steady_run(struct engine *e, void (*fn)(void *arg), void *arg)
+{
+	struct steady_call c = { .fn = fn, .arg = arg };
+	pid_t pid = -1;
+
+	if (e->steady_stack && !e->steady) {
+		e->steady = true;
+		pid = clone(hands_main, e->steady_stack + STACK_SIZE, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_VFORK, &c);
+		if (pid < 0)
+			log_error("no second process for work on targets: %s", strerror(errno));
+		while (pid > 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+			;
+		e->steady = false;
+	}
+	if (pid < 0)
+		fn(arg); /* nested, or too many processes: done less steadily, but done */
+}
+
+bool steady_is_orphan(const struct engine *e)
+{
+	return e->steady && getpid() != e->pid && getppid() != e->pid;
+}
+
+bool steady_is_broker(const struct engine *e, pid_t pid)
+{
+	static const char *const names[] = { "notrapd", "notrap-hands", "notrap-guard" };
+	char comm[16];
+	dev_t dev;
+	u64 ino;
+
+	if (pid == e->pid || pid == getpid())
+		return true;
+	if (!proc_exe(pid, &dev, &ino) && ino == e->exe_ino && dev == e->exe_dev)
+		return true;
+	if (proc_comm(pid, comm))
+		return false;
+	for (u32 i = 0; i < bits_count(names); i++) /* another version's */
+		if (!strcmp(comm, names[i]))
+			return true;
+	return false;
+}
