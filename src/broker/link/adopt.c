@@ -190,63 +190,142 @@ static int take_child(struct process *p, const struct nt_state *state)
 
 /* --- what a killed broker left --- */
 
-static void restore_site(struct process *p, const struct nt_region *r, const struct nt_ledger_site *l)
-{
-	u8 now[5];
-	s32 rel;
-	u64 to;
+struct proc_gates {
+	u64 ino;
+	bool found;
+};
 
-	if (!l->addr || l->len > sizeof(now) || inject_read(&p->target, l->addr, now, sizeof(now)))
-		return;
-	if (l->len == 5) {
-		memcpy(&rel, now + 1, 4);
-		to = l->addr + 5 + (u64)(s64)rel;
-		if (now[0] != 0xe9 || to - r->base >= r->size)
-			return; /* not our jump: leave it */
-	} else if (now[0] != 0xeb) {
-		return;
+static bool gates_of_owner(const struct proc_map *map, void *arg)
+{
+	struct proc_gates *g = arg;
+
+	g->found = map->ino == g->ino && map->shared;
+	return g->found;
+}
+
+/* Does the broker that made this block still run? It has written its process id in front of its gates; the guardian
+ * of a dead one has wiped it. */
+static bool owner_lives(struct process *p, u64 gates_addr, u64 ino)
+{
+	struct proc_gates g = { .ino = ino };
+	u32 pid = 0;
+	char comm[16];
+
+	if (inject_read(&p->target, gates_addr, &pid, sizeof(pid)) || !pid || (pid_t)pid == p->engine->pid)
+		return false;
+	if (proc_comm((pid_t)pid, comm) || strcmp(comm, "notrapd"))
+		return false;
+	/* Another broker with this number: its gates are another file. (Another user's cannot be looked at.) */
+	return proc_maps_each((pid_t)pid, gates_of_owner, &g) || g.found;
+}
+
+struct restore { /* what a site, or its island, gets back */
+	u64 addr, site;
+	u8 len, bytes[5];
+};
+
+struct restores {
+	struct restore *r;
+	u32 n, cap;
+};
+
+static int restores_add(struct restores *rs, u64 addr, u64 site, const u8 *bytes, u8 len)
+{
+	if (rs->n == rs->cap) {
+		u32 cap = rs->cap ? rs->cap * 2 : 256;
+		struct restore *more = realloc(rs->r, cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		rs->r = more;
+		rs->cap = cap;
 	}
-	inject_write(&p->target, l->addr, l->orig, l->len);
+	rs->r[rs->n] = (struct restore){ .addr = addr, .site = site, .len = len };
+	memcpy(rs->r[rs->n++].bytes, bytes, len);
+	return 0;
+}
+
+static bool jumps_into(const u8 now[5], u64 at, const struct nt_region *r)
+{
+	s32 rel;
+
+	memcpy(&rel, now + 1, 4);
+	return now[0] == 0xe9 && at + 5 + (u64)(s64)rel - r->base < r->size;
+}
+
+/* Only what is our jump into this region; the site may have moved on to another one, or be somebody else's by now. */
+static int restore_site(struct process *p, const struct nt_region *r, const struct nt_ledger_site *l,
+			struct restores *rs)
+{
+	u8 now[5], far[5];
+	u64 island;
+	int e;
+
+	if (!l->addr || inject_read(&p->target, l->addr, now, sizeof(now)))
+		return 0;
+	if (l->len == 5)
+		return jumps_into(now, l->addr, r) ? restores_add(rs, l->addr, l->addr, l->orig, 5) : 0;
+	island = l->addr + 2 + (u64)(s64)(s8)now[1];
+	if (l->len != 2 || now[0] != 0xeb || inject_read(&p->target, island, far, sizeof(far)) ||
+	    !jumps_into(far, island, r))
+		return 0;
+	e = restores_add(rs, l->addr, l->addr, l->orig, 2);
+	return e ? e : restores_add(rs, island, l->addr, l->orig + LEDGER_ISLAND, 5);
+}
+
+static int find_restores(struct process *p, const struct nt_state *state, struct restores *rs)
+{
+	int r = 0;
+
+	for (u32 i = 0; i < state->nregions && !r; i++) {
+		struct nt_ledger_site *ledger free_auto = NULL;
+
+		if (state->region[i].state != NT_REGION_LIVE)
+			continue;
+		ledger = read_ledger(p, &state->region[i]);
+		for (u32 j = 0; ledger && j < state->region[i].nsites && !r; j++)
+			r = restore_site(p, &state->region[i], &ledger[j], rs);
+	}
+	return r;
+}
+
+/* A thread that has jumped to an island but no further goes back to the site. */
+static void leave_islands(struct process *p, const struct restores *rs)
+{
+	struct inject_target *t = &p->target;
+
+	for (u32 i = 0; i < t->nthreads; i++)
+		for (u32 j = 0; j < rs->n && t->thread[i].stopped && !inject_regs(t, i); j++)
+			if (rs->r[j].site != rs->r[j].addr && rs->r[j].addr == t->thread[i].regs.rip)
+				inject_set_pc(t, i, rs->r[j].site);
 }
 
 static int bury(struct process *p, struct nt_state *state)
 {
-	struct nt_ledger_site **ledger free_auto = calloc(state->nregions + 1, sizeof(*ledger));
-	int r;
+	struct restores rs = { .n = 0 };
+	int r = find_restores(p, state, &rs);
 
-	if (!ledger)
-		return -ENOMEM;
-	for (u32 i = 0; i < state->nregions; i++)
-		if (state->region[i].state == NT_REGION_LIVE)
-			ledger[i] = read_ledger(p, &state->region[i]);
-	r = inject_stop(&p->target, STOP_TIMEOUT_MS);
+	if (!r)
+		r = inject_stop(&p->target, STOP_TIMEOUT_MS);
 	if (!r) {
-		for (u32 i = 0; i < state->nregions; i++)
-			for (u32 j = 0; ledger[i] && j < state->region[i].nsites; j++)
-				restore_site(p, &state->region[i], &ledger[i][j]);
+		leave_islands(p, &rs);
+		for (u32 i = 0; i < rs.n && !r; i++)
+			r = inject_write(&p->target, rs.r[i].addr, rs.r[i].bytes, rs.r[i].len);
 		state->magic = 0;
-		inject_write(&p->target, p->state, &state->magic, sizeof(state->magic));
+		if (!r)
+			r = inject_write(&p->target, p->state, &state->magic, sizeof(state->magic));
 		inject_resume(&p->target);
 	}
-	for (u32 i = 0; i < state->nregions; i++)
-		free(ledger[i]);
-	log_info("pid %d (%s): took out what an earlier broker left%s%s", p->pid, p->comm, r ? ": " : "", r ? strerror(-r) : "");
+	free(rs.r);
+	log_info("pid %d (%s): took out %u jumps that an earlier broker left%s%s", p->pid, p->comm, rs.n, r ? ": " : "",
+		 r ? strerror(-r) : "");
 	return r;
 }
 
-/* Another broker of this user may be alive, with another runtime directory: what is his stays. */
-static bool owner_lives(struct process *p)
-{
-	struct nt_bell bell;
-	u64 start;
-
-	return !inject_read(&p->target, p->bell, &bell, sizeof(bell)) &&
-	       !proc_start_time((pid_t)bell.owner_pid, &start) && start == bell.owner_start;
-}
-
-int attach_adopt(struct process *p, u64 gates_addr, bool ours)
+int attach_adopt(struct process *p, u64 gates_addr, u64 gates_ino)
 {
 	struct nt_state *state free_auto = malloc(sizeof(*state));
+	bool ours = gates_ino == p->engine->shared.gates_ino;
 	int r;
 
 	if (!state)
@@ -259,11 +338,10 @@ int attach_adopt(struct process *p, u64 gates_addr, bool ours)
 	}
 	process_use_block(p, process_block_from_gates(gates_addr));
 	r = process_read_state(p, p->state, state);
-	if (r == -EBADMSG)
-		return 0; /* dead already, or another version's */
+	if (r == -EBADMSG || (!r && !ours && owner_lives(p, gates_addr, gates_ino)))
+		return 0; /* dead already, another version's, or not for us to touch */
 	if (r)
 		return r;
-	if (ours)
-		return take_child(p, state);
-	return owner_lives(p) ? 0 : bury(p, state);
+	r = ours ? take_child(p, state) : bury(p, state);
+	return r < 0 ? r : 1;
 }

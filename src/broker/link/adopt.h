@@ -5,8 +5,12 @@
 #include "broker/link/attach.h"
 
 /*
- * ours: the block belongs to this broker, so the process is a forked child: its record is made from what stands in
- * its memory, and later changes reach it like any other process. Else every jump found is taken out and the block is
- * left dead. 0 or -errno.
+ * gates_addr, gates_ino: where the block's gates are mapped, and which file they are. Ours: the process is a forked
+ * child, its record is made from what stands in its memory, and later changes reach it like any other process. A dead
+ * broker's: every jump found is taken out and the block is left dead. Another living broker's: nothing is done.
+ * 1: done, 0: nothing to do, or -errno.
  */
-int attach_adopt(struct process *p, u64 gates_addr, bool ours);
+int attach_adopt(struct process *p, u64 gates_addr, u64 gates_ino);
+
+/* A ledger entry of two bytes is an island's; what stood at the island follows in orig. */
+#define LEDGER_ISLAND 2

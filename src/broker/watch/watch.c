@@ -13,20 +13,24 @@
 #include <utlist.h>
 
 #include "base/atomic.h"
+#include "base/bits.h"
 #include "broker/link/adopt.h"
 #include "broker/link/attach.h"
+#include "broker/link/steady.h"
 #include "broker/watch/linker.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/proc.h"
 
 #define LOOK_MS 50u
+#define CLEAN_UP_ROUNDS 8
 #define RETRY_NS 1000000000ull /* a process that could not be attached is tried again */
 
 struct watch {
 	struct engine *engine;
 	struct loop_source *timer;
 	u64 round;
+	bool adopted; /* a block was found that needed something to be done */
 };
 
 /* Total memory of a process in pages: changes with every exec and dlopen, and costs one short read. 0: gone. */
@@ -85,39 +89,57 @@ static bool link_missing(struct process *p, struct link *l)
 
 /* --- finding what is new --- */
 
-struct gates_search {
-	u64 ino, addr;
-	bool ours, found;
+/* The blocks in a process: ours, and those of brokers that are no more. */
+struct blocks {
+	u64 own_ino;
+	u32 n;
+	struct {
+		u64 addr, ino;
+	} block[64];
 };
 
 static bool gates_visit(const struct proc_map *map, void *arg)
 {
-	struct gates_search *g = arg;
+	struct blocks *b = arg;
 
 	if (!map->shared || strncmp(map->path, "/memfd:notrap-gates", 19))
 		return false;
-	g->found = true;
-	g->addr = map->start;
-	g->ours = map->ino == g->ino;
-	return g->ours;
+	b->block[b->n].addr = map->start;
+	b->block[b->n].ino = map->ino;
+	return ++b->n == bits_count(b->block);
 }
 
-/* A process we have no block recorded for: does it have one all the same? */
-static void look_for_block(struct process *p)
+static bool find_blocks(struct watch *w, pid_t pid, struct blocks *ret)
 {
-	struct gates_search g = { .ino = p->engine->shared.gates_ino };
+	ret->own_ino = w->engine->shared.gates_ino;
+	ret->n = 0;
+	return !proc_maps_each(pid, gates_visit, ret) && ret->n;
+}
 
-	if (p->injected || proc_maps_each(p->pid, gates_visit, &g) || !g.found)
+/* A process we have no block recorded for: does it have one all the same? Ours last, because it stays in use. */
+static void look_for_block(struct watch *w, struct process *p)
+{
+	struct blocks b;
+
+	if (p->injected || !find_blocks(w, p->pid, &b))
 		return;
-	if (attach_adopt(p, g.addr, g.ours))
-		p->retry_ns = engine_now_ns() + RETRY_NS;
+	for (u32 own = 0; own < 2; own++)
+		for (u32 i = 0; i < b.n; i++) {
+			int r = 0;
+
+			if ((b.block[i].ino == b.own_ino) == own)
+				r = attach_adopt(p, b.block[i].addr, b.block[i].ino);
+			if (r < 0)
+				p->retry_ns = engine_now_ns() + RETRY_NS;
+			w->adopted |= r != 0;
+		}
 }
 
 static void look_at(struct watch *w, struct process *p)
 {
 	struct link *l;
 
-	look_for_block(p);
+	look_for_block(w, p);
 	DL_FOREACH(w->engine->links, l) {
 		int r;
 
@@ -132,11 +154,16 @@ static void look_at(struct watch *w, struct process *p)
 	}
 }
 
-static bool is_own(const struct watch *w, pid_t pid)
-{
-	char comm[16];
+struct look {
+	struct watch *w;
+	struct process *p;
+};
 
-	return pid == getpid() || (!proc_comm(pid, comm) && !strcmp(comm, "notrap-guard"));
+static void look_steadily(void *arg)
+{
+	const struct look *l = arg;
+
+	look_at(l->w, l->p);
 }
 
 /* One process in one round. */
@@ -145,7 +172,7 @@ static void look_pid(struct watch *w, pid_t pid, bool anyway)
 	struct process *p = process_find(w->engine, pid);
 	u64 size = memory_size(pid);
 
-	if (!size || (!p && is_own(w, pid)))
+	if (!size || (!p && steady_is_broker(w->engine, pid)))
 		return; /* gone, a kernel thread or a zombie */
 	if (p && !process_alive(p)) { /* exec: the memory we knew is no more */
 		process_forget(p);
@@ -159,7 +186,7 @@ static void look_pid(struct watch *w, pid_t pid, bool anyway)
 		return;
 	p->round = w->round;
 	p->retry_ns = 0;
-	look_at(w, p);
+	steady_run(w->engine, look_steadily, &(struct look){ w, p });
 	p->statm = memory_size(pid);
 }
 
@@ -207,11 +234,16 @@ static void timer_fired(struct loop_source *s, u32 events, void *arg)
 	look_everywhere(arg);
 }
 
+static void forget_steadily(void *arg)
+{
+	linker_forget_all(arg);
+}
+
 void watch_update(struct watch *w)
 {
 	loop_timer_set(w->timer, w->engine->links ? LOOK_MS : 0);
 	if (!w->engine->links)
-		linker_forget_all(w->engine);
+		steady_run(w->engine, forget_steadily, w->engine);
 }
 
 /* --- a new link --- */
@@ -228,7 +260,9 @@ static bool open_in_pid(pid_t pid, void *arg)
 	struct process *p;
 	int r;
 
-	if (is_own(o->w, pid) || !memory_size(pid))
+	if (steady_is_orphan(o->w->engine))
+		return true;
+	if (steady_is_broker(o->w->engine, pid) || !memory_size(pid))
 		return false;
 	p = process_find(o->w->engine, pid);
 	if (p && !process_alive(p)) {
@@ -239,7 +273,7 @@ static bool open_in_pid(pid_t pid, void *arg)
 		return false;
 	p->round = o->w->round;
 	p->last_error = 0;
-	look_for_block(p);
+	look_for_block(o->w, p);
 	r = attach_link(p, o->link);
 	if (r < 0) {
 		p->last_error = r;
@@ -250,17 +284,25 @@ static bool open_in_pid(pid_t pid, void *arg)
 	return false;
 }
 
+static void open_steadily(void *arg)
+{
+	struct opening *o = arg;
+
+	if (o->link->pid)
+		open_in_pid(o->link->pid, o);
+	else
+		proc_pids_each(geteuid(), open_in_pid, o);
+}
+
 int watch_link_opened(struct watch *w, struct link *l)
 {
 	struct opening o = { .w = w, .link = l };
 	struct process *p;
 
 	watch_update(w);
-	if (!l->pid) {
-		proc_pids_each(geteuid(), open_in_pid, &o);
+	steady_run(w->engine, open_steadily, &o);
+	if (!l->pid)
 		return 0;
-	}
-	open_in_pid(l->pid, &o);
 	p = process_find(w->engine, l->pid);
 	if (!p || !memory_size(l->pid))
 		return 0; /* a zombie or a kernel thread: the kernel accepts it, and nothing is ever hit */
@@ -271,12 +313,14 @@ static bool adopt_pid(pid_t pid, void *arg)
 {
 	struct watch *w = arg;
 	struct process *p = process_find(w->engine, pid);
-	struct gates_search g = { .ino = w->engine->shared.gates_ino };
+	struct blocks b;
 
-	if ((p && p->injected) || is_own(w, pid) || proc_maps_each(pid, gates_visit, &g) || !g.found)
+	if (steady_is_orphan(w->engine))
+		return true;
+	if ((p && p->injected) || steady_is_broker(w->engine, pid) || !find_blocks(w, pid, &b))
 		return false;
 	if (!process_get(w->engine, pid, &p))
-		look_for_block(p);
+		look_for_block(w, p);
 	return false;
 }
 
@@ -285,11 +329,24 @@ void watch_find_children(struct watch *w)
 	proc_pids_each(geteuid(), adopt_pid, w);
 }
 
+/* Until nothing is found any more: a process may have forked before it was cleaned, or not have stopped in time. */
+static void clean_up_steadily(void *arg)
+{
+	struct watch *w = arg;
+
+	for (int i = 0; i < CLEAN_UP_ROUNDS && !steady_is_orphan(w->engine); i++) {
+		w->adopted = false;
+		watch_find_children(w);
+		if (!w->adopted)
+			return;
+	}
+}
+
 void watch_clean_up(struct watch *w)
 {
 	struct process *p, *tmp;
 
-	proc_pids_each(geteuid(), adopt_pid, w);
+	steady_run(w->engine, clean_up_steadily, w);
 	HASH_ITER(hh, w->engine->processes, p, tmp)
 		process_forget(p);
 }
