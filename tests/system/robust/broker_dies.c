@@ -95,49 +95,65 @@ static void test_children(void)
 	tap_eq(victim_end(&v), 0, "all found every result right");
 }
 
+/* Has a victim ended before its time? Says how. */
+static bool is_dead(const struct victim_io *v, int round)
+{
+	siginfo_t si = {0};
+
+	if (waitid(P_PID, (id_t)v->pid, &si, WEXITED | WNOHANG | WNOWAIT) || !si.si_pid)
+		return false;
+	printf("# round %d: victim %d: %s %d\n", round, (int)v->pid, si.si_code == CLD_EXITED ? "exit" : "signal", si.si_status);
+	return true;
+}
+
+struct tally {
+	int rounds, hung, left, refused, wrong, dead;
+};
+
+/* One loader attaches for good, then attaches and detaches without end until its broker is killed. */
+static void random_round(struct tally *t, struct victim_io *busy, struct victim_io *quiet, unsigned limit_us)
+{
+	struct victim_io l;
+	char line[PATH_MAX + 64];
+	pid_t broker = 0;
+
+	if (!loader_start(&l) || !(broker = ps_broker())) {
+		t->refused++;
+		return;
+	}
+	t->left += code_differs(busy->pid) || code_differs(quiet->pid);
+	if (attach_both(&l, "counter", quiet->pid))
+		t->wrong += !victim_do(quiet, "run 1 100") || !both_count(&l, 100);
+	else
+		t->refused++;
+	loader_does(&l, "detach 0");
+	loader_does(&l, "detach 1");
+	snprintf(line, sizeof(line), "churn %s all -1 100000", stage_victim("counter"));
+	victim_tell(&l, line);
+	nanosleep(&(struct timespec){.tv_nsec = random() % limit_us * 1000}, NULL);
+	kill(broker, SIGKILL);
+	t->hung += !victim_line(&l, line, sizeof(line)) || strncmp(line, "error", 5);
+	t->hung += loader_end(&l) != 0;
+	t->wrong += !victim_do(quiet, "run 1 100");
+	t->left += !brokers_end(3000);
+}
+
 /* At random moments of attaching and detaching. */
 static void test_random(int rounds)
 {
 	struct victim_io busy = victim_make("counter", NULL, NULL), quiet = victim_make("counter", NULL, NULL);
-	int hung = 0, left = 0, wrong = 0, refused = 0;
+	struct tally t = {0};
 
 	victim_do(&busy, "spin");
-	for (int i = 0; i < rounds; i++) {
-		struct victim_io l;
-		pid_t broker;
-		char line[256];
-
-		if (!loader_start(&l) || !(broker = ps_broker())) {
-			refused++;
-			break;
-		}
-		left += code_differs(busy.pid) || code_differs(quiet.pid);
-		if (attach_both(&l, "counter", quiet.pid)) {
-			wrong += !victim_do(&quiet, "run 1 100") || !both_count(&l, 100);
-			loader_does(&l, "detach 0");
-			loader_does(&l, "detach 1");
-		} else {
-			refused++;
-		}
-		snprintf(line, sizeof(line), "churn %s all -1 100000", stage_victim("counter"));
-		victim_tell(&l, line);
-		nanosleep(&(struct timespec){.tv_nsec = random() % 60000000}, NULL);
-		kill(broker, SIGKILL);
-		if (!victim_line(&l, line, sizeof(line)) || strncmp(line, "error", 5))
-			hung++;
-		hung += loader_end(&l) != 0;
-		wrong += !victim_do(&quiet, "run 1 100");
-		wrong += !brokers_end(3000);
-		if (process_exists(busy.pid) && !kill(busy.pid, 0) && waitpid(busy.pid, NULL, WNOHANG) == 0)
-			continue;
-		printf("# round %d: the busy victim is dead\n", i);
-		wrong++;
-		break;
+	for (t.rounds = 0; t.rounds < rounds && !t.dead; t.rounds++) {
+		random_round(&t, &busy, &quiet, 60000);
+		t.dead += is_dead(&busy, t.rounds) || is_dead(&quiet, t.rounds);
 	}
-	tap_eq(hung, 0, "%d kills at random moments: the loader always hears of it", rounds);
-	tap_eq(refused, 0, "a new broker can always attach again");
-	tap_eq(left, 0, "having taken out what was left");
-	tap_eq(wrong, 0, "and counts exactly");
+	tap_eq(t.hung, 0, "%d kills at random moments: the loader always hears of it", t.rounds);
+	tap_eq(t.refused, 0, "a new broker can always attach again");
+	tap_eq(t.left, 0, "having taken out what was left");
+	tap_eq(t.wrong, 0, "and counts exactly");
+	tap_eq(t.dead, 0, "no victim dies");
 	tap_ok(victim_do(&busy, "still"), "the busy victim goes on");
 	tap_eq(victim_end(&busy), 0, "and found every result right");
 	tap_eq(victim_end(&quiet), 0, "so did the quiet one");
@@ -147,9 +163,10 @@ static void test_random(int rounds)
 static void test_sleeper(int rounds)
 {
 	struct victim_io v = victim_make("sleeper", NULL, NULL), l;
-	int died = 0;
+	bool dead = false;
+	int i;
 
-	for (int i = 0; i < rounds && !died; i++) {
+	for (i = 0; i < rounds && !dead; i++) {
 		char line[256];
 		pid_t broker;
 
@@ -161,9 +178,9 @@ static void test_sleeper(int rounds)
 		kill(broker, SIGKILL);
 		loader_end(&l);
 		brokers_end(3000);
-		died = waitpid(v.pid, NULL, WNOHANG | WNOWAIT) != 0;
+		dead = is_dead(&v, i);
 	}
-	tap_ok(!died, "%d kills while threads sleep in system calls", rounds);
+	tap_eq(i, rounds, "kills while threads sleep in system calls");
 	tap_eq(victim_end(&v), 0, "the victim saw no wait end early");
 }
 
