@@ -184,11 +184,16 @@ static bool check_count(struct all *a, const char *line)
 
 bool all_do(struct all *a, struct victim_io *v, const char *command)
 {
+	setvbuf(v->out, NULL, _IONBF, 0); /* poll() must see what was not read */
+	victim_tell(v, command);
+	return all_answer(a, v, command);
+}
+
+bool all_answer(struct all *a, struct victim_io *v, const char *command)
+{
 	char line[512];
 	bool ok = true;
 
-	setvbuf(v->out, NULL, _IONBF, 0); /* poll() must see what was not read */
-	victim_tell(v, command);
 	while (victim_line(v, line, sizeof(line))) {
 		if (!strcmp(line, "done"))
 			return ok;

@@ -53,4 +53,6 @@ void all_sum(struct all *a, unsigned int file, uint64_t *ret_entries, uint64_t *
  * with the counts, differences are printed; "ready" and "# ..." are passed on. False: something was wrong.
  */
 bool all_do(struct all *a, struct victim_io *v, const char *command);
+/* The second half of it: the command was told before. */
+bool all_answer(struct all *a, struct victim_io *v, const char *command);
 #endif
