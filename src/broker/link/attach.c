@@ -147,6 +147,42 @@ static void ledger_add_islands(const struct batch *b, u8 *bytes, u32 ledger_off)
 			memcpy(l[i].orig + LEDGER_ISLAND, b->placed[i].plan->island_orig, 5);
 }
 
+static u32 region_free_index(const struct process *p)
+{
+	for (u32 i = 0; i < NT_MAX_REGIONS; i++) {
+		const struct code_region *r = p->regions;
+
+		while (r && r->index != i)
+			r = r->next;
+		if (!r)
+			return i;
+	}
+	return NT_MAX_REGIONS;
+}
+
+/* Everything that takes remote system calls, with one borrowed thread: payload, programs, room for the region. */
+static int batch_enter(struct batch *b)
+{
+	struct process *p = b->p;
+	u32 bound;
+	int r = process_borrow(p);
+
+	if (r)
+		return r;
+	r = process_prepare(p);
+	if (!r)
+		r = batch_consumers(b);
+	if (!r) {
+		bound = region_bound(b->shape, b->nshapes, b->placed, b->nplaced);
+		b->region.index = region_free_index(p);
+		b->region.size = bits_round_up(bound, NT_PAGE);
+		r = b->region.index == NT_MAX_REGIONS ? -ENOMEM
+						      : process_place(p, b->m->lo, b->m->hi, bound, &b->region.base);
+	}
+	process_give_back(p);
+	return r;
+}
+
 static int region_create(struct batch *b)
 {
 	struct process *p = b->p;
@@ -157,14 +193,6 @@ static int region_create(struct batch *b)
 
 	if (!bytes)
 		return -ENOMEM;
-	r = inject_borrow(&p->target);
-	if (r)
-		return r;
-	r = process_place(p, b->m->lo, b->m->hi, bound, &b->region.base);
-	inject_give_back(&p->target);
-	if (r)
-		return r;
-	b->region.size = bits_round_up(bound, NT_PAGE);
 	r = region_build(&p->env, b->shape, b->nshapes, b->placed, b->nplaced, b->region.base, bytes, bound, &layout);
 	if (r)
 		return r;
@@ -188,23 +216,10 @@ static void region_destroy(struct process *p, struct code_region *r)
 		return;
 	r->data = (struct nt_region){ .state = NT_REGION_FREE };
 	process_publish_region(p, r, &r->data);
-	if (inject_borrow(&p->target))
+	if (process_borrow(p))
 		return;
 	inject_syscall(&p->target, SYS_munmap, r->base, r->size, 0, 0, 0, 0);
-	inject_give_back(&p->target);
-}
-
-static u32 region_free_index(const struct process *p)
-{
-	for (u32 i = 0; i < NT_MAX_REGIONS; i++) {
-		const struct code_region *r = p->regions;
-
-		while (r && r->index != i)
-			r = r->next;
-		if (!r)
-			return i;
-	}
-	return NT_MAX_REGIONS;
+	process_give_back(p);
 }
 
 static bool leaves(const struct batch *b, u32 i, const struct code_region *r)
@@ -279,10 +294,8 @@ static int batch_run(struct batch *b)
 	int r = 0;
 
 	if (b->nplaced) {
-		b->region.index = region_free_index(p);
 		kept = calloc(1, sizeof(*kept));
-		if (!kept || b->region.index == NT_MAX_REGIONS)
-			r = -ENOMEM;
+		r = kept ? batch_enter(b) : -ENOMEM;
 		if (!r)
 			r = region_create(b);
 		if (!r && b->region.data.frames_lo != b->region.data.frames_hi)
@@ -314,7 +327,7 @@ static int batch_run(struct batch *b)
 int attach_module(struct process *p, struct module *m, struct site *const *site, u32 n)
 {
 	struct batch b;
-	int r = process_prepare(p);
+	int r = p->injected && !process_alive(p) ? -ESRCH : 0;
 
 	if (r)
 		return r;

@@ -88,8 +88,12 @@ static int fill_consumer(struct process *p, const struct link *l, struct region_
 	int r;
 
 	*c = (struct region_consumer){ .gate = p->gates + 4ull * l->gate, .at_return = l->at_return };
-	if (l->local_gate)
+	if (l->local_gate) {
+		r = process_open_gate(p, l->local_gate - 1, 1);
+		if (r)
+			return r;
 		c->local_gate = p->local + offsetof(struct nt_local, gate) + 4ull * (l->local_gate - 1);
+	}
 	if (!img) { /* our own probe in the dynamic linker */
 		c->entry = p->image + ((const struct nt_payload_hdr *)nt_payload_blob)->fn_r_brk;
 		c->clobbers = ~0u;
@@ -108,7 +112,7 @@ static int fill_consumer(struct process *p, const struct link *l, struct region_
 	return 0;
 }
 
-static int shapes_finish(struct batch *b)
+int batch_consumers(struct batch *b)
 {
 	b->shape = calloc(b->nshapes ? b->nshapes : 1, sizeof(*b->shape));
 	b->consumers = calloc(b->nlinks ? b->nlinks : 1, sizeof(*b->consumers));
@@ -230,7 +234,7 @@ int batch_init(struct batch *b, struct process *p, struct module *m, struct site
 	free(sorted);
 	for (u32 i = 0; i < b->nplaced; i++)
 		b->placed[i].cookie = b->cookies + b->cookie_at[i];
-	return r ? r : shapes_finish(b);
+	return r;
 }
 
 void batch_deinit(struct batch *b)

@@ -51,8 +51,10 @@ struct batch {
 	u8 *before, *after, *check;
 };
 
-/* Which of the sites change, and to what; programs get mapped. */
+/* Which of the sites change, and to what. The process is not touched. */
 int batch_init(struct batch *b, struct process *p, struct module *m, struct site *const *site, u32 n);
+/* Maps the programs of all lists and fills shape[]; with a borrowed thread. */
+int batch_consumers(struct batch *b);
 void batch_deinit(struct batch *b);
 
 /* Reads the code around all changes and prepares it as it shall be. Sites whose bytes are not what they should be are

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -32,6 +33,8 @@ int engine_new(struct broker *b, struct engine **ret)
 			e->guardian_pipe = r;
 		r = r < 0 ? r : 0;
 	}
+	/* Loaders wait for us, and targets while they are stopped: like the kernel, we go first where we may. */
+	setpriority(PRIO_PROCESS, 0, -10);
 	if (!r)
 		r = watch_new(e, &e->watch);
 	if (!r)

@@ -303,23 +303,40 @@ undo:
 	return (int)at;
 }
 
-int process_prepare(struct process *p)
+int process_borrow(struct process *p)
 {
-	int r;
+	int r = 0;
 
-	if (p->injected)
-		return process_alive(p) ? 0 : -ESRCH;
 	if (!p->opened) {
 		r = inject_open(p->pid, &p->target);
 		if (r)
 			return r;
 		p->opened = true;
 	}
-	r = inject_borrow(&p->target);
+	if (!p->borrows)
+		r = inject_borrow(&p->target);
+	if (!r)
+		p->borrows++;
+	return r;
+}
+
+void process_give_back(struct process *p)
+{
+	if (!--p->borrows)
+		inject_give_back(&p->target);
+}
+
+int process_prepare(struct process *p)
+{
+	int r;
+
+	if (p->injected)
+		return process_alive(p) ? 0 : -ESRCH;
+	r = process_borrow(p);
 	if (r)
 		return r;
 	r = inject_block(p);
-	inject_give_back(&p->target);
+	process_give_back(p);
 	if (r)
 		log_error("pid %d (%s): cannot inject: %s", p->pid, p->comm, strerror(-r));
 	return r;
@@ -537,7 +554,7 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 	pp = calloc(1, sizeof(*pp));
 	if (!pp)
 		return -ENOMEM;
-	r = inject_borrow(&p->target);
+	r = process_borrow(p);
 	if (r) {
 		free(pp);
 		return r;
@@ -550,7 +567,7 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 		r = prog_write(p, prog, pp);
 	if (r)
 		maps_put(p, prog, n);
-	inject_give_back(&p->target);
+	process_give_back(p);
 	if (r) {
 		inline_free(&pp->inlined);
 		free(pp);
@@ -569,7 +586,7 @@ void process_unmap_prog(struct process *p, struct process_prog *pp)
 	u64 rings[NT_MAX_RINGS];
 	u32 nrings = 0;
 
-	if (inject_borrow(&p->target))
+	if (process_borrow(p))
 		return;
 	for (u32 i = 0; i < pp->prog->nmaps; i++)
 		if (pp->prog->maps[i]->view.type == BPF_MAP_TYPE_RINGBUF && nrings < NT_MAX_RINGS)
@@ -578,7 +595,7 @@ void process_unmap_prog(struct process *p, struct process_prog *pp)
 		rings_change(p, rings, nrings, false);
 	remote_munmap(p, pp->base, pp->size);
 	maps_put(p, pp->prog, pp->prog->nmaps);
-	inject_give_back(&p->target);
+	process_give_back(p);
 	HASH_DEL(p->progs, pp);
 	object_unref(&pp->prog->obj);
 	inline_free(&pp->inlined);

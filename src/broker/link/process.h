@@ -61,6 +61,7 @@ struct process {
 	char comm[16];
 	struct inject_target target;
 	bool opened, injected;
+	u32 borrows; /* nested process_borrow() */
 	bool gone;
 	bool unwind_hooked, linker_watched;
 	u64 image, state, local, rows, pool, gates, bell, trace; /* addresses in it, 0 before injection */
@@ -85,6 +86,14 @@ struct process *process_find(struct engine *e, pid_t pid);
 void process_forget(struct process *p);
 /* The same for a process that has ended: ring records that it left unfinished are given up first. */
 void process_gone(struct process *p);
+
+/*
+ * Borrows a thread of the target for remote system calls; the calls nest, so that several steps share one stop of that
+ * thread. What takes long does not belong in between. Opens the target (ptrace access is checked). -errno of
+ * inject_open() and inject_borrow().
+ */
+int process_borrow(struct process *p);
+void process_give_back(struct process *p);
 
 /* Opens the target (ptrace access is checked) and injects the payload if it is not there yet. */
 int process_prepare(struct process *p);

@@ -135,7 +135,7 @@ static void reclaim_stopped(struct process *p, struct survey *s)
 	u32 n = 0;
 	struct nt_ret_entry *e free_auto = read_entries(p, &n);
 
-	if (!e || inject_borrow(&p->target))
+	if (!e || process_borrow(p))
 		return;
 	for (struct code_region **at = &p->regions; *at;) {
 		struct code_region *r = *at;
@@ -150,7 +150,7 @@ static void reclaim_stopped(struct process *p, struct survey *s)
 		inject_syscall(&p->target, SYS_munmap, r->base, r->size, 0, 0, 0, 0);
 		free(r);
 	}
-	inject_give_back(&p->target);
+	process_give_back(p);
 }
 
 static bool anything_dead(const struct process *p)

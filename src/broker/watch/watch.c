@@ -52,16 +52,13 @@ static bool link_wants(const struct link *l, const struct process *p)
 /* Attaches one link to one process. Modules found or -errno. */
 static int attach_link(struct process *p, struct link *l)
 {
-	int r;
+	int r = attach_process(p, l->binary, l->site, l->n);
 
-	if (l->pid) {
+	if (!r && l->pid) { /* nothing of the file is mapped yet: be ready for when it is */
 		r = process_prepare(p);
 		if (!r)
 			r = process_open_gate(p, l->local_gate - 1, 1);
-		if (r)
-			return r;
 	}
-	r = attach_process(p, l->binary, l->site, l->n);
 	linker_watch_process(p);
 	return r;
 }
