@@ -104,6 +104,7 @@ bool process_alive(struct process *p);
 int process_map_prog(struct process *p, struct object_prog *prog, struct process_prog **ret);
 /* The same program at the same place in a forked child: a record of its own. */
 int process_prog_copy(const struct process_prog *from, struct process_prog **ret);
+void process_inline_free(struct region_inline *in);
 /* Unmaps what no open link uses. Only when no thread can be inside. */
 void process_unmap_prog(struct process *p, struct process_prog *pp);
 

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The block: payload image, state, thread rows, pool of return entries, and the memory shared with the broker, in one
+ * piece of a target's address space (process.h has the picture). Its layout is fixed by the sizes below, so that a
+ * broker that did not put it there finds everything from the address of the gates.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+
+#include "base/bits.h"
+#include "broker/arch/cpu.h"
+#include "broker/link/payload_blob.h"
+#include "broker/link/remote.h"
+#include "broker/link/vdso.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#define ROW_BITS 14u
+#define POOL_N 65536u
+#define ROWS_SIZE ((64ull << ROW_BITS) + NT_PAGE) /* behind the table: the row of those who have none */
+#define POOL_SIZE (64ull * POOL_N)
+#define STATE_SIZE bits_round_up((u64)sizeof(struct nt_state), NT_PAGE)
+
+static const struct nt_payload_hdr *blob_hdr(void)
+{
+	return (const struct nt_payload_hdr *)nt_payload_blob;
+}
+
+static void block_addresses(struct process *p, u64 image)
+{
+	p->image = image;
+	p->state = image + blob_hdr()->image_size;
+	p->local = p->state + STATE_SIZE;
+	p->rows = p->local + NT_PAGE;
+	p->pool = p->rows + ROWS_SIZE;
+	p->gates = p->pool + POOL_SIZE;
+	p->bell = p->gates + GATES_SIZE;
+	p->trace = p->bell + NT_PAGE;
+	p->block_size = p->trace + p->engine->shared.trace.size - image;
+	p->env = (struct region_env){ .fn_ret_slow = image + blob_hdr()->fn_ret_slow,
+				      .fn_row_slow = image + blob_hdr()->fn_row_slow,
+				      .rows = p->rows, .row_bits = ROW_BITS };
+}
+
+void process_use_block(struct process *p, u64 image)
+{
+	block_addresses(p, image);
+}
+
+u64 process_block_from_gates(u64 gates)
+{
+	return gates - POOL_SIZE - ROWS_SIZE - NT_PAGE - STATE_SIZE - blob_hdr()->image_size;
+}
+
+int process_read_state(struct process *p, u64 state, struct nt_state *ret)
+{
+	int r = inject_read(&p->target, state, ret, sizeof(*ret));
+
+	if (r)
+		return r;
+	if (ret->magic != NT_STATE_MAGIC || ret->version != NT_PAYLOAD_VERSION || ret->nregions > NT_MAX_REGIONS)
+		return -EBADMSG;
+	return 0;
+}
+
+/* The thread pointer conventions of the C library, seen in the borrowed thread. */
+static void find_tls(struct process *p, struct nt_state *state)
+{
+	static const s32 known[] = { 0x2d0, 0x30 }; /* glibc, musl: struct pthread's tid */
+	u32 index = (u32)p->target.borrowed;
+	u64 fs, self = 0;
+	u32 tid;
+
+	if (inject_regs(&p->target, index))
+		return;
+	fs = p->target.thread[index].regs.fs_base;
+	if (!fs || inject_read(&p->target, fs, &self, sizeof(self)))
+		return;
+	if (self == fs) {
+		state->flags |= NT_STATE_FS0;
+		p->env.fs0 = true;
+	}
+	for (u32 i = 0; i < bits_count(known); i++)
+		if (!inject_read(&p->target, fs + (u64)known[i], &tid, sizeof(tid)) &&
+		    tid == (u32)p->target.thread[index].tid) {
+			state->tid_off = known[i];
+			return;
+		}
+}
+
+static int fill_block(struct process *p)
+{
+	struct shared *s = &p->engine->shared;
+	struct nt_state *state free_auto = calloc(1, sizeof(*state));
+	u32 seccomp = 0;
+	int r;
+
+	if (!state)
+		return -ENOMEM;
+	state->version = NT_PAYLOAD_VERSION;
+	state->row_bits = ROW_BITS;
+	state->rows = p->rows;
+	state->pool = p->pool;
+	state->pool_n = POOL_N;
+	state->bell = p->bell;
+	state->gates = p->gates;
+	state->trace = s->trace;
+	state->trace.base = (u8 *)p->trace;
+	state->clock_gettime = vdso_clock_gettime(p->pid);
+	if (getrandom(&state->token, sizeof(state->token), 0) < 0)
+		return -errno;
+	if (!proc_seccomp(p->pid, &seccomp) && seccomp)
+		state->flags |= NT_STATE_NO_SYSCALL;
+	if (cpu_has_rdpid())
+		state->flags |= NT_STATE_RDPID;
+	find_tls(p, state);
+	p->token = state->token;
+	r = inject_write(&p->target, p->image, nt_payload_blob, blob_hdr()->image_size);
+	if (!r)
+		r = inject_write(&p->target, p->state + 8, (u8 *)state + 8, sizeof(*state) - 8);
+	state->magic = NT_STATE_MAGIC; /* last: whoever sees it sees all of it */
+	if (!r)
+		r = inject_write(&p->target, p->state, &state->magic, 8);
+	return r;
+}
+
+static int inject_block(struct process *p)
+{
+	struct shared *s = &p->engine->shared;
+	s64 at;
+	int r = -ENOMEM;
+
+	block_addresses(p, 0);
+	at = remote_mmap(p, 0, p->block_size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (remote_failed(at))
+		return (int)at;
+	block_addresses(p, (u64)at);
+	at = remote_mmap(p, p->state, p->gates - p->state, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	if (remote_failed(at))
+		goto undo;
+	at = inject_syscall(&p->target, SYS_madvise, p->local, NT_PAGE, MADV_WIPEONFORK, 0, 0, 0);
+	if (remote_failed(at))
+		goto undo;
+	at = remote_map_file(p, s->gates_fd, p->gates, GATES_SIZE, PROT_READ);
+	if (!remote_failed(at))
+		at = remote_map_file(p, s->bell_fd, p->bell, NT_PAGE, PROT_READ | PROT_WRITE);
+	if (!remote_failed(at))
+		at = remote_map_file(p, s->trace_fd, p->trace, s->trace.size, PROT_READ | PROT_WRITE);
+	if (remote_failed(at))
+		goto undo;
+	r = fill_block(p);
+	if (!r) {
+		p->injected = true;
+		return 0;
+	}
+	at = r;
+undo:
+	remote_munmap(p, p->image, p->block_size);
+	return (int)at;
+}
+
+int process_prepare(struct process *p)
+{
+	int r;
+
+	if (p->injected)
+		return process_alive(p) ? 0 : -ESRCH;
+	r = process_borrow(p);
+	if (r)
+		return r;
+	r = inject_block(p);
+	process_give_back(p);
+	if (r)
+		log_error("pid %d (%s): cannot inject: %s", p->pid, p->comm, strerror(-r));
+	return r;
+}
+
+u64 process_hits(struct process *p)
+{
+	struct nt_row *rows free_auto = malloc(ROWS_SIZE);
+	u64 hits = 0;
+
+	if (!rows || !p->injected || inject_read(&p->target, p->rows, rows, ROWS_SIZE))
+		return 0;
+	for (u32 i = 0; i <= 1u << ROW_BITS; i++)
+		hits += rows[i].hits;
+	return hits;
+}
+
+int process_open_gate(struct process *p, u32 local_gate, u32 value)
+{
+	return inject_write(&p->target, p->local + offsetof(struct nt_local, gate) + 4ull * local_gate, &value,
+			    sizeof(value));
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs in a target: their code with its table filled in, and the maps they use. */
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bits.h"
+#include "broker/link/payload_blob.h"
+#include "broker/link/remote.h"
+#include "util/fd.h"
+
+void process_inline_free(struct region_inline *in)
+{
+	free((void *)in->rip_at);
+	free((void *)in->rip_word);
+	free((void *)in->word);
+	*in = (struct region_inline){ .len = 0 };
+}
+
+static void map_put(struct process *p, struct process_map *m)
+{
+	if (--m->refs)
+		return;
+	remote_munmap(p, m->base, m->size);
+	HASH_DEL(p->maps, m);
+	free(m);
+}
+
+static int map_get(struct process *p, struct object_map *om, struct process_map **ret)
+{
+	struct process_map *m;
+	int prot = PROT_READ | (om->view.flags & BPF_F_RDONLY_PROG ? 0 : PROT_WRITE);
+	s64 at;
+
+	HASH_FIND_INT(p->maps, &om->obj.id, m);
+	if (m) {
+		m->refs++;
+		*ret = m;
+		return 0;
+	}
+	at = remote_map_file(p, om->fd, 0, om->view.size, prot);
+	if (remote_failed(at))
+		return (int)at;
+	m = calloc(1, sizeof(*m));
+	if (!m) {
+		remote_munmap(p, (u64)at, om->view.size);
+		return -ENOMEM;
+	}
+	*m = (struct process_map){ .id = om->obj.id, .base = (u64)at, .size = om->view.size, .refs = 1 };
+	HASH_ADD_INT(p->maps, id, m);
+	*ret = m;
+	return 0;
+}
+
+/* Ring buffers by address, so that submit and discard find the ring of a record. Programs run meanwhile: an entry
+ * never moves. */
+static int rings_change(struct process *p, const u64 *view, u32 n, bool add)
+{
+	u64 rings[NT_MAX_RINGS], at = p->state + offsetof(struct nt_state, rings);
+	u64 at_n = p->state + offsetof(struct nt_state, nrings), zero = 0;
+	u32 nrings, free_slot;
+	int r = 0;
+
+	if (inject_read(&p->target, at, rings, sizeof(rings)) ||
+	    inject_read(&p->target, at_n, &nrings, sizeof(nrings)) || nrings > NT_MAX_RINGS)
+		return -EFAULT;
+	for (u32 j = 0; j < n && !r; j++) {
+		for (free_slot = 0; free_slot < nrings; free_slot++)
+			if (rings[free_slot] == (add ? 0 : view[j]))
+				break;
+		if (free_slot == nrings && !add)
+			continue;
+		if (free_slot == NT_MAX_RINGS)
+			return -ENOSPC;
+		rings[free_slot] = add ? view[j] : 0;
+		r = inject_write(&p->target, at + 8ull * free_slot, add ? &view[j] : &zero, 8);
+		if (!r && free_slot == nrings) {
+			nrings++;
+			r = inject_write(&p->target, at_n, &nrings, sizeof(nrings));
+		}
+	}
+	return r;
+}
+
+#define INLINE_MAX 128u /* bytes of machine code */
+
+/* What the code regions need to hold the program's instructions themselves. got: its table as this process has it.
+ * A program that cannot be inlined is called: that is no error. */
+static void inline_prepare(struct region_inline *in, const struct jit_image *img, const u64 *got)
+{
+	u32 n = img->nrip, *at, *word;
+	u64 *table;
+
+	if (!img->inlinable || img->size - img->entry > INLINE_MAX || in->len)
+		return;
+	at = calloc(n + 1, sizeof(*at));
+	word = calloc(n + 1, sizeof(*word));
+	table = calloc(img->ngot + 1, sizeof(*table));
+	*in = (struct region_inline){ .code = img->code + img->entry, .rip_at = at, .rip_word = word, .nrip = n,
+				      .word = table, .nwords = img->ngot };
+	for (u32 i = 0; i < n && at && word && table; i++) {
+		s32 disp;
+
+		memcpy(&disp, img->code + img->rip_at[i], sizeof(disp));
+		at[i] = img->rip_at[i] - img->entry;
+		word[i] = (img->rip_at[i] + 4 + (u32)disp) / 8;
+		if (img->rip_at[i] < img->entry || word[i] >= img->ngot) {
+			process_inline_free(in);
+			return;
+		}
+	}
+	if (!at || !word || !table) {
+		process_inline_free(in);
+		return;
+	}
+	memcpy(table, got, 8ull * img->ngot);
+	in->len = img->size - img->entry - 1;
+}
+
+/* Views first, then the image with its table filled in. */
+static int prog_bytes(struct process *p, struct object_prog *prog, u64 base, u8 *out, u64 image_off)
+{
+	struct nt_map_view *views = (struct nt_map_view *)out;
+	u64 *got = (u64 *)(out + image_off);
+
+	for (u32 i = 0; i < prog->nmaps; i++) {
+		struct process_map *m;
+
+		HASH_FIND_INT(p->maps, &prog->maps[i]->obj.id, m);
+		if (!m)
+			return -ENOENT;
+		views[i] = prog->maps[i]->view;
+		views[i].base = (u8 *)m->base;
+	}
+	memcpy(out + image_off, prog->image.code, prog->image.size);
+	for (u32 i = 0; i < prog->image.ngot; i++) {
+		const struct jit_got *g = &prog->image.got[i];
+
+		if (g->kind == JIT_GOT_HELPER) {
+			u32 off = g->index < NT_HELPER_MAX ? ((const struct nt_payload_hdr *)nt_payload_blob)->helper[g->index] : 0;
+
+			if (!off)
+				return -EINVAL;
+			got[i] = p->image + off;
+		} else if (g->index >= prog->nmaps) {
+			return -EINVAL;
+		} else if (g->kind == JIT_GOT_MAP_VIEW) {
+			got[i] = base + sizeof(*views) * g->index;
+		} else {
+			got[i] = (u64)views[g->index].base + views[g->index].data_off;
+		}
+	}
+	return 0;
+}
+
+static int prog_write(struct process *p, struct object_prog *prog, struct process_prog *pp)
+{
+	u64 image_off = bits_round_up(sizeof(struct nt_map_view) * prog->nmaps, (u64)64);
+	u64 rings[NT_MAX_RINGS];
+	u32 nrings = 0;
+	u8 *bytes free_auto = NULL;
+	s64 at;
+	int r;
+
+	pp->size = bits_round_up(image_off + prog->image.size, (u64)NT_PAGE);
+	bytes = calloc(1, pp->size);
+	if (!bytes)
+		return -ENOMEM;
+	at = remote_mmap(p, 0, pp->size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (remote_failed(at))
+		return (int)at;
+	pp->base = (u64)at;
+	pp->entry = pp->base + image_off + prog->image.entry;
+	r = prog_bytes(p, prog, pp->base, bytes, image_off);
+	if (!r)
+		inline_prepare(&pp->inlined, &prog->image, (const u64 *)(bytes + image_off));
+	if (!r)
+		r = inject_write(&p->target, pp->base, bytes, pp->size);
+	for (u32 i = 0; i < prog->nmaps && !r; i++)
+		if (prog->maps[i]->view.type == BPF_MAP_TYPE_RINGBUF && nrings < NT_MAX_RINGS)
+			rings[nrings++] = pp->base + sizeof(struct nt_map_view) * i;
+	if (!r && nrings)
+		r = rings_change(p, rings, nrings, true);
+	if (r)
+		remote_munmap(p, pp->base, pp->size);
+	return r;
+}
+
+static void maps_put(struct process *p, struct object_prog *prog, u32 n)
+{
+	struct process_map *m;
+
+	while (n--) {
+		HASH_FIND_INT(p->maps, &prog->maps[n]->obj.id, m);
+		if (m)
+			map_put(p, m);
+	}
+}
+
+int process_prog_copy(const struct process_prog *from, struct process_prog **ret)
+{
+	struct process_prog *pp = malloc(sizeof(*pp));
+
+	if (!pp)
+		return -ENOMEM;
+	*pp = *from;
+	pp->inlined = (struct region_inline){ .len = 0 };
+	if (from->inlined.len)
+		inline_prepare(&pp->inlined, &from->prog->image, from->inlined.word);
+	object_ref(&pp->prog->obj);
+	*ret = pp;
+	return 0;
+}
+
+int process_map_prog(struct process *p, struct object_prog *prog, struct process_prog **ret)
+{
+	struct process_prog *pp;
+	struct process_map *m;
+	u32 n;
+	int r;
+
+	HASH_FIND_INT(p->progs, &prog->obj.id, pp);
+	if (pp) {
+		*ret = pp;
+		return 0;
+	}
+	pp = calloc(1, sizeof(*pp));
+	if (!pp)
+		return -ENOMEM;
+	r = process_borrow(p);
+	if (r) {
+		free(pp);
+		return r;
+	}
+	for (n = 0; n < prog->nmaps && !r; n++)
+		r = map_get(p, prog->maps[n], &m);
+	if (r)
+		n--;
+	else
+		r = prog_write(p, prog, pp);
+	if (r)
+		maps_put(p, prog, n);
+	process_give_back(p);
+	if (r) {
+		process_inline_free(&pp->inlined);
+		free(pp);
+		return r;
+	}
+	pp->id = prog->obj.id;
+	object_ref(&prog->obj);
+	pp->prog = prog;
+	HASH_ADD_INT(p->progs, id, pp);
+	*ret = pp;
+	return 0;
+}
+
+void process_unmap_prog(struct process *p, struct process_prog *pp)
+{
+	u64 rings[NT_MAX_RINGS];
+	u32 nrings = 0;
+
+	if (process_borrow(p))
+		return;
+	for (u32 i = 0; i < pp->prog->nmaps; i++)
+		if (pp->prog->maps[i]->view.type == BPF_MAP_TYPE_RINGBUF && nrings < NT_MAX_RINGS)
+			rings[nrings++] = pp->base + sizeof(struct nt_map_view) * i;
+	if (nrings)
+		rings_change(p, rings, nrings, false);
+	remote_munmap(p, pp->base, pp->size);
+	maps_put(p, pp->prog, pp->prog->nmaps);
+	process_give_back(p);
+	HASH_DEL(p->progs, pp);
+	object_unref(&pp->prog->obj);
+	process_inline_free(&pp->inlined);
+	free(pp);
+}

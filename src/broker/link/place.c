@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Room for code regions near the code that jumps there, and their entries in the target's table. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bits.h"
+#include "broker/link/remote.h"
+#include "util/proc.h"
+
+struct gap_search {
+	u64 lo, hi, size, prev_end, best;
+};
+
+#define REACH 0x7f000000ull /* rel32 with room for the region's and the module's own size */
+
+static u64 distance(const struct gap_search *g, u64 base)
+{
+	u64 end = base + g->size;
+
+	return base < g->lo ? g->hi - base : end - g->lo;
+}
+
+static void gap_offer(struct gap_search *g, u64 base)
+{
+	if (distance(g, base) > REACH || (g->best && distance(g, base) >= distance(g, g->best)))
+		return;
+	g->best = base;
+}
+
+static bool gap_visit(const struct proc_map *map, void *arg)
+{
+	struct gap_search *g = arg;
+	/* A page stays free on both sides; what grows (heap up, stack down) is kept away from. */
+	u64 from = g->prev_end + NT_PAGE, to = map->start - NT_PAGE;
+	bool stack = !strcmp(map->path, "[stack]");
+
+	if (map->start > g->prev_end && to > from && to - from >= g->size && !stack && map->start < 1ull << 47) {
+		if (to <= g->lo)
+			gap_offer(g, to - g->size);
+		else
+			gap_offer(g, from);
+	}
+	g->prev_end = !strcmp(map->path, "[heap]") ? map->end + (64ull << 20) : map->end;
+	return false;
+}
+
+int process_place(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_base)
+{
+	for (int tries = 0; tries < 4; tries++) {
+		struct gap_search g = { .lo = lo, .hi = hi, .size = bits_round_up(size, NT_PAGE), .prev_end = 1 << 20 };
+		int r = proc_maps_each(p->pid, gap_visit, &g);
+		s64 at;
+
+		if (r)
+			return r;
+		if (!g.best)
+			return -ENOMEM;
+		at = remote_mmap(p, g.best, g.size, PROT_READ | PROT_EXEC,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+		if (!remote_failed(at)) {
+			*ret_base = (u64)at;
+			return 0;
+		}
+		if (at != -EEXIST)
+			return (int)at;
+	}
+	return -ENOMEM;
+}
+
+int process_publish_region(struct process *p, struct code_region *r, const struct nt_region *data)
+{
+	u64 at = p->state + offsetof(struct nt_state, region) + sizeof(*data) * r->index;
+	struct nt_region quiet = *data;
+	u32 n, want = r->index + 1;
+	int err = inject_read(&p->target, p->state + offsetof(struct nt_state, nregions), &n, sizeof(n));
+
+	/* Threads of the target may look at the entry meanwhile: it is void while its fields change. */
+	quiet.state = NT_REGION_FREE;
+	if (!err)
+		err = inject_write(&p->target, at + offsetof(struct nt_region, state), &quiet.state, sizeof(quiet.state));
+	if (!err)
+		err = inject_write(&p->target, at, &quiet, sizeof(quiet));
+	if (!err && data->state != NT_REGION_FREE)
+		err = inject_write(&p->target, at + offsetof(struct nt_region, state), &data->state, sizeof(data->state));
+	if (!err && n < want)
+		err = inject_write(&p->target, p->state + offsetof(struct nt_state, nregions), &want, sizeof(want));
+	return err;
+}

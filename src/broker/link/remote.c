@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/link/remote.h"
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+s64 remote_mmap(struct process *p, u64 addr, u64 size, int prot, int flags, int fd, u64 off)
+{
+	return inject_syscall(&p->target, SYS_mmap, addr, size, (u64)prot, (u64)flags, (u64)(s64)fd, off);
+}
+
+void remote_munmap(struct process *p, u64 addr, u64 size)
+{
+	inject_syscall(&p->target, SYS_munmap, addr, size, 0, 0, 0, 0);
+}
+
+s64 remote_map_file(struct process *p, int fd, u64 addr, u64 size, int prot)
+{
+	int remote;
+	int r = inject_send_fds(&p->target, &fd, 1, &remote);
+	s64 at;
+
+	if (r)
+		return r;
+	at = remote_mmap(p, addr, size, prot, MAP_SHARED | (addr ? MAP_FIXED : 0), remote, 0);
+	inject_syscall(&p->target, SYS_close, (u64)remote, 0, 0, 0, 0, 0);
+	return at;
+}
