@@ -225,7 +225,7 @@ static void hash_copy_out(const struct nt_map_view *v, struct hash_elem *e, void
 int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key,
 		void *value)
 {
-	u32 hash = hash_of(v, key), succ;
+	u32 hash = hash_of(v, key), succ, ticket = 0;
 	struct hash_pos pos;
 	bool entered = false;
 	int r = -EBUSY;
@@ -238,7 +238,7 @@ int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const vo
 			break;
 		}
 		if (!entered)
-			hash_pool_enter(v, c->cpu);
+			ticket = hash_pool_enter(v, c);
 		entered = true;
 		succ = link_index(pos.next);
 		if (!at_cas(&pos.elem->next, &pos.next, link_after(pos.next, succ, HASH_REMOVED)))
@@ -251,7 +251,7 @@ int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const vo
 		break;
 	}
 	if (entered)
-		hash_pool_leave(v, c->cpu);
+		hash_pool_leave(v, c, ticket);
 	return r;
 }
 
@@ -264,7 +264,8 @@ struct hash_put {
 	const void *value;
 	u32 hash;
 	bool sys;
-	bool entered;	       /* hash_pool_enter() was called */
+	bool entered;	       /* hash_pool_enter() was called, */
+	u32 ticket;	       /* and returned this */
 	u32 held;	       /* an element taken and not linked yet, 0 = none */
 	enum hash_class class; /* of held */
 	struct hash_patience patience;
@@ -276,7 +277,7 @@ static void put_drop(struct hash_put *put)
 		hash_pool_give(put->v, put->c->cpu, put->class, put->held);
 	put->held = 0;
 	if (put->entered)
-		hash_pool_leave(put->v, put->c->cpu);
+		hash_pool_leave(put->v, put->c, put->ticket);
 	put->entered = false;
 }
 
@@ -286,7 +287,9 @@ static bool put_take(struct hash_put *put, enum hash_class class)
 		return true;
 	put_drop(put);
 	if (class == HASH_ENTRY) {
-		hash_pool_enter(put->v, put->c->cpu);
+		if (!hash_pool_has(put->v, put->c->cpu))
+			return false;
+		put->ticket = hash_pool_enter(put->v, put->c);
 		put->entered = true;
 	}
 	put->held = hash_pool_take(put->v, put->c->cpu, class);

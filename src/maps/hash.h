@@ -35,8 +35,7 @@ enum hash_class { HASH_ENTRY, HASH_SPARE, HASH_CLASSES };
 struct hash_list {
 	u64 top;    /* link to the first element that was given back */
 	u32 fresh;  /* elements of this stripe's share handed out for the first time */
-	u32 moving; /* ENTRY: operations that hold an element outside both the free lists and the
-		       buckets */
+	u32 pad;
 };
 
 struct hash_ctl {
@@ -44,7 +43,10 @@ struct hash_ctl {
 	u64 pad[7];
 	struct {
 		struct hash_list list[HASH_CLASSES];
-		u64 pad[4];
+		u64 moving; /* operations that may hold an ENTRY outside both the free lists and
+			       the buckets: hash_pool.c */
+		u32 holder; /* tid of the last of them that is not through, 0 = unknown */
+		u32 pad[5];
 	} stripe[HASH_STRIPES]; /* by CPU, so that CPUs do not share a line */
 };
 _Static_assert(sizeof(struct hash_ctl) == 64 + 64 * HASH_STRIPES, "one cache line each");
@@ -102,15 +104,23 @@ static inline struct hash_elem *hash_elem(const struct nt_map_view *v, u32 idx)
 u32 hash_pool_take(const struct nt_map_view *v, u32 stripe, enum hash_class class);
 void hash_pool_give(const struct nt_map_view *v, u32 stripe, enum hash_class class, u32 idx);
 
-/* Around every operation that takes an ENTRY to link it, or unlinks one to give it back. */
-void hash_pool_enter(const struct nt_map_view *v, u32 stripe);
-void hash_pool_leave(const struct nt_map_view *v, u32 stripe);
+/* Is there an ENTRY to take? Writes nothing. */
+bool hash_pool_has(const struct nt_map_view *v, u32 stripe);
+
+/* Around every operation that takes an ENTRY to link it, or unlinks one to give it back. What enter
+ * returns belongs into leave. */
+u32 hash_pool_enter(const struct nt_map_view *v, const struct nt_caller *c);
+void hash_pool_leave(const struct nt_map_view *v, const struct nt_caller *c, u32 ticket);
 
 /* For who finds no ENTRY: was that because others are between enter and leave? Zero-initialised. */
 struct hash_patience {
 	u32 rounds;
-	bool last;
+	u32 entered; /* of all stripes, when last asked */
+	u16 busy;    /* stripes in motion when last asked */
+	u16 unseen;  /* stripes in motion ever since the lap began */
+	u32 laps;
 };
-/* True: look for the key and an element once more. False: the map is full. */
+/* Called after the key was not found and hash_pool_has() said no (or the taking failed). True: look
+ * for both once more. False: the map is full. */
 bool hash_pool_wait(const struct nt_map_view *v, const struct nt_caller *c,
 		    struct hash_patience *p);

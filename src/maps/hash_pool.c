@@ -5,24 +5,62 @@
  * An empty stripe takes from the others.
  *
  * Full means full. An insertion that finds no element must not report "full" because another one
- * just holds the last element and is about to link the same key, or a deletion is about to give one
- * back. Such operations are counted in `moving`; who finds nothing waits for them, looks once more
- * after the count was zero, and then gives up. The count is only advice: a killed process leaves it
- * too high, so waiting is bounded and who waited in vain clears it.
+ * just holds the last element, to link the same key or to give it back after losing the race for
+ * its own, or because a deletion is about to give one back. Each stripe counts such operations in
+ * one word:
+ *
+ *     bit  63 .. 32              31 .. 16   15 .. 0
+ *         operations ever begun |  epoch  |  operations under way
+ *
+ * Rules.
+ * 1. "Full" is said when, between two readings of all words, nothing was under way and nothing
+ * began, while the key was looked for and no element was free: during that time nothing could
+ * change, so the map was full. Who finds nothing free does not count itself: else those that wait
+ * at a full map would wait for each other.
+ * 2. Who is under way may be without a CPU for a long time, so the waiting spins, then yields, then
+ * sleeps. It must end all the same: a killed process leaves its count behind for ever. Who waited
+ * in vain sets the count of those words to zero and begins a new epoch, so that late leavers of the
+ * old one do not take away the count of somebody else, and nobody else waits for them.
+ * 3. A signal handler does not wait for what it has interrupted (holder).
+ * 4. Where others insert and delete all the time, a full map may never be seen at rest. When all
+ * that was under way has ended POOL_LAPS times over and there still was nothing to take, it is
+ * full.
  *
  * A process killed while it holds an element loses it: the map then holds one entry less.
  */
 #include "maps/hash.h"
 
+#include <linux/time_types.h>
+
 #include "base/syscall.h"
 
 #define POOL_TRIES (1u << 12) /* of one compare-and-swap that others keep winning */
-#define POOL_SPINS 256u
+#define POOL_SPINS 128u
+#define POOL_SPINS_ONLY 2048u /* for who may not enter the kernel, */
+#define POOL_PAUSES_ONLY 512u /* each so long that all outlast a time slice */
 #define POOL_YIELDS 64u
+#define POOL_SLEEPS 300u
+#define POOL_SLEEP_NS 1000000
+#define POOL_LAPS 64u
+
+#define MOVING_ONE (1ull << 32 | 1)
+#define MOVING_EPOCH (1ull << 16)
+#define MOVING_COUNT (MOVING_EPOCH - 1)
+_Static_assert(HASH_STRIPES <= 16, "one bit each in struct hash_patience");
 
 static struct hash_list *pool_list(const struct nt_map_view *v, u32 stripe, enum hash_class class)
 {
 	return &hash_ctl(v)->stripe[stripe % HASH_STRIPES].list[class];
+}
+
+static u64 *pool_moving(const struct nt_map_view *v, u32 stripe)
+{
+	return &hash_ctl(v)->stripe[stripe % HASH_STRIPES].moving;
+}
+
+static u32 *pool_holder(const struct nt_map_view *v, u32 stripe)
+{
+	return &hash_ctl(v)->stripe[stripe % HASH_STRIPES].holder;
 }
 
 /* The numbers [*ret_first, *ret_first + result) are this stripe's. */
@@ -84,49 +122,116 @@ void hash_pool_give(const struct nt_map_view *v, u32 stripe, enum hash_class cla
 	}
 }
 
-void hash_pool_enter(const struct nt_map_view *v, u32 stripe)
+bool hash_pool_has(const struct nt_map_view *v, u32 stripe)
 {
-	at_add(&pool_list(v, stripe, HASH_ENTRY)->moving, 1);
+	for (u32 i = 0; i < HASH_STRIPES; i++) {
+		u32 s = (stripe + i) % HASH_STRIPES, first;
+		struct hash_list *list = pool_list(v, s, HASH_ENTRY);
+
+		if (hash_elem(v, link_index(at_load_acq(&list->top))) ||
+		    at_load(&list->fresh) < pool_share(v, s, HASH_ENTRY, &first))
+			return true;
+	}
+	return false;
 }
 
-void hash_pool_leave(const struct nt_map_view *v, u32 stripe)
+static u32 moving_epoch(u64 word)
 {
-	u32 *moving = &pool_list(v, stripe, HASH_ENTRY)->moving, was = at_load(moving);
+	return (u32)(word / MOVING_EPOCH) & 0xffff;
+}
 
-	/* Not below zero: somebody may have cleared the count while we were stopped. */
-	for (u32 tries = POOL_TRIES; was && tries; tries--)
-		if (at_cas(moving, &was, was - 1))
+u32 hash_pool_enter(const struct nt_map_view *v, const struct nt_caller *c)
+{
+	u32 ticket = moving_epoch(at_add(pool_moving(v, c->cpu), MOVING_ONE));
+
+	at_store(pool_holder(v, c->cpu), c->tid);
+	return ticket;
+}
+
+void hash_pool_leave(const struct nt_map_view *v, const struct nt_caller *c, u32 ticket)
+{
+	u64 *moving = pool_moving(v, c->cpu), was = at_load(moving);
+
+	/* First of all: whose tid is found there is still under way. */
+	if (at_load(pool_holder(v, c->cpu)) == c->tid)
+		at_store(pool_holder(v, c->cpu), 0);
+	for (u32 tries = POOL_TRIES; tries; tries--)
+		if (moving_epoch(was) != ticket || !(was & MOVING_COUNT) ||
+		    at_cas(moving, &was, was - 1))
 			return;
 }
 
-static bool pool_is_moving(const struct nt_map_view *v)
+/* The stripes in motion, and how many operations have begun so far. */
+static u16 pool_snapshot(const struct nt_map_view *v, const struct nt_caller *c, u32 *ret_entered)
 {
-	for (u32 i = 0; i < HASH_STRIPES; i++)
-		if (at_load_acq(&pool_list(v, i, HASH_ENTRY)->moving))
-			return true;
-	return false;
+	u32 busy = 0, entered = 0;
+
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* what was looked at before was read before */
+	for (u32 i = 0; i < HASH_STRIPES; i++) {
+		u64 word = at_load_acq(pool_moving(v, i));
+		u32 count = word & MOVING_COUNT;
+
+		entered += (u32)(word >> 32);
+		if (count == 1 && at_load(pool_holder(v, i)) == c->tid)
+			count = 0;
+		busy |= (u32)(count != 0) << i;
+	}
+	*ret_entered = entered;
+	return (u16)busy;
+}
+
+static void pool_give_up(const struct nt_map_view *v, u16 stripes)
+{
+	for (u32 i = 0; i < HASH_STRIPES; i++) {
+		u64 *moving = pool_moving(v, i), was = at_load(moving), fresh;
+
+		if (!(stripes >> i & 1))
+			continue;
+		fresh = was >> 32 << 32 | ((u64)(moving_epoch(was) + 1) & 0xffff) * MOVING_EPOCH;
+		at_cas(moving, &was, fresh);
+	}
+}
+
+/* False: waited long enough. */
+static bool pool_rest(const struct nt_caller *c, u32 round)
+{
+	struct __kernel_timespec ts = {.tv_nsec = POOL_SLEEP_NS};
+	bool spin_only = c->flags & NT_CALLER_NO_SYSCALL;
+
+	if (round <= POOL_SPINS) {
+		at_pause();
+		return true;
+	}
+	if (spin_only) {
+		for (u32 i = 0; i < POOL_PAUSES_ONLY; i++)
+			at_pause();
+		return round < POOL_SPINS + POOL_SPINS_ONLY;
+	}
+	if (round <= POOL_SPINS + POOL_YIELDS)
+		sys_call3(__NR_sched_yield, 0, 0, 0);
+	else
+		sys_call3(__NR_nanosleep, (u64)&ts, 0, 0);
+	return round < POOL_SPINS + POOL_YIELDS + POOL_SLEEPS;
 }
 
 bool hash_pool_wait(const struct nt_map_view *v, const struct nt_caller *c, struct hash_patience *p)
 {
-	if (!pool_is_moving(v)) {
-		/* Who left in between has linked or given back: one more look sees it. */
-		if (p->last)
+	bool first = !p->rounds++;
+	u32 entered;
+	u16 busy = pool_snapshot(v, c, &entered);
+
+	if (!first && !busy && !p->busy && entered == p->entered)
+		return false;
+	p->unseen &= busy;
+	if (!p->unseen) {
+		p->unseen = busy;
+		if (p->laps++ == POOL_LAPS)
 			return false;
-		p->last = true;
-		return true;
 	}
-	p->last = false;
-	p->rounds++;
-	if (p->rounds <= POOL_SPINS) {
-		at_pause();
+	p->busy = busy;
+	p->entered = entered;
+	if (!busy || pool_rest(c, p->rounds))
 		return true;
-	}
-	if (!(c->flags & NT_CALLER_NO_SYSCALL) && p->rounds <= POOL_SPINS + POOL_YIELDS) {
-		sys_call3(__NR_sched_yield, 0, 0, 0);
-		return true;
-	}
-	for (u32 i = 0; i < HASH_STRIPES; i++)
-		at_store(&pool_list(v, i, HASH_ENTRY)->moving, 0);
+	pool_give_up(v, p->unseen);
 	return false;
 }

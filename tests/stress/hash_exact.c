@@ -2,12 +2,14 @@
 /*
  * Exactness: processes of several threads count in one map that has room for exactly the keys they
  * use, while each also inserts and deletes keys of its own. Every total, the number of elements and
- * every result must be exact.
+ * every result must be exact. So must they be where the map is just full, whoever has the last
+ * element and however long.
  */
 #include <errno.h>
 #include <pthread.h>
 
 #include "mapfile.h"
+#include "maps/hash.h"
 #include "tap.h"
 #include "torture.h"
 
@@ -187,6 +189,89 @@ static void last_element(u64 seed, u64 until)
 	tap_eq(bad, 0, "filling to the last element together (%u maps)", laps);
 }
 
+/* Takes the only element of the map and puts it back after a while; ms = 0: dies with it. */
+static pid_t hold(struct nt_map_view *v, u32 cpu, u32 ms)
+{
+	u32 *taken = torture_shared(4096);
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct nt_caller c = mapfile_caller(cpu);
+		u32 ticket = hash_pool_enter(v, &c), idx = hash_pool_take(v, cpu, HASH_ENTRY);
+
+		__atomic_store_n(taken, idx ? 1 : 2, __ATOMIC_RELEASE);
+		if (!ms)
+			_exit(0);
+		usleep(ms * 1000);
+		hash_pool_give(v, cpu, HASH_ENTRY, idx);
+		hash_pool_leave(v, &c, ticket);
+		_exit(0);
+	}
+	while (!__atomic_load_n(taken, __ATOMIC_ACQUIRE))
+		usleep(100);
+	munmap(taken, 4096);
+	return pid;
+}
+
+/* How long an insertion takes to be refused. */
+static u64 refusal_ms(struct nt_map_view *v, const struct nt_caller *c)
+{
+	u64 from = torture_now_ms();
+
+	if (map_update(v, c, &(u32){7}, &(u64){0}, BPF_ANY) != -E2BIG)
+		return ~0ull;
+	return torture_now_ms() - from;
+}
+
+/* Who has the last element is away for long, for ever, or the thread itself, interrupted. */
+static void absent_holder(void)
+{
+	struct nt_caller c = mapfile_caller(0), late = mapfile_caller(2), self = mapfile_caller(1);
+	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_HASH, 4, 8, 1, 0, 1);
+	u32 key = 1, ticket, idx;
+	u64 value = 1, took, best = ~0ull;
+	pid_t pid;
+
+	pid = hold(&v, 2, 40);
+	tap_eq(map_update(&v, &c, &key, &value, BPF_NOEXIST), 0, "who is slow is waited for");
+	torture_wait(pid);
+	map_delete(&v, &c, &key);
+
+	/* The shortest of some: not the one in which this process lost its CPU. */
+	for (u32 i = 0; i < 8; i++) {
+		ticket = hash_pool_enter(&v, &self);
+		idx = hash_pool_take(&v, self.cpu, HASH_ENTRY);
+		took = refusal_ms(&v, &c);
+		best = took < best ? took : best;
+		hash_pool_give(&v, self.cpu, HASH_ENTRY, idx);
+		hash_pool_leave(&v, &self, ticket);
+	}
+	tap_ok(best < 20, "a signal handler does not wait for its own thread");
+	tap_eq(map_update(&v, &c, &key, &value, BPF_NOEXIST), 0, "afterwards there is room");
+	map_delete(&v, &c, &key);
+
+	late.tid++; /* another thread, stopped so long that nobody waits for it any more */
+	ticket = hash_pool_enter(&v, &late);
+	idx = hash_pool_take(&v, late.cpu, HASH_ENTRY);
+	tap_eq(map_update(&v, &c, &key, &value, BPF_NOEXIST), -E2BIG, "no waiting without end");
+	hash_pool_give(&v, late.cpu, HASH_ENTRY, idx);
+	pid = hold(&v, 2, 40);
+	hash_pool_leave(&v, &late, ticket);
+	tap_eq(map_update(&v, &c, &key, &value, BPF_NOEXIST), 0,
+	       "a late leaver does not hide who came after it");
+	torture_wait(pid);
+	map_delete(&v, &c, &key);
+
+	torture_wait(hold(&v, 2, 0));
+	best = ~0ull;
+	for (u32 i = 0; i < 8; i++) {
+		took = refusal_ms(&v, &c);
+		best = took < best ? took : best;
+	}
+	tap_ok(best < 20, "a dead one is waited for once");
+	mapfile_free(&v);
+}
+
 int main(int argc, char **argv)
 {
 	struct torture t = torture_start(argc, argv, 2000);
@@ -195,5 +280,6 @@ int main(int argc, char **argv)
 	run(t.seed, BPF_MAP_TYPE_HASH, 8, rounds);
 	run(t.seed, BPF_MAP_TYPE_PERCPU_HASH, 8, rounds);
 	last_element(t.seed, torture_now_ms() + t.ms / 2);
+	absent_holder();
 	return tap_done();
 }
