@@ -62,15 +62,29 @@ static int become_daemon(const char *dir)
 	return 0;
 }
 
-/* Every map costs three descriptors, every target a few more. */
-static void raise_fd_limit(void)
+/* Every map costs three descriptors and a file as large as the map, every target a few descriptors more. What the
+ * shell that happened to start us has set for itself does not have to bind those who come later. */
+static void raise_limits(void)
 {
-	struct rlimit rl;
+	static const int limits[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA};
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
-		return;
-	rl.rlim_cur = rl.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &rl);
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		struct rlimit rl;
+
+		if (getrlimit(limits[i], &rl) < 0)
+			continue;
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(limits[i], &rl);
+	}
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, not the end */
+}
+
+/* Tells who started us: closed without a word when we are ready, else a negative errno. */
+static void report_start(int *fd, int err)
+{
+	if (*fd >= 0 && err && write(*fd, &err, sizeof(err)) < 0)
+		log_error("nobody hears that the start failed");
+	fd_closep(fd);
 }
 
 static void on_trace(void *arg)
@@ -80,7 +94,7 @@ static void on_trace(void *arg)
 	trace_drain(b->trace, engine_trace_view(b->engine));
 }
 
-static int broker_main(const char *dir)
+static int broker_main(const char *dir, int *report)
 {
 	struct loop_source *signals = NULL;
 	struct broker b;
@@ -89,6 +103,7 @@ static int broker_main(const char *dir)
 	r = broker_init(&b, dir);
 	if (r < 0) {
 		log_error("cannot start in %s: %s", dir, strerror(-r));
+		report_start(report, r);
 		return r;
 	}
 	r = signals_watch(&b, &signals);
@@ -98,12 +113,14 @@ static int broker_main(const char *dir)
 		engine_on_trace(b.engine, on_trace, &b);
 		on_trace(&b); /* arms the doorbell */
 		log_info("listening in %s", dir);
+		report_start(report, 0);
 		r = loop_run(b.loop);
 	}
 	if (r < 0)
 		log_error("leaving: %s", strerror(-r));
 	else
 		log_info("leaving");
+	report_start(report, r);
 	signals_unwatch(signals);
 	broker_deinit(&b);
 	return r;
@@ -112,30 +129,33 @@ static int broker_main(const char *dir)
 int main(int argc, char **argv)
 {
 	bool foreground = argc == 2 && !strcmp(argv[1], "-f");
+	int report fd_auto = argc == 2 && !strcmp(argv[1], "-s") ? 3 : -1;
 	char dir[512];
 	int lock fd_auto = -1;
 	int r;
 
-	if (argc > 1 && !foreground) {
-		fprintf(
-		    stderr,
-		    "usage: notrapd [-f]\nstarted by `notrap run`; -f: stay in the foreground\n");
+	if (argc > 1 && !foreground && report < 0) {
+		fprintf(stderr, "usage: notrapd [-f | -s]\nstarted by `notrap run`\n"
+				"  -f  stay in the foreground\n"
+				"  -s  report on descriptor 3: closed when ready, else an errno\n");
 		return 2;
 	}
+	if (report >= 0)
+		fcntl(report, F_SETFD, FD_CLOEXEC);
+	raise_limits();
 	r = ipc_runtime_dir(dir, sizeof(dir));
-	if (r < 0) {
-		fprintf(stderr, "notrapd: runtime directory %s: %s\n", dir, strerror(-r));
-		return 1;
-	}
-	lock = take_lock(dir);
+	if (!r)
+		lock = take_lock(dir);
 	if (lock == -EWOULDBLOCK)
 		return 0; /* there is one already */
-	if (lock >= 0 && !foreground)
+	if (!r && lock < 0)
+		r = lock;
+	if (!r && !foreground)
 		r = become_daemon(dir);
-	if (lock < 0 || r < 0) {
-		fprintf(stderr, "notrapd: %s: %s\n", dir, strerror(lock < 0 ? -lock : -r));
+	if (r < 0) {
+		fprintf(stderr, "notrapd: %s: %s\n", dir, strerror(-r));
+		report_start(&report, r);
 		return 1;
 	}
-	raise_fd_limit();
-	return broker_main(dir) < 0;
+	return broker_main(dir, &report) < 0;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,9 +13,8 @@
 #include "ipc/ipc.h"
 
 #define START_POLL_MS 5
-#define START_AGAIN_MS                                                                             \
-	250 /* a broker on its way out holds the lock: then the new one leaves, and we try again   \
-	     */
+#define START_POLL_MAX_MS 80
+#define START_AGAIN_MS 250 /* one on its way out holds the lock: the new one leaves, we try again */
 #define START_LIMIT_MS 5000
 
 static s64 broker_request(int sock, const struct nt_request *q, int *ret_fd)
@@ -67,42 +67,79 @@ bool broker_is_absent(int err)
 	return err == -ENOENT || err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE;
 }
 
+/* In the grandchild. Pipes of our caller must not stay open for as long as the broker lives. */
+__attribute__((noreturn)) static void broker_exec(const char *notrapd, int report)
+{
+	int err;
+
+	if (report == 3)
+		fcntl(report, F_SETFD, 0);
+	else
+		dup2(report, 3);
+	syscall(SYS_close_range, 4, ~0u, 0);
+	execl(notrapd, "notrapd", "-s", (char *)NULL);
+	err = -errno;
+	if (write(3, &err, sizeof(err)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+/* 0 when it is ready, or has found another one and left; else why it did not start. */
+static int broker_await(int report)
+{
+	struct pollfd p = {.fd = report, .events = POLLIN};
+	int err = 0;
+
+	if (poll(&p, 1, START_LIMIT_MS) <= 0)
+		return -ETIMEDOUT;
+	return read(report, &err, sizeof(err)) == sizeof(err) && err < 0 ? err : 0;
+}
+
 /* A grandchild: the loader that we are about to become must not find a child that it does not know.
  */
 static int broker_spawn(const char *notrapd)
 {
-	int status;
-	pid_t pid = fork();
+	int status, r, report[2];
+	pid_t pid;
 
-	if (pid < 0)
+	if (pipe2(report, O_CLOEXEC) < 0)
 		return -errno;
+	pid = fork();
 	if (!pid) {
 		pid = fork();
 		if (pid)
 			_exit(pid < 0 ? 1 : 0);
-		/* Pipes of our caller must not stay open for as long as the broker lives. */
-		syscall(SYS_close_range, 3, ~0u, 0);
-		execl(notrapd, "notrapd", (char *)NULL);
-		_exit(127);
+		broker_exec(notrapd, report[1]);
 	}
-	while (waitpid(pid, &status, 0) < 0)
+	r = pid < 0 ? -errno : 0;
+	close(report[1]);
+	while (!r && waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
-			return -errno;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EAGAIN;
+			r = -errno;
+	if (!r && (!WIFEXITED(status) || WEXITSTATUS(status)))
+		r = -EAGAIN;
+	if (!r)
+		r = broker_await(report[0]);
+	close(report[0]);
+	return r;
 }
 
 int broker_start(const char *notrapd, u32 role)
 {
-	const struct timespec pause = {.tv_nsec = START_POLL_MS * 1000000};
-	int sock = broker_connect(role);
+	int sock = broker_connect(role), pause_ms = START_POLL_MS, again = 0;
 
-	for (int ms = 0; broker_is_absent(sock) && ms < START_LIMIT_MS; ms += START_POLL_MS) {
-		int r = ms % START_AGAIN_MS ? 0 : broker_spawn(notrapd);
+	for (int ms = 0; broker_is_absent(sock) && ms < START_LIMIT_MS; ms += pause_ms) {
+		if (ms >= again) {
+			int r = broker_spawn(notrapd);
 
-		if (r < 0)
-			return r;
-		nanosleep(&pause, NULL);
+			if (r < 0)
+				return r;
+			again = ms + START_AGAIN_MS;
+		}
+		nanosleep(&(struct timespec){.tv_nsec = pause_ms * 1000000}, NULL);
+		if (ms > 20 * pause_ms && pause_ms < START_POLL_MAX_MS)
+			pause_ms *= 2; /* it may be out of descriptors: no need to ask all the time */
 		sock = broker_connect(role);
 	}
-	return broker_is_absent(sock) ? -ETIMEDOUT : sock;
+	return sock == -ENOENT || sock == -ECONNREFUSED ? -ETIMEDOUT : sock;
 }
