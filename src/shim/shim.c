@@ -35,14 +35,15 @@ static s64 shim_raw(long nr, u64 a0, u64 a1, u64 a2, u64 a3)
 	return sys_call6(nr, a0, a1, a2, a3, 0, 0);
 }
 
-/* `notrap run -v`: what the user should know although the call worked. */
+/* Why a call failed, in words where an errno is all that the loader gets; with `notrap run -v` also what the user should
+ * know although it worked. */
 static void shim_show_notice(const struct nt_reply *reply)
 {
 	const char *verbose = getenv("NOTRAP_VERBOSE");
 	char line[2048] = "notrap: ";
 	size_t n = 8, len = bits_min((size_t)reply->text_len, sizeof(line) - n - 1);
 
-	if (!len || !verbose || verbose[0] != '1')
+	if (!len || (reply->ret >= 0 && (!verbose || verbose[0] != '1')))
 		return;
 	for (size_t i = 0; i < len; i++)
 		line[n++] = reply->text[i];
