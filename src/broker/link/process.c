@@ -215,6 +215,8 @@ int process_scan_modules(struct process *p, struct binary *b)
 	r = proc_maps_of_file(p->pid, (dev_t)b->map_dev, b->key.ino, module_visit, &s);
 	if (!r)
 		r = s.error;
+	if (r == -EACCES)
+		r = -EPERM; /* another user's; EACCES means a seccomp filter */
 	if (r)
 		return r;
 	modules_remove(p, b, true); /* unmapped since (dlclose): forgotten without writing */
