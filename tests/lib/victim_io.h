@@ -55,6 +55,7 @@ __attribute__((unused)) static int victim_start(struct victim_io *v, char *const
 	close(out[1]);
 	v->in = in[1];
 	v->out = fdopen(out[0], "r");
+	setvbuf(v->out, NULL, _IONBF, 0); /* nothing may wait in a buffer while we poll */
 	return victim_line(v, line, sizeof(line)) && !strncmp(line, "ready ", 6) ? 0 : -1;
 }
 

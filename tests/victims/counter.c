@@ -5,17 +5,20 @@
  *     run THREADS N      every thread calls every function of funcs.S N times
  *     fork CHILDREN N    every child does
  *     load FILE N        dlopen FILE, call l_add N times, dlclose
+ *     sem               says "sem VALUE OFFSET": a 16-bit counter of its own and where it is in the file
  *     spin / still       threads that call all functions at full speed, uncounted; "still" ends them
  */
 #include "calls.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #define SPINNERS 3
 
 static volatile int spinning;
+static volatile uint16_t semaphore __attribute__((section(".data.semaphore"))) = 0;
 
 struct job {
 	uint64_t n;
@@ -92,6 +95,20 @@ static void *spin(void *arg)
 	return NULL;
 }
 
+/* The first object is the program itself: which of its segments holds the counter? */
+static int find_semaphore(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uintptr_t at = (uintptr_t)&semaphore - info->dlpi_addr;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type == PT_LOAD && at >= p->p_vaddr && at < p->p_vaddr + p->p_filesz)
+			*(unsigned long *)arg = at - p->p_vaddr + p->p_offset;
+	}
+	return 1;
+}
+
 int main(void)
 {
 	pthread_t spinner[SPINNERS];
@@ -107,6 +124,11 @@ int main(void)
 			run_forked((unsigned)a, b);
 		} else if (sscanf(line, "load %511s %lu", word, &b) == 2) {
 			run_loaded(word, b);
+		} else if (!strncmp(line, "sem", 3)) {
+			unsigned long off = 0;
+
+			dl_iterate_phdr(find_semaphore, &off);
+			printf("sem %u %lu\n", semaphore, off);
 		} else if (!strncmp(line, "spin", 4) && !spinning) {
 			spinning = 1;
 			for (int i = 0; i < SPINNERS; i++)

@@ -63,7 +63,7 @@ static void take_site(struct process *p, struct code_region *r, const struct nt_
 		s = site_by_vaddr(m->binary, l->addr - m->bias);
 		if (!s || s->id >= m->npatch)
 			continue;
-		m->patch[s->id] = (struct module_patch){ .region = r, .slot_off = l->slot_off, .ledger = index };
+		m->patch[s->id] = (struct module_patch){ .region = r, .slot_off = l->slot_off, .ledger = index, .counted = s->ref_ctr };
 		m->patched++;
 		r->live++;
 		return;

@@ -21,6 +21,7 @@
 #include "base/bits.h"
 #include "broker/link/adopt.h"
 #include "broker/link/batch.h"
+#include "broker/link/semaphore.h"
 #include "broker/link/unwind.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -272,6 +273,15 @@ static void regions_retire(struct process *p)
 		}
 }
 
+/* The reference counter is up while somebody is attached, however many they are. */
+static void batch_count(struct batch *b, const struct site *s, struct module_patch *mp, bool up)
+{
+	if (!s->ref_ctr || mp->counted == up)
+		return;
+	semaphore_add(b->p, b->m->binary, s->ref_ctr, up ? 1 : -1);
+	mp->counted = up;
+}
+
 static void batch_record(struct batch *b, struct code_region *r)
 {
 	batch_leave(b);
@@ -280,10 +290,15 @@ static void batch_record(struct batch *b, struct code_region *r)
 
 		if (b->placed[i].error)
 			continue;
-		*mp = (struct module_patch){ .region = r, .slot_off = b->placed[i].slot_off, .ledger = i };
+		*mp = (struct module_patch){ .region = r, .slot_off = b->placed[i].slot_off, .ledger = i,
+					     .counted = mp->counted };
 		r->live++;
 		b->m->patched++;
+		batch_count(b, b->placed_site[i], mp, true);
 	}
+	for (u32 i = 0; i < b->nleft; i++)
+		if (!b->m->patch[b->left[i]->id].region)
+			batch_count(b, b->left[i], &b->m->patch[b->left[i]->id], false);
 	regions_retire(b->p);
 }
 

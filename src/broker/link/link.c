@@ -125,6 +125,25 @@ static void link_withdraw(struct engine *e, struct link *l)
 	watch_update(e->watch);
 }
 
+/* Puts the consumers on their sites' lists. -EINVAL: another one there has another reference counter. */
+static int link_join(struct link *l)
+{
+	for (u32 i = 0; i < l->n; i++) {
+		u64 ref_ctr = l->ref_ctrs ? l->ref_ctrs[i] : 0;
+		struct site *s = l->site[i];
+
+		if (s->first && s->ref_ctr != ref_ctr) {
+			while (i--)
+				site_remove_consumer(l->site[i], &l->consumer[i]);
+			return -EINVAL;
+		}
+		s->ref_ctr = ref_ctr;
+		l->consumer[i] = (struct consumer){ .link = l, .index = i };
+		site_add_consumer(s, &l->consumer[i]);
+	}
+	return 0;
+}
+
 /* Takes over the arrays of l, finds the sites, puts the consumers on their lists and attaches everywhere. */
 static int link_open(struct engine *e, struct link *l, int path_fd)
 {
@@ -148,6 +167,11 @@ static int link_open(struct engine *e, struct link *l, int path_fd)
 			e->gate_used[l->gate] = 0;
 		return r;
 	}
+	r = link_join(l);
+	if (r) {
+		e->gate_used[l->gate] = 0;
+		return r;
+	}
 	for (u32 i = 0; i < l->n; i++) {
 		const struct patch_plan *plan = &l->site[i]->plan;
 		u8 reason = plan->form == PATCH_REFUSED ? plan->reason
@@ -155,8 +179,6 @@ static int link_open(struct engine *e, struct link *l, int path_fd)
 				    ? (plan->ret_reason ? plan->ret_reason : PATCH_R_NO_RETURN_PROBE)
 				    : PATCH_OK;
 
-		l->consumer[i] = (struct consumer){ .link = l, .index = i };
-		site_add_consumer(l->site[i], &l->consumer[i]);
 		l->refused += reason != PATCH_OK;
 		l->reason[reason]++;
 	}
@@ -199,7 +221,7 @@ static void notice_refused(const struct link *l, char *notice, size_t n)
 /* The errno is all that the loader hears; the user gets the reason in words. */
 static void notice_failed(const struct link *l, int err, char *notice, size_t n)
 {
-	char comm[16] = "?";
+	char comm[16] = "?", tracer_comm[16];
 	pid_t tracer = 0;
 
 	*notice = '\0';
@@ -207,9 +229,9 @@ static void notice_failed(const struct link *l, int err, char *notice, size_t n)
 		return;
 	proc_comm(l->pid, comm);
 	proc_tracer(l->pid, &tracer);
-	if (err == -EBUSY)
-		snprintf(notice, n, "cannot attach to pid %d (%s): it is traced by pid %d (a debugger?); detach that first",
-			 l->pid, comm, tracer);
+	if (err == -EBUSY && tracer && !proc_comm(tracer, tracer_comm))
+		snprintf(notice, n, "cannot attach to pid %d (%s): it is traced by pid %d (%s); detach that first", l->pid, comm,
+			 tracer, tracer_comm);
 	else if (err == -EPERM || err == -EACCES)
 		snprintf(notice, n, "cannot attach to pid %d (%s): it may not be traced by this user%s", l->pid, comm,
 			 err == -EACCES ? ", or it has a seccomp filter" : "");

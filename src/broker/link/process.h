@@ -15,6 +15,7 @@ struct module_patch { /* one site of a module, by site id */
 	struct code_region *region; /* NULL: not patched */
 	u32 slot_off;
 	u32 ledger;	/* index in the region's ledger */
+	bool counted;	/* the site's reference counter is up by one */
 	bool busy;	/* somebody else's bytes were found here: our jump may come back, so it stays recorded */
 };
 

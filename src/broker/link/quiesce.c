@@ -3,9 +3,16 @@
  * When is a thread inside our code? Its program counter says so, or that of a signal frame on its stack (a handler
  * interrupted our code), or it is in the vdso on behalf of a helper. Return addresses of thunks on the stack do not
  * count as inside: they only keep their region mapped.
+ *
+ * The gate of what goes away is shut, and no site jumps any more to regions that are not live. So a thread that has been
+ * seen outside once will not come back to either, and the threads need not be outside all at the same moment: with a
+ * few that do nothing but call probed functions this would not happen for a long time. The only way back into an old
+ * region is a call that has yet to return through its thunk: its entry is in use until the programs of its exit have
+ * run, and the few instructions after that are seen as a program counter.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -17,36 +24,41 @@
 #define STOP_TIMEOUT_MS 1000u
 #define SCAN_LIMIT (128u * 1024u)
 
-enum inside { OUTSIDE, IN_SLOT, IN_PROGRAM };
-
-static enum inside inside_of(const struct process *p, u64 pc)
+static bool is_ours(const struct process *p, u64 pc)
 {
 	if (pc - p->image < p->state - p->image)
-		return IN_PROGRAM;
+		return true;
 	for (const struct process_prog *pp = p->progs; pp; pp = pp->hh.next)
 		if (pc - pp->base < pp->size)
-			return IN_PROGRAM;
+			return true;
 	for (const struct code_region *r = p->regions; r; r = r->next)
 		if (pc - r->base < r->size)
-			return pc - r->base < r->code_end ? IN_PROGRAM : IN_SLOT;
-	return OUTSIDE;
+			return true;
+	return false;
 }
 
 struct survey {
 	struct process *p;
-	bool program;		   /* some thread is inside a program, dispatcher or helper */
-	u64 pc[256];		   /* where threads stand in our code */
+	pid_t *outside; /* threads seen outside, in any round */
+	u32 noutside, cap;
+	bool *inside;	/* by index in target.thread, this round; as many as cap_inside */
+	u32 cap_inside;
+	u64 pc[256];	/* where threads stand in our code, this round */
 	u32 npc;
 	bool overflow;
 };
 
-static void survey_pc(struct survey *s, u64 pc)
+static void survey_deinit(struct survey *s)
 {
-	enum inside in = inside_of(s->p, pc);
+	free(s->outside);
+	free(s->inside);
+}
 
-	if (in == OUTSIDE)
+static void survey_pc(struct survey *s, u64 pc, u32 thread)
+{
+	if (!is_ours(s->p, pc))
 		return;
-	s->program |= in == IN_PROGRAM;
+	s->inside[thread] = true;
 	if (s->npc < 256)
 		s->pc[s->npc++] = pc;
 	else
@@ -57,13 +69,14 @@ static void survey_word(u64 word, u64 addr, u32 thread, void *arg)
 {
 	struct survey *s = arg;
 
-	if (inside_of(s->p, word) != OUTSIDE && signal_frame_at(&s->p->target, addr))
-		survey_pc(s, word);
+	if (is_ours(s->p, word) && signal_frame_at(&s->p->target, addr))
+		survey_pc(s, word, thread);
 }
 
 /* A thread in the vdso has the helper's return address near its stack pointer. */
-static void survey_vdso(struct survey *s, struct inject_thread *t)
+static void survey_vdso(struct survey *s, u32 thread)
 {
+	const struct inject_thread *t = &s->p->target.thread[thread];
 	u64 clock = 0, words[64];
 
 	if (inject_read(&s->p->target, s->p->state + offsetof(struct nt_state, clock_gettime), &clock, sizeof(clock)) ||
@@ -73,18 +86,74 @@ static void survey_vdso(struct survey *s, struct inject_thread *t)
 		return;
 	for (u32 i = 0; i < 64; i++)
 		if (words[i] - s->p->image < s->p->state - s->p->image)
-			s->program = true;
+			s->inside[thread] = true;
+}
+
+static int survey_begin_round(struct survey *s)
+{
+	u32 n = s->p->target.nthreads;
+
+	if (n > s->cap_inside) {
+		bool *more = realloc(s->inside, n * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		s->inside = more;
+		s->cap_inside = n;
+	}
+	memset(s->inside, 0, n * sizeof(*s->inside));
+	s->npc = 0;
+	s->overflow = false;
+	return 0;
+}
+
+static bool seen_outside(const struct survey *s, pid_t tid)
+{
+	for (u32 i = 0; i < s->noutside; i++)
+		if (s->outside[i] == tid)
+			return true;
+	return false;
+}
+
+/* Adds this round's threads; *ret_all: each has been outside at some time. */
+static int survey_end_round(struct survey *s, bool *ret_all)
+{
+	const struct inject_target *t = &s->p->target;
+
+	*ret_all = true;
+	for (u32 i = 0; i < t->nthreads; i++) {
+		if (!t->thread[i].stopped || t->thread[i].gone || seen_outside(s, t->thread[i].tid))
+			continue;
+		if (s->inside[i]) {
+			*ret_all = false;
+			continue;
+		}
+		if (s->noutside == s->cap) {
+			u32 cap = s->cap ? 2 * s->cap : 16;
+			pid_t *more = realloc(s->outside, cap * sizeof(*more));
+
+			if (!more)
+				return -ENOMEM;
+			s->outside = more;
+			s->cap = cap;
+		}
+		s->outside[s->noutside++] = t->thread[i].tid;
+	}
+	return 0;
 }
 
 /* All threads are stopped. */
-static int survey_threads(struct survey *s)
+static int survey_threads(struct survey *s, bool *ret_all)
 {
 	struct inject_target *t = &s->p->target;
 	u64 lo = s->p->image, hi = s->p->state;
+	int r = survey_begin_round(s);
 
-	for (const struct code_region *r = s->p->regions; r; r = r->next) {
-		lo = bits_min(lo, r->base);
-		hi = bits_max(hi, r->base + r->size);
+	if (r)
+		return r;
+	for (const struct code_region *c = s->p->regions; c; c = c->next) {
+		lo = bits_min(lo, c->base);
+		hi = bits_max(hi, c->base + c->size);
 	}
 	for (const struct process_prog *pp = s->p->progs; pp; pp = pp->hh.next) {
 		lo = bits_min(lo, pp->base);
@@ -93,10 +162,11 @@ static int survey_threads(struct survey *s)
 	for (u32 i = 0; i < t->nthreads; i++) {
 		if (!t->thread[i].stopped || t->thread[i].gone || inject_regs(t, i))
 			continue;
-		survey_pc(s, t->thread[i].regs.rip);
-		survey_vdso(s, &t->thread[i]);
+		survey_pc(s, t->thread[i].regs.rip, i);
+		survey_vdso(s, i);
 	}
-	return inject_scan_stacks(t, lo, hi, SCAN_LIMIT, survey_word, s);
+	r = inject_scan_stacks(t, lo, hi, SCAN_LIMIT, survey_word, s);
+	return r < 0 ? r : survey_end_round(s, ret_all);
 }
 
 static bool region_in_use(const struct survey *s, const struct code_region *r, const struct nt_ret_entry *e, u32 n)
@@ -164,21 +234,25 @@ static bool anything_dead(const struct process *p)
 int attach_quiesce(struct process *p, u32 timeout_ms)
 {
 	u64 end = engine_now_ns() + timeout_ms * 1000000ull;
+	struct survey s = { .p = p };
+	bool all = false;
 	int r;
 
-	do {
-		struct survey s = { .p = p };
-
+	for (;;) {
 		r = inject_stop(&p->target, STOP_TIMEOUT_MS);
 		if (r)
-			return r;
-		r = survey_threads(&s);
-		if (r >= 0 && !s.program && anything_dead(p))
+			break;
+		r = survey_threads(&s, &all);
+		if (!r && all && anything_dead(p))
 			reclaim_stopped(p, &s);
 		inject_resume(&p->target);
-		if (r < 0 || !s.program)
-			return r < 0 ? r : 0;
+		if (r || all)
+			break;
+		r = engine_now_ns() < end ? 0 : -ETIMEDOUT;
+		if (r)
+			break;
 		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
-	} while (engine_now_ns() < end);
-	return -ETIMEDOUT;
+	}
+	survey_deinit(&s);
+	return r;
 }

@@ -352,6 +352,55 @@ static void test_dlopen(struct uprobe_bpf *s)
 	array_clear(s->maps.entries);
 }
 
+/* The counter's value and its place in the file. */
+static int semaphore(struct victim_io *v, __u64 *off)
+{
+	char line[64] = "";
+	unsigned long at = 0;
+	int value = -1;
+
+	victim_tell(v, "sem");
+	if (!victim_line(v, line, sizeof(line)) || sscanf(line, "sem %d %lu", &value, &at) != 2 || !victim_done(v))
+		return -1;
+	*off = at;
+	return value;
+}
+
+static struct bpf_link *attach_counted(struct bpf_program *prog, pid_t pid, const char *a, const char *b, __u64 ref)
+{
+	const char *syms[2] = { a, b };
+	unsigned long refs[2] = { ref, ref };
+	LIBBPF_OPTS(bpf_uprobe_multi_opts, opts, .syms = syms, .ref_ctr_offsets = refs, .cnt = b ? 2 : 1);
+
+	return bpf_program__attach_uprobe_multi(prog, pid, counter, NULL, &opts);
+}
+
+static void test_semaphore(struct uprobe_bpf *s)
+{
+	struct victim_io v = victim_new();
+	struct bpf_link *one, *two, *three;
+	__u64 off = 0;
+
+	tap_eq(semaphore(&v, &off), 0, "a reference counter at %llu", off);
+	one = attach_counted(s->progs.count_entry, v.pid, "v_push", NULL, off);
+	tap_ok(one && semaphore(&v, &off) == 1, "is 1 while a link is there");
+	two = attach_counted(s->progs.count_percpu, v.pid, "v_push", NULL, off);
+	tap_ok(two && semaphore(&v, &off) == 1, "is still 1 with a second link on the same function");
+	three = attach_counted(s->progs.count_percpu, v.pid, "v_mov", "v_sub", off);
+	tap_ok(three && semaphore(&v, &off) == 3, "is 3 when two other functions count on it");
+	errno = 0;
+	tap_ok(!attach_counted(s->progs.count_entry, v.pid, "v_push", NULL, off + 2) && errno == EINVAL,
+	       "another counter for the same function is refused");
+	bpf_link__destroy(one);
+	tap_eq(semaphore(&v, &off), 3, "one link fewer, the functions are the same");
+	bpf_link__destroy(three);
+	tap_eq(semaphore(&v, &off), 1, "two functions fewer");
+	bpf_link__destroy(two);
+	tap_eq(semaphore(&v, &off), 0, "and 0 at the end");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+	array_clear(s->maps.entries);
+}
+
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	return getenv("UPROBE_TEST_VERBOSE") ? vfprintf(stderr, fmt, ap) : 0;
@@ -384,6 +433,7 @@ int main(int argc, char **argv)
 	test_events(s);
 	test_single(s);
 	test_dlopen(s);
+	test_semaphore(s);
 	uprobe_bpf__destroy(s);
 	return tap_done();
 }
