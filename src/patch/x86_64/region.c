@@ -11,6 +11,7 @@
 
 #define THUNK_SIZE 16u
 #define SLOT_ALIGN 16u
+#define INLINE_ALIGN 64u /* of a slot with everything in it: where it lies in its cache lines shall not matter */
 #define DISPATCH_BOUND 1536u	      /* one dispatcher or exit without consumers ... */
 #define CONSUMER_BOUND 160u	      /* ... and for each of them, but for its inlined code */
 #define INLINE_BOUND 1024u	      /* the same for a slot that calls no dispatcher */
@@ -73,7 +74,7 @@ static bool site_returns(const struct region_shape *shape, const struct region_s
 
 static u32 slot_bound(const struct region_shape *shape, const struct region_site *s, u32 nsites)
 {
-	u32 inlined = site_inlined(shape, s, nsites) ? INLINE_BOUND + consumers_bound(&shape[s->shape]) : 0;
+	u32 inlined = site_inlined(shape, s, nsites) ? INLINE_BOUND + INLINE_ALIGN + consumers_bound(&shape[s->shape]) : 0;
 
 	return inlined + dispatch_meta_size(shape[s->shape].n) + SLOT_FIXED + patch_relocated_size(s->plan) + SLOT_ALIGN;
 }
@@ -166,7 +167,7 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	u32 body;
 	int n;
 
-	s->slot_off = bits_round_up(meta_at + meta_size, SLOT_ALIGN);
+	s->slot_off = bits_round_up(meta_at + meta_size, inlined ? INLINE_ALIGN : SLOT_ALIGN);
 	meta_at = s->slot_off - meta_size;
 	x86_init(&w, b->out + s->slot_off, b->cap - s->slot_off, b->base + s->slot_off);
 	if (inlined) {
