@@ -211,6 +211,25 @@ s64 inject_syscall(struct inject_target *t, long nr, u64 a0, u64 a1, u64 a2, u64
 	return inject_tracer_run(t, do_call, &c);
 }
 
+struct session {
+	int (*fn)(void *arg);
+	void *arg;
+};
+
+static s64 do_session(struct inject_target *t, void *arg)
+{
+	struct session *s = arg;
+
+	return s->fn(s->arg);
+}
+
+int inject_session(struct inject_target *t, int (*fn)(void *arg), void *arg)
+{
+	struct session s = {.fn = fn, .arg = arg};
+
+	return t->borrowed < 0 ? -ESRCH : (int)inject_tracer_run(t, do_session, &s);
+}
+
 s64 inject_do_give_back(struct inject_target *t, void *unused)
 {
 	if (t->borrowed < 0)

@@ -86,6 +86,9 @@ int inject_borrow(struct inject_target *t);
  * block: a blocking one would overwrite what the thread's own interrupted call needs for its restart. */
 s64 inject_syscall(struct inject_target *t, long nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5);
 void inject_give_back(struct inject_target *t);
+/* With a borrowed thread: calls fn(arg) where its calls of this interface cost no hand-over to another thread each. fn
+ * neither borrows nor gives back. Returns what fn returns. */
+int inject_session(struct inject_target *t, int (*fn)(void *arg), void *arg);
 
 /* With a borrowed thread: hand over descriptors (SCM_RIGHTS through a socketpair made in the target). remote[i] is
  * the number in the target (close-on-exec); the caller closes them there when mapped. All or none: -EMFILE the target's

@@ -22,6 +22,9 @@
 
 #define EVENT_STOP 128 /* PTRACE_EVENT_STOP; libc's header calls it so only in newer versions */
 #define SETTLE_TRIES 256
+/* A thread on another CPU stops within microseconds; going to sleep and waking up takes many times that. One that waits
+ * for our CPU gets it as soon as we nap. */
+#define SPIN_NS 25000ull
 #define MAX_NAP 500000ull
 
 static long ptrace_call(long req, const struct inject_thread *th, u64 addr, u64 data)
@@ -125,13 +128,15 @@ static bool died_silently(struct inject_target *t, struct inject_thread *th)
 enum inject_event inject_thread_wait(struct inject_target *t, struct inject_thread *th,
 				     u64 deadline_ns, int *ret_sig)
 {
-	u64 nap = 5000;
+	u64 nap = 5000, spin_until = inject_now_ns() + SPIN_NS;
 
 	for (;;) {
 		enum inject_event ev = inject_thread_poll(t, th, ret_sig);
 
 		if (ev != INJECT_NOTHING)
 			return ev;
+		if (inject_now_ns() < spin_until)
+			continue;
 		if (nap > MAX_NAP && died_silently(t, th))
 			return INJECT_GONE;
 		if (inject_now_ns() >= deadline_ns)

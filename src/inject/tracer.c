@@ -30,6 +30,7 @@ struct inject_tracer {
 	s64 (*fn)(struct inject_target *, void *); /* NULL: end */
 	void *arg;
 	s64 result;
+	bool inside; /* a request runs: a further one can only come from it */
 };
 
 u64 inject_now_ns(void)
@@ -62,7 +63,9 @@ static void *tracer_main(void *arg)
 		sem_wait_all(&tr->request);
 		if (!tr->fn)
 			return NULL;
+		tr->inside = true;
 		tr->result = tr->fn(tr->t, tr->arg);
+		tr->inside = false;
 		sem_post(&tr->done);
 	}
 }
@@ -100,6 +103,8 @@ s64 inject_tracer_run(struct inject_target *t, s64 (*fn)(struct inject_target *,
 
 	if (!tr)
 		return -ESRCH;
+	if (tr->inside)
+		return fn(t, arg);
 	tr->t = t; /* the struct may have been moved since */
 	tr->fn = fn;
 	tr->arg = arg;
