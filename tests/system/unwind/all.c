@@ -40,6 +40,8 @@ bool all_open(struct all *a, bool use_hash)
 
 void all_close(struct all *a)
 {
+	if (!a->skel)
+		return;
 	all_detach(a);
 	for (unsigned int i = 0; i < a->nfiles; i++) {
 		functions_free(a->file[i].functions);
