@@ -28,6 +28,7 @@
 
 #define STOP_TIMEOUT_MS 2000u
 #define SCAN_LIMIT (128u * 1024u)
+#define SYSCALL_LEN 2u
 
 /* --- 2: the stop --- */
 
@@ -56,6 +57,45 @@ static u64 moved_pc(const struct batch *b, u64 pc)
 	return 0;
 }
 
+static bool write_ends_island(const struct batch *b, const struct batch_write *w)
+{
+	return w->placed == ~0u && w->addr != w->site->plan.vaddr + b->m->bias;
+}
+
+static bool ends_islands(const struct batch *b)
+{
+	for (u32 i = 0; i < b->nwrites; i++)
+		if (write_ends_island(b, &b->write[i]))
+			return true;
+	return false;
+}
+
+/* On an island that is taken away: the jump that led there did nothing else, so back to the site. 0 = not there. */
+static u64 off_island_pc(const struct batch *b, u64 pc)
+{
+	u32 lo = 0, hi = b->nwrites;
+
+	while (lo < hi) {
+		u32 mid = (lo + hi) / 2;
+		const struct batch_write *w = &b->write[mid];
+
+		if (w->addr == pc)
+			return write_ends_island(b, w) ? w->site->plan.vaddr + b->m->bias : 0;
+		if (w->addr < pc)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return 0;
+}
+
+static u64 new_pc(const struct batch *b, u64 pc)
+{
+	u64 to = moved_pc(b, pc);
+
+	return to ? to : off_island_pc(b, pc);
+}
+
 struct frame_fix {
 	struct batch *b;
 	int error;
@@ -64,12 +104,28 @@ struct frame_fix {
 static void fix_signal_frame(u64 word, u64 addr, u32 thread, void *arg)
 {
 	struct frame_fix *f = arg;
-	u64 to = moved_pc(f->b, word);
+	u64 to = new_pc(f->b, word);
 
 	if (!to || !signal_frame_at(&f->b->p->target, addr))
 		return;
 	if (inject_write(&f->b->p->target, addr, &to, sizeof(to)))
 		f->error = -EFAULT;
+}
+
+static void fix_thread(struct batch *b, u32 i)
+{
+	struct inject_target *t = &b->p->target;
+	u64 pc = t->thread[i].regs.rip, to;
+
+	if (inject_restarts(t, i)) { /* the instruction that counts is the system call in front of it */
+		to = moved_pc(b, pc - SYSCALL_LEN);
+		if (to)
+			inject_set_pc(t, i, to + SYSCALL_LEN);
+		return;
+	}
+	to = new_pc(b, pc);
+	if (to)
+		inject_set_pc(t, i, to);
 }
 
 static int fix_threads(struct batch *b)
@@ -78,11 +134,9 @@ static int fix_threads(struct batch *b)
 	struct frame_fix f = { .b = b };
 	int r;
 
-	if (!b->nplaced)
+	if (!b->nplaced && !ends_islands(b))
 		return 0;
 	for (u32 i = 0; i < t->nthreads; i++) {
-		u64 to;
-
 		if (!t->thread[i].stopped || t->thread[i].gone)
 			continue;
 		r = inject_regs(t, i);
@@ -90,11 +144,9 @@ static int fix_threads(struct batch *b)
 			continue;
 		if (r)
 			return r;
-		to = moved_pc(b, t->thread[i].regs.rip);
-		if (to)
-			inject_set_pc(t, i, to);
+		fix_thread(b, i);
 	}
-	r = inject_scan_stacks(t, b->placed[0].addr, b->placed[b->nplaced - 1].addr + PATCH_WINDOW_MAX, SCAN_LIMIT,
+	r = inject_scan_stacks(t, b->write[0].addr, b->write[b->nwrites - 1].addr + PATCH_WINDOW_MAX, SCAN_LIMIT,
 			       fix_signal_frame, &f);
 	return r < 0 ? r : f.error;
 }
@@ -161,26 +213,33 @@ static u32 region_free_index(const struct process *p)
 	return NT_MAX_REGIONS;
 }
 
-/* Everything that takes remote system calls, with one borrowed thread: payload, programs, room for the region. */
+/* Everything that takes remote system calls: payload, programs, room for the region. */
+static int batch_enter_steps(void *arg)
+{
+	struct batch *b = arg;
+	u32 bound;
+	int r = process_prepare(b->p);
+
+	if (!r)
+		r = batch_consumers(b);
+	if (r)
+		return r;
+	bound = region_bound(b->shape, b->nshapes, b->placed, b->nplaced);
+	b->region.index = region_free_index(b->p);
+	b->region.size = bits_round_up(bound, NT_PAGE);
+	if (b->region.index == NT_MAX_REGIONS)
+		return -ENOMEM;
+	return process_place(b->p, b->m->lo, b->m->hi, bound, &b->region.base);
+}
+
 static int batch_enter(struct batch *b)
 {
-	struct process *p = b->p;
-	u32 bound;
-	int r = process_borrow(p);
+	int r = process_borrow(b->p);
 
 	if (r)
 		return r;
-	r = process_prepare(p);
-	if (!r)
-		r = batch_consumers(b);
-	if (!r) {
-		bound = region_bound(b->shape, b->nshapes, b->placed, b->nplaced);
-		b->region.index = region_free_index(p);
-		b->region.size = bits_round_up(bound, NT_PAGE);
-		r = b->region.index == NT_MAX_REGIONS ? -ENOMEM
-						      : process_place(p, b->m->lo, b->m->hi, bound, &b->region.base);
-	}
-	process_give_back(p);
+	r = inject_session(&b->p->target, batch_enter_steps, b);
+	process_give_back(b->p);
 	return r;
 }
 
