@@ -65,6 +65,18 @@ static void survey_pc(struct survey *s, u64 pc, u32 thread)
 		s->overflow = true;
 }
 
+/* In a system call among the displaced instructions, maybe for hours. No program is running then, because neither
+ * programs nor dispatchers make calls (helpers do, elsewhere): only the slot must stay. */
+static bool waits_in_slot(const struct process *p, const struct inject_thread *t)
+{
+	if ((s64)t->regs.orig_rax < 0)
+		return false;
+	for (const struct code_region *r = p->regions; r; r = r->next)
+		if (t->regs.rip - r->base < r->size)
+			return true;
+	return false;
+}
+
 static void survey_word(u64 word, u64 addr, u32 thread, void *arg)
 {
 	struct survey *s = arg;
@@ -163,6 +175,8 @@ static int survey_threads(struct survey *s, bool *ret_all)
 		if (!t->thread[i].stopped || t->thread[i].gone || inject_regs(t, i))
 			continue;
 		survey_pc(s, t->thread[i].regs.rip, i);
+		if (waits_in_slot(s->p, &t->thread[i]))
+			s->inside[i] = false;
 		survey_vdso(s, i);
 	}
 	r = inject_scan_stacks(t, lo, hi, SCAN_LIMIT, survey_word, s);
