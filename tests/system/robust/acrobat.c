@@ -8,7 +8,12 @@
  *     split              forks a child; "child COMMAND" is obeyed by it
  *     exec               runs this program anew
  *     reserve            takes all address space near its code
+ *     mappings           as many mappings as a process may have
+ *     limit files|memory not one descriptor, not one page more
+ *     sleep / wake       a thread waits in a system call whose instruction ends the window of a probe; one in the loop
+ *                        of a function that only jumps runs until then
  *     filter             a seccomp filter under which the calls of an attach would kill it
+ *     where              "where ADDRESS" of v_jmp
  *     total              "total N": rounds so far, children included, exec not
  */
 #include "calls.h"
@@ -21,13 +26,23 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 extern char **environ;
 
+/* read(2) as a function whose first five bytes end with the system call: a thread that waits in it stands right behind,
+ * but goes on two bytes before when it was disturbed. */
+long acrobat_read(int fd, void *buf, size_t n, long nr);
+__asm__(".text\n.balign 16\n.globl acrobat_read\n.type acrobat_read, @function\n"
+	"acrobat_read: mov %rcx, %rax\n syscall\n ret\n.size acrobat_read, . - acrobat_read\n.balign 16, 0xcc\n");
+
 struct acrobat {
+	int wake[2];
+	pthread_t sleeper, hopper;
+	bool awake;
 	uint64_t *total; /* shared with children */
 	pid_t child;
 	FILE *to, *from;
@@ -134,6 +149,77 @@ static void reserve(void)
 			     -1, 0);
 }
 
+/* Every second page readable: no two can be merged. */
+static void mappings(void)
+{
+	char *p = mmap(NULL, 1ull << 31, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	for (uint64_t at = 4096; p != MAP_FAILED && at < 1ull << 31; at += 8192)
+		if (mprotect(p + at, 4096, PROT_READ))
+			return;
+	victim_wrong("there is no limit");
+}
+
+static void limit(bool files)
+{
+	struct rlimit rl = {0};
+	char text[64];
+	FILE *f;
+
+	if (files) {
+		rl.rlim_cur = rl.rlim_max = 3;
+	} else {
+		f = fopen("/proc/self/statm", "r");
+		if (!f || !fgets(text, sizeof(text), f))
+			victim_wrong("statm");
+		fclose(f);
+		rl.rlim_cur = rl.rlim_max = strtoull(text, NULL, 10) * 4096;
+	}
+	if (setrlimit(files ? RLIMIT_NOFILE : RLIMIT_AS, &rl))
+		victim_wrong("setrlimit");
+}
+
+static void *sleep_in_call(void *arg)
+{
+	struct acrobat *a = arg;
+	char byte = 0;
+	long r = acrobat_read(a->wake[0], &byte, 1, SYS_read);
+
+	if (r != 1 || byte != 'w')
+		victim_wrong("acrobat_read = %ld", r);
+	return NULL;
+}
+
+static void *hop(void *arg)
+{
+	struct acrobat *a = arg;
+
+	for (uint64_t x = 0; !__atomic_load_n(&a->awake, __ATOMIC_RELAXED); x++)
+		for (int i = 0; i < 1000; i++)
+			if (v_jmp(x) != x + 11)
+				victim_wrong("v_jmp(%#lx)", x);
+	return NULL;
+}
+
+static void sleep_and_hop(struct acrobat *a)
+{
+	a->awake = false;
+	if (pipe(a->wake) || pthread_create(&a->sleeper, NULL, sleep_in_call, a) ||
+	    pthread_create(&a->hopper, NULL, hop, a))
+		victim_wrong("no threads");
+}
+
+static void wake(struct acrobat *a)
+{
+	__atomic_store_n(&a->awake, true, __ATOMIC_RELAXED);
+	if (write(a->wake[1], "w", 1) != 1)
+		victim_wrong("write");
+	pthread_join(a->sleeper, NULL);
+	pthread_join(a->hopper, NULL);
+	close(a->wake[0]);
+	close(a->wake[1]);
+}
+
 static void filter(void)
 {
 	static const long forbidden[] = {SYS_mmap, SYS_socketpair, SYS_madvise, SYS_recvmsg, SYS_munmap};
@@ -193,6 +279,10 @@ static int obey_all(struct acrobat *a, FILE *in, FILE *out, char **argv)
 			fprintf(out, "total %lu\n", *a->total);
 			continue;
 		}
+		if (!strncmp(line, "where", 5)) {
+			fprintf(out, "where %p\n", (void *)(uintptr_t)v_jmp);
+			continue;
+		}
 		if (sscanf(line, "run %lu", &n) == 1)
 			rounds(a, n);
 		else if (sscanf(line, "storm %31s %lu", what, &n) == 2) {
@@ -207,6 +297,14 @@ static int obey_all(struct acrobat *a, FILE *in, FILE *out, char **argv)
 			return 2;
 		} else if (!strncmp(line, "reserve", 7))
 			reserve();
+		else if (!strncmp(line, "mappings", 8))
+			mappings();
+		else if (!strncmp(line, "limit ", 6))
+			limit(!strncmp(line + 6, "files", 5));
+		else if (!strncmp(line, "sleep", 5))
+			sleep_and_hop(a);
+		else if (!strncmp(line, "wake", 4))
+			wake(a);
 		else if (!strncmp(line, "filter", 6))
 			filter();
 		else

@@ -6,6 +6,9 @@
 #include "stage.h"
 
 #include <limits.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
 
 static const char *victim(const char *name)
 {
@@ -137,6 +140,26 @@ static void test_forker(void)
 	tap_eq(victim_end(&v), 0, "the victim found every result right");
 }
 
+/* --- where a thread stands --- */
+
+/* Right behind a system call that will be made again, its instruction now under a jump; and on an island. */
+static void test_positions(void)
+{
+	struct victim_io v = victim_make("acrobat", NULL, NULL), l;
+
+	tap_ok(victim_do(&v, "sleep") && loader_start(&l), "one thread waits in a call, one jumps from an island");
+	nap_ms(50);
+	tap_ok(loader_does(&l, "attach 2 in %s acrobat_read %d", victim("acrobat"), (int)v.pid), "the call's function is probed");
+	tap_ok(loader_does(&l, "churn %s v_jmp %d 150", victim("acrobat"), (int)v.pid), "links on the island come and go");
+	tap_ok(victim_do(&v, "wake"), "both threads end well");
+	tap_ok(victim_do(&v, "sleep"), "again, with the call's function probed before");
+	nap_ms(50);
+	tap_ok(loader_does(&l, "detach 2"), "now the probe is taken out");
+	tap_ok(victim_do(&v, "wake"), "both threads end well");
+	tap_eq(loader_end(&l), 0, "the loader ends");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+}
+
 /* --- stopped --- */
 
 static char state_of(pid_t pid)
@@ -163,6 +186,61 @@ static bool is_not_stopped(void *arg)
 {
 	return !is_stopped(arg);
 }
+
+/* The address that the two-byte jump at a function leads to, 0 = there is none. */
+static unsigned long island_of(pid_t pid, unsigned long function)
+{
+	unsigned char code[2] = {0};
+	struct iovec here = {code, 2}, there = {(void *)function, 2};
+
+	if (process_vm_readv(pid, &here, 1, &there, 1, 0) != 2 || code[0] != 0xeb)
+		return 0;
+	return function + 2 + (unsigned long)(long)(signed char)code[1];
+}
+
+/* Steps a running process to an address and leaves it there, stopped by SIGSTOP. */
+static bool park_at(pid_t pid, unsigned long address)
+{
+	struct user_regs_struct regs = {.rip = 0};
+	int status;
+
+	if (ptrace(PTRACE_ATTACH, pid, NULL, NULL) || waitpid(pid, &status, 0) != pid)
+		return false;
+	for (int i = 0; i < 300000 && regs.rip != address; i++)
+		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) || waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status) ||
+		    ptrace(PTRACE_GETREGS, pid, NULL, &regs))
+			return false;
+	return !ptrace(PTRACE_DETACH, pid, NULL, (void *)(long)SIGSTOP) && regs.rip == address && within(2000, is_stopped, &pid);
+}
+
+static void test_on_island(bool kill_broker)
+{
+	struct victim_io v = victim_make("acrobat", NULL, NULL), l;
+	unsigned long function = 0, island;
+	char line[128];
+
+	tap_ok(loader_start(&l) && loader_does(&l, "attach 0 in %s all %d", victim("acrobat"), (int)v.pid), "attached");
+	victim_tell(&v, "where");
+	tap_ok(victim_line(&v, line, sizeof(line)) && sscanf(line, "where %lx", &function) == 1 &&
+		       (island = island_of(v.pid, function)),
+	       "a function that is reached by an island");
+	victim_tell(&v, "run 200000");
+	nap_ms(20);
+	tap_ok(park_at(v.pid, island), "a thread stands on it");
+	if (kill_broker) {
+		kill(ps_broker(), SIGKILL);
+		loader_end(&l);
+		tap_ok(loader_start(&l), "a new broker takes the probes of a killed one out");
+	} else {
+		tap_ok(loader_does(&l, "detach 0"), "while the probes are taken out");
+	}
+	tap_eq(code_differs(v.pid), 0, "all of them");
+	kill(v.pid, SIGCONT);
+	tap_ok(victim_done(&v), "the thread goes on");
+	tap_eq(loader_end(&l), 0, "the loader ends");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+}
+
 
 static void test_stopped(bool busy)
 {
@@ -210,6 +288,9 @@ int main(void)
 	test_storm("vforks", 1000, true);
 	test_storm("spawns", 1000, false);
 	test_forker();
+	test_positions();
+	test_on_island(false);
+	test_on_island(true);
 	test_stopped(false);
 	test_stopped(true);
 	tap_ok(stage_end(tap_failed), "no process of the broker is left");
