@@ -106,7 +106,7 @@ static void fix_signal_frame(u64 word, u64 addr, u32 thread, void *arg)
 	struct frame_fix *f = arg;
 	u64 to = new_pc(f->b, word);
 
-	if (!to || !signal_frame_at(&f->b->p->target, addr))
+	if (!to || !signal_frame_at(f->b->p, addr))
 		return;
 	if (inject_write(&f->b->p->target, addr, &to, sizeof(to)))
 		f->error = -EFAULT;

@@ -23,6 +23,7 @@
 
 #define STOP_TIMEOUT_MS 1000u
 #define SCAN_LIMIT (128u * 1024u)
+#define PAUSE_MAX_NS 8000000l /* between two stops */
 
 static bool is_ours(const struct process *p, u64 pc)
 {
@@ -81,7 +82,7 @@ static void survey_word(u64 word, u64 addr, u32 thread, void *arg)
 {
 	struct survey *s = arg;
 
-	if (is_ours(s->p, word) && signal_frame_at(&s->p->target, addr))
+	if (is_ours(s->p, word) && signal_frame_at(s->p, addr))
 		survey_pc(s, word, thread);
 }
 
@@ -249,6 +250,7 @@ int attach_quiesce(struct process *p, u32 timeout_ms)
 {
 	u64 end = engine_now_ns() + timeout_ms * 1000000ull;
 	struct survey s = { .p = p };
+	long pause_ns = 250000;
 	bool all = false;
 	int r;
 
@@ -265,7 +267,8 @@ int attach_quiesce(struct process *p, u32 timeout_ms)
 		r = engine_now_ns() < end ? 0 : -ETIMEDOUT;
 		if (r)
 			break;
-		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+		nanosleep(&(struct timespec){ .tv_nsec = pause_ns }, NULL);
+		pause_ns = bits_min(2 * pause_ns, PAUSE_MAX_NS);
 	}
 	survey_deinit(&s);
 	return r;
