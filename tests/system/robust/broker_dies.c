@@ -5,6 +5,7 @@
  */
 #include "stage.h"
 
+#include <fcntl.h>
 #include <limits.h>
 
 static void kill_broker(void)
@@ -159,6 +160,15 @@ static void test_random(int rounds)
 	tap_eq(victim_end(&quiet), 0, "so did the quiet one");
 }
 
+static bool ends(void *arg)
+{
+	struct victim_io *v = arg;
+
+	siginfo_t si = {0};
+
+	return !waitid(P_PID, (id_t)v->pid, &si, WEXITED | WNOHANG | WNOWAIT) && si.si_pid;
+}
+
 /* Threads asleep in every kind of system call, while their registers are borrowed and the broker dies. */
 static void test_sleeper(int rounds)
 {
@@ -181,6 +191,10 @@ static void test_sleeper(int rounds)
 		dead = is_dead(&v, i);
 	}
 	tap_eq(i, rounds, "kills while threads sleep in system calls");
+	close(v.in);
+	v.in = open("/dev/null", O_WRONLY);
+	if (!within(8000, ends, &v))
+		show_threads(v.pid);
 	tap_eq(victim_end(&v), 0, "the victim saw no wait end early");
 }
 

@@ -8,11 +8,13 @@ set -u
 build=$1 victims=$2
 notrap=$build/notrap
 funccount=$build/examples/funccount
-counter=$victims/counter
 NOTRAP_DIR=$(mktemp -d /tmp/notrap-robust-XXXXXX) || exit 99
 export NOTRAP_DIR
 tmp=$(mktemp -d /tmp/notrap-input-XXXXXX) || exit 99
 chmod 755 "$tmp"
+# A file of its own, so that other tests' links for all processes do not concern it.
+cp "$victims/counter" "$tmp/counter" || exit 99
+counter=$tmp/counter
 trap '"$notrap" stop -a >/dev/null 2>&1; exec 8>&-; rm -rf "$tmp" "$NOTRAP_DIR"' EXIT
 count=0 failed=0
 

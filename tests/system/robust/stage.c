@@ -29,13 +29,24 @@ const char *stage_tool(const char *name)
 	return path;
 }
 
+/* A file of its own, so that other tests' links for all processes (also the kernel's) do not concern it. */
 const char *stage_victim(const char *name)
 {
 	static char path[PATH_MAX];
+	char command[2 * PATH_MAX];
+	const char *acrobat = from_env("ROBUST_ACROBAT");
 
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (!access(path, F_OK))
+		return path;
 	if (!strcmp(name, "acrobat"))
-		return from_env("ROBUST_ACROBAT");
-	snprintf(path, sizeof(path), "%s/%s", from_env("ROBUST_VICTIMS"), name);
+		snprintf(command, sizeof(command), "cp %s %s", acrobat, path);
+	else
+		snprintf(command, sizeof(command), "cp %s/%s %s", from_env("ROBUST_VICTIMS"), name, path);
+	if (system(command)) {
+		printf("Bail out! no victim %s\n", name);
+		exit(99);
+	}
 	return path;
 }
 
@@ -200,6 +211,18 @@ bool process_exists(pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	return !access(path, F_OK);
+}
+
+void show_threads(pid_t pid)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command),
+		 "cd /proc/%d/task && for t in *; do echo \"# $t $(cut -d' ' -f3 $t/stat) $(cat $t/comm $t/syscall $t/wchan | "
+		 "tr '\\n' ' ')\"; done; grep -E '^(State|TracerPid|SigPnd|ShdPnd|SigBlk)' status | sed 's/^/# /'", (int)pid);
+	fflush(stdout);
+	if (system(command))
+		printf("# no threads\n");
 }
 
 static bool is_broker_of_ours(const char *pid)

@@ -20,7 +20,7 @@
 
 /* Where things are, from the environment that meson sets. */
 const char *stage_tool(const char *name);   /* in the build folder */
-const char *stage_victim(const char *name); /* path of a victim */
+const char *stage_victim(const char *name); /* path of a victim: a copy in the stage's directory */
 
 /* A runtime directory of its own under /tmp, in NOTRAP_DIR. Ends the program when there is none. */
 void stage_begin(void);
@@ -51,6 +51,8 @@ bool brokers_end(unsigned ms);
 /* Bytes in which the file-backed code of a process differs from the files. -1: cannot be read. */
 long code_differs(pid_t pid);
 bool process_exists(pid_t pid);
+/* What each thread waits for, as comments; for one that should have ended. */
+void show_threads(pid_t pid);
 
 /* A loader under `notrap run`. */
 bool loader_start(struct victim_io *l);

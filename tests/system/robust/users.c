@@ -15,9 +15,15 @@ static char users_dir[64]; /* XDG_RUNTIME_DIR */
 
 static const char *counter(void)
 {
-	static char path[PATH_MAX];
+	static char path[128];
+	char command[2 * PATH_MAX + 64];
 
-	snprintf(path, sizeof(path), "%s", stage_victim("counter"));
+	if (!*path) {
+		snprintf(path, sizeof(path), "%s/counter", users_dir);
+		snprintf(command, sizeof(command), "cp %s %s && chmod 755 %s", stage_victim("counter"), path, path);
+		if (system(command))
+			printf("# no victim\n");
+	}
 	return path;
 }
 
@@ -131,7 +137,7 @@ static void test_start_of_another(struct victim_io *mine)
 
 int main(void)
 {
-	struct victim_io mine, theirs = {0};
+	struct victim_io mine = {0}, theirs = {0};
 	char command[128];
 
 	if (geteuid())
@@ -144,7 +150,8 @@ int main(void)
 		tap_skip_all("no directory for the user");
 	if (!start_as_user(&theirs, counter(), NULL, NULL, NULL))
 		tap_skip_all("the user cannot run programs of this build folder");
-	mine = victim_make("counter", NULL, NULL);
+	if (victim_start(&mine, (char *[]){(char *)counter(), NULL}))
+		tap_skip_all("no victim");
 	test_side_by_side(&mine, &theirs);
 	test_start_of_another(&mine);
 	tap_eq(victim_end(&mine), 0, "root's victim found every result right");
