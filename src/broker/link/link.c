@@ -225,16 +225,27 @@ static void notice_failed(const struct link *l, int err, char *notice, size_t n)
 	pid_t tracer = 0;
 
 	*notice = '\0';
-	if (!l->pid)
+	if (err == -ETXTBSY)
+		snprintf(notice, n, "cannot attach to %s: it was written to while another link has it; close that link first",
+			 l->path);
+	if (!l->pid || *notice)
 		return;
 	proc_comm(l->pid, comm);
 	proc_tracer(l->pid, &tracer);
 	if (err == -EBUSY && tracer && !proc_comm(tracer, tracer_comm))
 		snprintf(notice, n, "cannot attach to pid %d (%s): it is traced by pid %d (%s); detach that first", l->pid, comm,
 			 tracer, tracer_comm);
-	else if (err == -EPERM || err == -EACCES)
-		snprintf(notice, n, "cannot attach to pid %d (%s): it may not be traced by this user%s", l->pid, comm,
-			 err == -EACCES ? ", or it has a seccomp filter" : "");
+	else if (err == -EPERM)
+		snprintf(notice, n, "cannot attach to pid %d (%s): it may not be traced by this user", l->pid, comm);
+	else if (err == -EACCES)
+		snprintf(notice, n, "cannot attach to pid %d (%s): it has a seccomp filter, which could kill it for our system "
+			 "calls", l->pid, comm);
+	else if (err == -ENOMEM)
+		snprintf(notice, n, "cannot attach to pid %d (%s): no memory, or no free address space within 2 GiB of its code",
+			 l->pid, comm);
+	else if (err == -EMFILE)
+		snprintf(notice, n, "cannot attach to pid %d (%s): it may not open more files, or the broker may not", l->pid,
+			 comm);
 	else if (err == -ENOEXEC)
 		snprintf(notice, n, "cannot attach to pid %d (%s): it is not a 64-bit x86 process", l->pid, comm);
 	else if (err == -ETIMEDOUT)
