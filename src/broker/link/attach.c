@@ -398,17 +398,27 @@ static int batch_run(struct batch *b)
 	return 0;
 }
 
-int attach_module(struct process *p, struct module *m, struct site *const *site, u32 n)
+static int attach_once(struct process *p, struct module *m, struct site *const *site, u32 n)
 {
 	struct batch b;
+	int r = batch_init(&b, p, m, site, n);
+
+	if (!r && (b.nplaced || b.nleft))
+		r = batch_run(&b);
+	batch_deinit(&b);
+	return r;
+}
+
+int attach_module(struct process *p, struct module *m, struct site *const *site, u32 n)
+{
+	bool had_returns = !p->no_returns;
 	int r = p->injected && !process_alive(p) ? -ESRCH : 0;
 
 	if (r)
 		return r;
-	r = batch_init(&b, p, m, site, n);
-	if (!r && (b.nplaced || b.nleft))
-		r = batch_run(&b);
-	batch_deinit(&b);
+	r = attach_once(p, m, site, n);
+	if (r == -EOPNOTSUPP && had_returns && p->no_returns)
+		r = attach_once(p, m, site, n); /* the entries */
 	if (r)
 		log_error("pid %d (%s): %u sites of %s not changed: %s", p->pid, p->comm, n, m->binary->path,
 			  strerror(-r));

@@ -18,7 +18,7 @@ static bool consumer_wanted(const struct process *p, const struct site *s, const
 
 	if (l->closing || (l->pid && l->pid != p->pid) || s->plan.form == PATCH_REFUSED)
 		return false;
-	return !l->at_return || (s->plan.entry && s->plan.ret_reason == PATCH_OK);
+	return !l->at_return || (!p->no_returns && s->plan.entry && s->plan.ret_reason == PATCH_OK);
 }
 
 static int grow(void *array, u32 *cap, u32 need, size_t item)

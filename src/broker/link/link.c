@@ -248,6 +248,9 @@ static void notice_failed(const struct link *l, int err, char *notice, size_t n)
 			 comm);
 	else if (err == -ENOEXEC)
 		snprintf(notice, n, "cannot attach to pid %d (%s): it is not a 64-bit x86 process", l->pid, comm);
+	else if (err == -EOPNOTSUPP)
+		snprintf(notice, n, "cannot attach to pid %d (%s): exceptions would not pass return probes in it: "
+			 "its C library is older than glibc 2.35, or linked statically with a C++ or Rust runtime", l->pid, comm);
 	else if (err == -ETIMEDOUT)
 		snprintf(notice, n, "cannot attach to pid %d (%s): a thread of it does not stop", l->pid, comm);
 	else

@@ -65,6 +65,7 @@ struct process {
 	u32 borrows; /* nested process_borrow() */
 	bool gone;
 	bool unwind_hooked, linker_watched;
+	bool no_returns; /* its unwinder cannot be told about return probes (unwind.h): it gets none */
 	u64 image, state, local, rows, pool, gates, bell, trace; /* addresses in it, 0 before injection */
 	u64 block_size;
 	struct region_env env;

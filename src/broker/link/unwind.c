@@ -27,6 +27,7 @@
 struct libc_search {
 	u64 base;	 /* of the first mapping of libc.so.6 */
 	bool unwinder;	 /* something that unwinds is mapped */
+	bool dynamic;	 /* a dynamic linker is */
 	char path[512];
 };
 
@@ -43,6 +44,7 @@ static bool libc_visit(const struct proc_map *map, void *arg)
 		s->base = map->start;
 		memcpy(s->path, map->path, map->path_len + 1);
 	}
+	s->dynamic |= !strncmp(name, "ld-", 3);
 	if (!strncmp(name, "libgcc_s.so", 11) || !strncmp(name, "libunwind", 9) || !strncmp(name, "libstdc++.so", 12))
 		s->unwinder = true;
 	return false;
@@ -56,6 +58,25 @@ static u64 symbol_vaddr(const struct util_elf *elf, const char *name)
 		if (d->func[i].name && !strcmp(d->func[i].name, name))
 			return d->func[i].vaddr;
 	return 0;
+}
+
+/* A static program brings its own unwinder. glibc's is always there; what throws is told by the runtimes' names, and
+ * without names nobody knows. */
+static bool static_throws(pid_t pid)
+{
+	static const char *const names[] = { "__cxa_throw", "rust_eh_personality", "__gnat_personality_v0" };
+	struct util_elf *elf;
+	char path[64];
+	bool found;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	if (util_elf_open(path, &elf))
+		return true;
+	found = util_elf_is_stripped(elf) && !util_elf_desc(elf)->is_go;
+	for (u32 i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		found |= symbol_vaddr(elf, names[i]) != 0;
+	util_elf_close(elf);
+	return found;
 }
 
 /* Address of the pointer that _dl_find_object jumps through. */
@@ -130,8 +151,11 @@ int unwind_hook(struct process *p)
 	if (!r)
 		r = swap_pointer(p, at);
 	if (r == -ENOENT) {
-		if (s.unwinder)
+		if (s.unwinder || (!s.dynamic && static_throws(p->pid))) {
+			p->no_returns = true;
+			log_info("pid %d (%s): no return probes: exceptions would not pass them", p->pid, p->comm);
 			return -EOPNOTSUPP;
+		}
 		log_info("pid %d (%s): no _dl_find_object to hook; nothing here unwinds", p->pid, p->comm);
 		r = 0;
 	}

@@ -60,13 +60,15 @@ static int attach_link(struct process *p, struct link *l)
 			r = process_open_gate(p, l->local_gate - 1, 1);
 	}
 	linker_watch_process(p);
+	if (r >= 0 && l->at_return && l->pid && p->no_returns)
+		return -EOPNOTSUPP;
 	return r;
 }
 
 /* Is a module of the link's file in this process that does not have the link's sites yet? */
 static bool link_missing(struct process *p, struct link *l)
 {
-	int found = process_scan_modules(p, l->binary);
+	int found = l->at_return && p->no_returns ? 0 : process_scan_modules(p, l->binary);
 
 	if (found <= 0)
 		return false;

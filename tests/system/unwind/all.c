@@ -104,13 +104,13 @@ static bool attach_file(struct all *a, struct all_file *f, pid_t pid)
 	}
 	f->in = bpf_program__attach_uprobe_multi(a->skel->progs.on_entry, pid, f->path, NULL, &opts);
 	opts.retprobe = true;
-	if (f->in)
+	if (f->in && !a->entries_only)
 		f->out = bpf_program__attach_uprobe_multi(a->skel->progs.on_return, pid, f->path, NULL, &opts);
-	if (!f->out)
+	if (!f->in || (!f->out && !a->entries_only))
 		printf("# attach to %s: %s\n", f->path, strerror(errno));
 	free(offsets);
 	free(cookies);
-	return f->out;
+	return f->in && (f->out || a->entries_only);
 }
 
 bool all_attach(struct all *a, pid_t pid)

@@ -28,6 +28,7 @@ struct all {
 	struct all_file file[ALL_FILES];
 	unsigned int nfiles;
 	uint32_t next; /* cookie */
+	bool entries_only;
 };
 
 /* Prints what fails as a TAP comment. use_hash: programs that also go through helpers. */
