@@ -7,6 +7,7 @@
 
 #include "all.skel.h"
 #include "common/functions.h"
+#include "util/elf.h"
 
 static bool every_name(const char *name, void *arg)
 {
@@ -44,8 +45,10 @@ void all_close(struct all *a)
 		return;
 	all_detach(a);
 	for (unsigned int i = 0; i < a->nfiles; i++) {
-		functions_free(a->file[i].functions);
+		if (a->file[i].functions)
+			functions_free(a->file[i].functions);
 		free(a->file[i].functions);
+		free(a->file[i].offset);
 		free(a->file[i].path);
 	}
 	all_bpf__destroy(a->skel);
@@ -66,40 +69,81 @@ bool all_add(struct all *a, const char *path)
 		free(fs);
 		return false;
 	}
-	*f = (struct all_file){ .path = strdup(path), .functions = fs, .first = a->next };
-	a->next += (uint32_t)fs->n;
+	*f = (struct all_file){ .path = strdup(path), .functions = fs, .n = (uint32_t)fs->n, .first = a->next };
+	a->next += f->n;
 	a->nfiles++;
 	return f->path;
 }
 
-bool all_add_mapped(struct all *a, pid_t pid, const char *part)
+bool all_add_unnamed(struct all *a, const char *path)
 {
-	char name[64], line[PATH_MAX + 128], path[PATH_MAX] = "";
+	struct all_file *f = &a->file[a->nfiles];
+	const struct patch_binary_desc *d;
+	struct util_elf *elf;
+	uint64_t last = 0;
+
+	if (a->nfiles == ALL_FILES || util_elf_open(path, &elf))
+		return false;
+	d = util_elf_desc(elf);
+	*f = (struct all_file){ .path = strdup(path), .first = a->next, .offset = calloc(d->nfunc + 1, sizeof(uint64_t)) };
+	for (uint32_t i = 0; i < d->nfunc && f->offset; i++) {
+		u64 off;
+
+		if (d->func[i].vaddr == last || d->func[i].fragment || d->func[i].ifunc ||
+		    util_elf_offset(elf, d->func[i].vaddr, &off))
+			continue;
+		f->offset[f->n++] = off;
+		last = d->func[i].vaddr;
+	}
+	util_elf_close(elf);
+	a->next += f->n;
+	a->nfiles++;
+	return f->path && f->n && a->next <= ALL_MAX;
+}
+
+static bool find_mapped(pid_t pid, const char *part, char path[PATH_MAX])
+{
+	char name[64], line[PATH_MAX + 128];
 	FILE *maps;
 
 	snprintf(name, sizeof(name), "/proc/%d/maps", (int)pid);
 	maps = fopen(name, "r");
+	*path = '\0';
 	while (maps && !*path && fgets(line, sizeof(line), maps)) {
 		char *slash = strchr(line, '/');
 
 		line[strcspn(line, "\n")] = '\0';
 		if (slash && strstr(strrchr(slash, '/'), part))
-			snprintf(path, sizeof(path), "%s", slash);
+			snprintf(path, PATH_MAX, "%s", slash);
 	}
 	if (maps)
 		fclose(maps);
-	return *path && all_add(a, path);
+	return *path;
+}
+
+bool all_add_mapped(struct all *a, pid_t pid, const char *part)
+{
+	char path[PATH_MAX];
+
+	return find_mapped(pid, part, path) && all_add(a, path);
+}
+
+bool all_add_mapped_unnamed(struct all *a, pid_t pid, const char *part)
+{
+	char path[PATH_MAX];
+
+	return find_mapped(pid, part, path) && all_add_unnamed(a, path);
 }
 
 static bool attach_file(struct all *a, struct all_file *f, pid_t pid)
 {
-	size_t n = f->functions->n;
+	size_t n = f->n;
 	unsigned long *offsets = calloc(n, sizeof(*offsets));
 	__u64 *cookies = calloc(n, sizeof(*cookies));
 	LIBBPF_OPTS(bpf_uprobe_multi_opts, opts, .cnt = n, .offsets = offsets, .cookies = cookies);
 
 	for (size_t i = 0; i < n && offsets && cookies; i++) {
-		offsets[i] = f->functions->fn[i].offset;
+		offsets[i] = f->offset ? f->offset[i] : f->functions->fn[i].offset;
 		cookies[i] = f->first + i;
 	}
 	f->in = bpf_program__attach_uprobe_multi(a->skel->progs.on_entry, pid, f->path, NULL, &opts);
@@ -154,7 +198,7 @@ void all_sum(struct all *a, unsigned int file, uint64_t *ret_entries, uint64_t *
 	const struct all_file *f = &a->file[file];
 
 	*ret_entries = *ret_returns = 0;
-	for (size_t i = 0; i < f->functions->n; i++) {
+	for (size_t i = 0; i < f->n; i++) {
 		uint64_t in, out;
 
 		read_counts(a, f->first + (uint32_t)i, &in, &out);
@@ -212,5 +256,5 @@ bool all_answer(struct all *a, struct victim_io *v, const char *command)
 
 size_t all_functions(const struct all *a, unsigned int file)
 {
-	return a->file[file].functions->n;
+	return a->file[file].n;
 }

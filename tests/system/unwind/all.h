@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#define ALL_MAX 65536
+#define ALL_MAX 131072
 
 #ifndef __bpf__
 #include <stdbool.h>
@@ -18,7 +18,9 @@
 
 struct all_file {
 	char *path;
-	struct functions *functions;
+	struct functions *functions; /* or, of a file without names: */
+	uint64_t *offset;
+	uint32_t n;
 	uint32_t first; /* cookie of its function 0 */
 	struct bpf_link *in, *out;
 };
@@ -37,8 +39,11 @@ void all_close(struct all *a);
 
 /* Adds a file; nothing is attached. */
 bool all_add(struct all *a, const char *path);
+/* The same with all functions that its unwind tables know, named or not. */
+bool all_add_unnamed(struct all *a, const char *path);
 /* Adds the file that the process has mapped with this in its name, e.g. "libc.so". */
 bool all_add_mapped(struct all *a, pid_t pid, const char *part);
+bool all_add_mapped_unnamed(struct all *a, pid_t pid, const char *part);
 
 bool all_attach(struct all *a, pid_t pid);
 void all_detach(struct all *a);

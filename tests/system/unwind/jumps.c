@@ -327,10 +327,62 @@ static void run_threads16k(uint64_t n)
 	pthread_attr_destroy(&attr);
 }
 
+/* --- canceled anywhere --- */
+
+static uint64_t cleaned, spinning;
+
+static void on_cleanup(void *arg)
+{
+	if (arg != &cleaned)
+		victim_wrong("a cleanup handler's argument");
+	scenario_add(&cleaned);
+}
+
+static void *thread_spins(void *arg)
+{
+	pthread_cleanup_push(on_cleanup, &cleaned);
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	__atomic_store_n(&spinning, 1, __ATOMIC_RELEASE);
+	for (uint64_t i = 0;; i++)
+		if (j_small(i) != i * 3 + 2)
+			victim_wrong("j_small");
+	pthread_cleanup_pop(0);
+	return arg;
+}
+
+/* At any instruction, most of them not the program's own. */
+static void run_async(uint64_t n)
+{
+	unsigned int at = 1;
+
+	cleaned = 0;
+	for (uint64_t i = 0; i < n; i++) {
+		pthread_t t;
+		void *r;
+
+		spinning = 0;
+		if (pthread_create(&t, NULL, thread_spins, NULL))
+			victim_wrong("no thread");
+		while (!__atomic_load_n(&spinning, __ATOMIC_ACQUIRE))
+			sched_yield();
+		at = at * 1103515245 + 12345;
+		for (volatile unsigned int k = 0; k < (at >> 16) % 10000; k++)
+			;
+		pthread_cancel(t);
+		pthread_join(t, &r);
+		if (r != PTHREAD_CANCELED)
+			victim_wrong("not canceled: %p", r);
+		scenario_counts[J_SMALL].slack++;
+		scenario_counts[J_STEP].slack++;
+	}
+	if (cleaned != n)
+		victim_wrong("%lu cleanup handlers ran", (unsigned long)cleaned);
+}
+
 static const struct scenario scenarios[] = {
 	{ "longjmp", run_longjmp },	    { "siglongjmp", run_siglongjmp }, { "step", run_step },
 	{ "coroutines", run_coroutines },   { "migrate", run_migrate },	      { "deep", run_deep },
-	{ "altstack", run_altstack },	    { "threads16k", run_threads16k }, { NULL, NULL },
+	{ "altstack", run_altstack },	    { "threads16k", run_threads16k }, { "async", run_async }, { NULL, NULL },
 };
 
 int main(void)
