@@ -19,10 +19,12 @@
 #include "base/bits.h"
 #include "broker/link/attach.h"
 #include "broker/link/batch.h"
+#include "broker/link/entries.h"
 #include "util/fd.h"
 
 #define STOP_TIMEOUT_MS 1000u
 #define SCAN_LIMIT (128u * 1024u)
+#define PATIENCE 32u /* regions that nobody jumps to, before we look closer at what keeps them */
 #define PAUSE_MAX_NS 8000000l /* between two stops */
 
 static bool is_ours(const struct process *p, u64 pc)
@@ -184,48 +186,44 @@ static int survey_threads(struct survey *s, bool *ret_all)
 	return r < 0 ? r : survey_end_round(s, ret_all);
 }
 
-static bool region_in_use(const struct survey *s, const struct code_region *r, const struct nt_ret_entry *e, u32 n)
+static bool region_in_use(const struct survey *s, const struct code_region *r, const struct entries *e)
 {
 	if (r->live || s->overflow)
 		return true;
 	for (u32 i = 0; i < s->npc; i++)
 		if (s->pc[i] - r->base < r->size)
 			return true;
-	for (u32 i = 0; i < n; i++)
-		if (e[i].in_use && e[i].thunk - r->base < r->size)
-			return true;
-	return false;
+	return entries_need(e, r);
 }
 
-static struct nt_ret_entry *read_entries(struct process *p, u32 *ret_n)
+/* Calls that were left by longjmp or an exception keep their region like those that will return. One region or a few
+ * are no harm. */
+static bool regions_pile_up(const struct process *p)
 {
-	struct nt_ret_entry *e;
 	u32 n = 0;
 
-	if (inject_read(&p->target, p->state + offsetof(struct nt_state, pool_next), &n, sizeof(n)))
-		return NULL;
-	n = bits_min(n, (u32)((p->gates - p->pool) / sizeof(*e)));
-	e = malloc((n + 1) * sizeof(*e));
-	if (e && n && inject_read(&p->target, p->pool, e, n * sizeof(*e))) {
-		free(e);
-		return NULL;
-	}
-	*ret_n = n;
-	return e;
+	for (const struct code_region *r = p->regions; r; r = r->next)
+		n += !r->live;
+	return n > PATIENCE;
 }
 
 /* Stopped: unmaps what nobody needs, with the thread that lends its registers. */
 static void reclaim_stopped(struct process *p, struct survey *s)
 {
-	u32 n = 0;
-	struct nt_ret_entry *e free_auto = read_entries(p, &n);
+	struct entries e;
 
-	if (!e || process_borrow(p))
+	if (entries_read(p, &e))
 		return;
+	if (regions_pile_up(p))
+		entries_forget_abandoned(p, &e);
+	if (process_borrow(p)) {
+		entries_deinit(&e);
+		return;
+	}
 	for (struct code_region **at = &p->regions; *at;) {
 		struct code_region *r = *at;
 
-		if (region_in_use(s, r, e, n)) {
+		if (region_in_use(s, r, &e)) {
 			at = &r->next;
 			continue;
 		}
@@ -236,6 +234,7 @@ static void reclaim_stopped(struct process *p, struct survey *s)
 		free(r);
 	}
 	process_give_back(p);
+	entries_deinit(&e);
 }
 
 static bool anything_dead(const struct process *p)

@@ -113,6 +113,43 @@ static void test_unloaded(char *victim, char *library)
 	tap_eq(victim_end(&v), 0, "the victim ends well");
 }
 
+static int count_maps(pid_t pid)
+{
+	char name[64];
+	FILE *maps;
+	int c, n = 0;
+
+	snprintf(name, sizeof(name), "/proc/%d/maps", (int)pid);
+	maps = fopen(name, "r");
+	while (maps && (c = getc(maps)) != EOF)
+		n += c == '\n';
+	if (maps)
+		fclose(maps);
+	return n;
+}
+
+/* Calls that never return keep the code that they would return through, but not for ever. */
+static void test_leaks(char *victim)
+{
+	struct victim_io v = { 0 };
+	struct all a;
+	int before, after;
+	bool ok = true;
+
+	if (!start(&v, &a, victim, false))
+		return;
+	before = count_maps(v.pid);
+	for (int i = 0; i < 100 && ok; i++) {
+		ok = all_attach(&a, v.pid) && tell(&v, "jump 20") && tell(&v, "work 20");
+		all_detach(&a);
+	}
+	after = count_maps(v.pid);
+	printf("# %d mappings, then %d\n", before, after);
+	tap_ok(ok && after < before + 60, "100 times probes come and go on functions that are left by longjmp");
+	tap_eq(victim_end(&v), 0, "the victim ends well");
+	all_close(&a);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 3)
@@ -120,6 +157,7 @@ int main(int argc, char **argv)
 	test_parked(argv[1], false, false);
 	test_parked(argv[1], true, true);
 	test_asleep(argv[1]);
+	test_leaks(argv[1]);
 	test_unloaded(argv[1], argv[2]);
 	return tap_done();
 }

@@ -7,6 +7,7 @@
  *     enter N     N threads sleep inside of functions; until
  *     leave       wakes them: they return, throw, jump or exit
  *     leak N      leaves functions of a library, N times, and unloads it
+ *     jump N      leaves functions by longjmp, N times
  *     work N      calls everything
  */
 #include <cerrno>
@@ -17,7 +18,7 @@
 
 #include "scenario.h"
 
-enum { P_LEAF, P_NEST, P_SLEEP, P_DEEP };
+enum { P_LEAF, P_NEST, P_SLEEP, P_DEEP, P_JUMP };
 static const uint64_t THREADS = 16;
 
 static pthread_t thread[THREADS];
@@ -202,6 +203,21 @@ static void run_leak(uint64_t n)
 		victim_wrong("dlclose");
 }
 
+extern "C" SCENARIO_FN uint64_t p_jump(uint64_t x)
+{
+	SCENARIO_IN(P_JUMP);
+	if (p_leaf(x) == x * 5 + 3)
+		longjmp(back, 1);
+	return SCENARIO_OUT(P_JUMP, x);
+}
+
+static void run_jump(uint64_t n)
+{
+	for (volatile uint64_t i = 0; i < n; i++)
+		if (!setjmp(back))
+			p_jump(i);
+}
+
 static void run_work(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
@@ -210,12 +226,12 @@ static void run_work(uint64_t n)
 }
 
 static const struct scenario scenarios[] = {{"park", run_park},	  {"release", run_release}, {"enter", run_enter},
-					    {"leave", run_leave}, {"leak", run_leak},	    {"work", run_work},
+					    {"leave", run_leave}, {"leak", run_leak},	    {"jump", run_jump},   {"work", run_work},
 					    {nullptr, nullptr}};
 
 int main()
 {
-	static const char *const names[] = {"p_leaf", "p_nest", "p_sleep", "p_deep"};
+	static const char *const names[] = {"p_leaf", "p_nest", "p_sleep", "p_deep", "p_jump"};
 	unsigned long lo, hi;
 	char line[512];
 	FILE *maps = fopen("/proc/self/maps", "r");
