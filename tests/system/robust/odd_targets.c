@@ -37,7 +37,7 @@ static bool has_block(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	f = fopen(path, "r");
 	while (f && fgets(line, sizeof(line), f))
-		found |= strstr(line, "notrap") != NULL;
+		found |= strstr(line, "/memfd:notrap") != NULL;
 	if (f)
 		fclose(f);
 	return found;
