@@ -109,20 +109,13 @@ static void trace_record(struct trace *t, const u8 *data, u32 len)
 	trace_emit(t, &rec, text, n);
 }
 
-void trace_drain(struct trace *t, const struct nt_map_view *v)
+/* Takes what is complete in [cons, prod); returns the position of what is not. */
+static u64 drain_to(struct trace *t, const struct nt_map_view *v, u64 cons, u64 prod)
 {
-	u64 *cons_at = (u64 *)(v->base + NT_RING_CONS_OFF),
-	    *prod_at = (u64 *)(v->base + NT_RING_PROD_OFF);
-	struct nt_ring_ctl *ctl = (struct nt_ring_ctl *)(v->base + v->ctl_off);
 	const u64 mask = v->max_entries - 1;
-	u64 cons, prod;
 
-	/* First ask to be called again, then look: a record that comes in between rings. */
-	at_xchg(&ctl->armed, 1u);
-	cons = at_load_acq(cons_at);
-	prod = at_load_acq(prod_at);
 	if (prod - cons > v->max_entries)
-		cons = prod;
+		return prod;
 	while (cons != prod) {
 		const u8 *at = v->base + v->data_off + (cons & mask);
 		u32 head = at_load_acq((u32 *)at);
@@ -131,15 +124,33 @@ void trace_drain(struct trace *t, const struct nt_map_view *v)
 
 		if (head & NT_RING_BUSY)
 			break;
-		if (step > prod - cons) {
-			cons = prod;
-			break;
-		}
+		if (step > prod - cons)
+			return prod;
 		if (!(head & NT_RING_DISCARD))
 			trace_record(t, at + NT_RING_HDR, len);
 		cons += step;
 	}
-	at_store_rel(cons_at, cons);
+	return cons;
+}
+
+void trace_drain(struct trace *t, const struct nt_map_view *v)
+{
+	u64 *cons_at = (u64 *)(v->base + NT_RING_CONS_OFF),
+	    *prod_at = (u64 *)(v->base + NT_RING_PROD_OFF);
+	struct nt_ring_ctl *ctl = (struct nt_ring_ctl *)(v->base + v->ctl_off);
+	u64 cons = at_load_acq(cons_at), before;
+
+	/* A producer rings only when it sees that we have caught up, so after saying how far we are we look again: a
+	 * record that came in between did not ring. One that is not complete yet will. Bounded: others wait for us too. */
+	for (u32 round = 0; round < 1000; round++) {
+		before = cons;
+		at_xchg(&ctl->armed, 1u);
+		cons = drain_to(t, v, cons, at_load_acq(prod_at));
+		at_store_rel(cons_at, cons);
+		at_fence();
+		if (cons == at_load_acq(prod_at) || cons == before)
+			return;
+	}
 }
 
 int trace_subscribe(struct trace *t)
