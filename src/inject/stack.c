@@ -3,8 +3,9 @@
  * Looking through the stacks of stopped threads, within the pause: one process_vm_readv per 64 KiB, no look at the map.
  * A transfer does not split an element, so each element is one page and the first page that is not there ends the walk:
  * above a stack lies a guard page or nothing. What lies directly above a small stack made by hand may be read too,
- * within the limit; it can only add visits. Stacks that the thread does not stand on now (the one below a handler on
- * an alternate stack, parked goroutines) are not seen.
+ * within the limit; it can only add visits. A signal frame whose stack pointer lies elsewhere leads on to that stack: the
+ * one that a handler on an alternate stack has interrupted. Stacks that nothing leads to (parked goroutines) are not
+ * seen.
  */
 #include "inject/inject.h"
 
@@ -12,8 +13,11 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
+#include "inject/x86_64/frame.h"
+
 #define CHUNK 65536u
 #define PIECES (CHUNK / NT_PAGE + 1)
+#define HOPS 4 /* stacks of one thread */
 
 struct stack_scan {
 	struct inject_target *t;
@@ -43,9 +47,12 @@ static ssize_t read_stack(pid_t pid, u64 addr, void *buf, size_t max)
 	return r < 0 ? (errno == EFAULT ? 0 : -errno) : r;
 }
 
-static int scan_one(struct stack_scan *s, u32 thread, size_t limit)
+/* From addr up to the end of the stack or the limit. *next: the stack that the first signal frame which leads to another
+ * one leads to; what comes above may be of other threads. */
+static int scan_stack(struct stack_scan *s, u32 thread, u64 addr, size_t limit, u64 *next)
 {
-	u64 addr = s->t->thread[thread].regs.rsp & ~7ull;
+	const size_t whole = limit;
+	u64 from = addr, sp;
 
 	while (limit >= 8) {
 		size_t max = limit < CHUNK ? limit & ~7ull : CHUNK;
@@ -53,17 +60,36 @@ static int scan_one(struct stack_scan *s, u32 thread, size_t limit)
 
 		if (n < 0)
 			return (int)n;
-		for (ssize_t i = 0; i < n / 8; i++)
+		for (ssize_t i = 0; i < n / 8; i++) {
+			u64 at = addr + (u64)i * 8;
+
 			if (s->buf[i] >= s->lo && s->buf[i] < s->hi) {
-				s->visit(s->buf[i], addr + (u64)i * 8, thread, s->arg);
+				s->visit(s->buf[i], at, thread, s->arg);
 				s->visits++;
 			}
+			if (!*next && frame_sp(s->t, s->buf[i], at, &sp) && sp - from >= whole)
+				*next = sp;
+		}
 		if ((size_t)n < max)
 			return 0;
 		addr += max;
 		limit -= max;
 	}
 	return 0;
+}
+
+static int scan_one(struct stack_scan *s, u32 thread, size_t limit)
+{
+	u64 at = s->t->thread[thread].regs.rsp & ~7ull;
+	int r = 0;
+
+	for (int hop = 0; at && hop < HOPS && !r; hop++) {
+		u64 next = 0;
+
+		r = scan_stack(s, thread, at, limit, &next);
+		at = next & ~7ull;
+	}
+	return r;
 }
 
 int inject_scan_stacks(struct inject_target *t, u64 lo, u64 hi, size_t limit,

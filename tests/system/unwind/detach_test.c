@@ -36,7 +36,7 @@ static bool start(struct victim_io *v, struct all *a, char *victim, bool use_has
 }
 
 /* Each close waits a second for such threads, then leaves them what they stand on. */
-static void test_parked(char *victim, bool use_hash, bool again)
+static void test_parked(char *victim, bool use_hash, const char *how, bool again)
 {
 	struct victim_io v = { 0 };
 	struct all a;
@@ -44,14 +44,14 @@ static void test_parked(char *victim, bool use_hash, bool again)
 
 	if (!start(&v, &a, victim, use_hash))
 		return;
-	ok = all_attach(&a, v.pid) && tell(&v, "park 6");
+	ok = all_attach(&a, v.pid) && tell(&v, how);
 	if (again) {
 		all_detach(&a);
 		ok = ok && all_attach(&a, v.pid);
 	}
 	all_detach(&a);
 	ok = ok && tell(&v, "release") && tell(&v, "work 1000");
-	tap_ok(ok, "threads stopped inside slots and programs%s find their way back when these are gone",
+	tap_ok(ok, "%s: threads stopped inside slots and programs%s find their way back when these are gone", how,
 	       use_hash ? " with helpers" : "");
 	ok = ok && all_attach(&a, v.pid) && tell(&v, "work 1000");
 	tap_ok(ok, "and probes work as before");
@@ -154,8 +154,9 @@ int main(int argc, char **argv)
 {
 	if (argc < 3)
 		return 99;
-	test_parked(argv[1], false, false);
-	test_parked(argv[1], true, true);
+	test_parked(argv[1], false, "park 6", false);
+	test_parked(argv[1], true, "park 6", true);
+	test_parked(argv[1], true, "parkalt 4", false);
 	test_asleep(argv[1]);
 	test_leaks(argv[1]);
 	test_unloaded(argv[1], argv[2]);

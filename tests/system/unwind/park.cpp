@@ -3,6 +3,7 @@
  * Threads that stay where they are while probes come and go:
  *
  *     park N      N threads work; a signal stops each where it is, in code that is not the program's; until
+ *     parkalt N   the same in a second handler, on an alternate stack, that has interrupted the first
  *     release     lets them go on, and ends them
  *     enter N     N threads sleep inside of functions; until
  *     leave       wakes them: they return, throw, jump or exit
@@ -74,11 +75,19 @@ static void finish()
 /* --- parked by a signal --- */
 
 static thread_local bool is_parked;
+static bool use_second;
+
+static void stay(int)
+{
+	timespec nap{0, 1000000};
+
+	while (!__atomic_load_n(&told, __ATOMIC_ACQUIRE))
+		syscall(SYS_nanosleep, &nap, nullptr);
+}
 
 static void on_park(int, siginfo_t *, void *ctx)
 {
 	uint64_t pc = (uint64_t) static_cast<ucontext_t *>(ctx)->uc_mcontext.gregs[REG_RIP];
-	timespec nap{0, 1000000};
 
 	for (uint64_t i = 0; i < ncode; i++)
 		if (pc >= code[i].lo && pc < code[i].hi)
@@ -87,12 +96,18 @@ static void on_park(int, siginfo_t *, void *ctx)
 		return;
 	is_parked = true;
 	scenario_add(&parked);
-	while (!__atomic_load_n(&told, __ATOMIC_ACQUIRE))
-		syscall(SYS_nanosleep, &nap, nullptr);
+	if (use_second)
+		raise(SIGUSR1);
+	else
+		stay(0);
 }
 
 static void *thread_works(void *arg)
 {
+	static char stacks[THREADS][65536];
+	stack_t ss{stacks[(uint64_t)arg], 0, sizeof(stacks[0])};
+
+	sigaltstack(&ss, nullptr);
 	for (uint64_t i = (uint64_t)arg; !__atomic_load_n(&told, __ATOMIC_ACQUIRE); i++)
 		if (p_nest(i, i % 3) != i * 5 + 4 + i % 3)
 			victim_wrong("p_nest");
@@ -114,6 +129,18 @@ static void run_park(uint64_t n)
 			pthread_kill(thread[i], SIGUSR2);
 		usleep(100);
 	}
+}
+
+static void run_parkalt(uint64_t n)
+{
+	struct sigaction sa {};
+
+	sa.sa_handler = stay;
+	sa.sa_flags = SA_ONSTACK;
+	sigaction(SIGUSR1, &sa, nullptr);
+	use_second = true;
+	run_park(n);
+	use_second = false;
 }
 
 static void run_release(uint64_t)
@@ -225,7 +252,7 @@ static void run_work(uint64_t n)
 			victim_wrong("p_nest");
 }
 
-static const struct scenario scenarios[] = {{"park", run_park},	  {"release", run_release}, {"enter", run_enter},
+static const struct scenario scenarios[] = {{"park", run_park},	  {"parkalt", run_parkalt},	  {"release", run_release}, {"enter", run_enter},
 					    {"leave", run_leave}, {"leak", run_leak},	    {"jump", run_jump},   {"work", run_work},
 					    {nullptr, nullptr}};
 
