@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/bits.h"
+#include "broker/link/steady.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/proc.h"
@@ -203,25 +204,31 @@ static bool gates_of_owner(const struct proc_map *map, void *arg)
 	return g->found;
 }
 
-/* Does the broker that made this block still run? It has written its process id in front of its gates; the guardian
- * of a dead one has wiped it. */
-static bool owner_lives(struct process *p, u64 gates_addr, u64 ino)
+/* Is the broker that made this block dead, and what it had begun (steady.h) done? Its process id stands in front of its
+ * gates; the guardian of a dead one has wiped it. */
+static bool is_for_us(struct process *p, u64 gates_addr, u64 ino, bool others)
 {
 	struct proc_gates g = { .ino = ino };
-	u32 pid = 0;
+	u32 word[GATE_FIRST] = { 0 };
+	pid_t pid;
 	char comm[16];
+	int r = inject_read(&p->target, gates_addr, word, sizeof(word));
 
-	if (inject_read(&p->target, gates_addr, &pid, sizeof(pid)) || !pid || (pid_t)pid == p->engine->pid)
+	if (!r && !others && word[GATE_DIR] != p->engine->shared.gates[GATE_DIR])
 		return false;
-	if (proc_comm((pid_t)pid, comm) || strcmp(comm, "notrapd"))
-		return false;
+	pid = (pid_t)word[GATE_OWNER];
+	if (r || !pid || pid == p->engine->pid)
+		return true;
+	if (proc_comm(pid, comm) || (strcmp(comm, "notrapd") && strcmp(comm, STEADY_NAME)))
+		return true;
 	/* Another broker with this number: its gates are another file. (Another user's cannot be looked at.) */
-	return proc_maps_each((pid_t)pid, gates_of_owner, &g) || g.found;
+	r = proc_maps_each(pid, gates_of_owner, &g);
+	return r == -ESRCH || (!r && !g.found);
 }
 
 struct restore { /* what a site, or its island, gets back */
 	u64 addr, site;
-	u8 len, bytes[5];
+	u8 len, bytes[5], jump[5];
 };
 
 struct restores {
@@ -229,7 +236,7 @@ struct restores {
 	u32 n, cap;
 };
 
-static int restores_add(struct restores *rs, u64 addr, u64 site, const u8 *bytes, u8 len)
+static int restores_add(struct restores *rs, u64 addr, u64 site, const u8 *jump, const u8 *bytes, u8 len)
 {
 	if (rs->n == rs->cap) {
 		u32 cap = rs->cap ? rs->cap * 2 : 256;
@@ -241,6 +248,7 @@ static int restores_add(struct restores *rs, u64 addr, u64 site, const u8 *bytes
 		rs->cap = cap;
 	}
 	rs->r[rs->n] = (struct restore){ .addr = addr, .site = site, .len = len };
+	memcpy(rs->r[rs->n].jump, jump, len);
 	memcpy(rs->r[rs->n++].bytes, bytes, len);
 	return 0;
 }
@@ -264,13 +272,13 @@ static int restore_site(struct process *p, const struct nt_region *r, const stru
 	if (!l->addr || inject_read(&p->target, l->addr, now, sizeof(now)))
 		return 0;
 	if (l->len == 5)
-		return jumps_into(now, l->addr, r) ? restores_add(rs, l->addr, l->addr, l->orig, 5) : 0;
+		return jumps_into(now, l->addr, r) ? restores_add(rs, l->addr, l->addr, now, l->orig, 5) : 0;
 	island = l->addr + 2 + (u64)(s64)(s8)now[1];
 	if (l->len != 2 || now[0] != 0xeb || inject_read(&p->target, island, far, sizeof(far)) ||
 	    !jumps_into(far, island, r))
 		return 0;
-	e = restores_add(rs, l->addr, l->addr, l->orig, 2);
-	return e ? e : restores_add(rs, island, l->addr, l->orig + LEDGER_ISLAND, 5);
+	e = restores_add(rs, l->addr, l->addr, now, l->orig, 2);
+	return e ? e : restores_add(rs, island, l->addr, far, l->orig + LEDGER_ISLAND, 5);
 }
 
 static int find_restores(struct process *p, const struct nt_state *state, struct restores *rs)
@@ -300,6 +308,17 @@ static void leave_islands(struct process *p, const struct restores *rs)
 				inject_set_pc(t, i, rs->r[j].site);
 }
 
+/* Another broker may have been here since we looked, and have attached anew. */
+static int restore(struct process *p, const struct restore *rs)
+{
+	u8 now[5];
+	int r = inject_read(&p->target, rs->addr, now, rs->len);
+
+	if (r || memcmp(now, rs->jump, rs->len))
+		return r;
+	return inject_write(&p->target, rs->addr, rs->bytes, rs->len);
+}
+
 static int bury(struct process *p, struct nt_state *state)
 {
 	struct restores rs = { .n = 0 };
@@ -310,7 +329,7 @@ static int bury(struct process *p, struct nt_state *state)
 	if (!r) {
 		leave_islands(p, &rs);
 		for (u32 i = 0; i < rs.n && !r; i++)
-			r = inject_write(&p->target, rs.r[i].addr, rs.r[i].bytes, rs.r[i].len);
+			r = restore(p, &rs.r[i]);
 		state->magic = 0;
 		if (!r)
 			r = inject_write(&p->target, p->state, &state->magic, sizeof(state->magic));
@@ -322,7 +341,7 @@ static int bury(struct process *p, struct nt_state *state)
 	return r;
 }
 
-int attach_adopt(struct process *p, u64 gates_addr, u64 gates_ino)
+int attach_adopt(struct process *p, u64 gates_addr, u64 gates_ino, bool others)
 {
 	struct nt_state *state free_auto = malloc(sizeof(*state));
 	bool ours = gates_ino == p->engine->shared.gates_ino;
@@ -338,7 +357,7 @@ int attach_adopt(struct process *p, u64 gates_addr, u64 gates_ino)
 	}
 	process_use_block(p, process_block_from_gates(gates_addr));
 	r = process_read_state(p, p->state, state);
-	if (r == -EBADMSG || (!r && !ours && owner_lives(p, gates_addr, gates_ino)))
+	if (r == -EBADMSG || (!r && !ours && !is_for_us(p, gates_addr, gates_ino, others)))
 		return 0; /* dead already, another version's, or not for us to touch */
 	if (r)
 		return r;

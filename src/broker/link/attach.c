@@ -17,14 +17,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "base/bits.h"
 #include "broker/link/adopt.h"
 #include "broker/link/batch.h"
+#include "broker/link/steady.h"
 #include "broker/link/semaphore.h"
 #include "broker/link/unwind.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/proc.h"
 
 #define STOP_TIMEOUT_MS 2000u
 #define SCAN_LIMIT (128u * 1024u)
@@ -409,14 +412,29 @@ static int attach_once(struct process *p, struct module *m, struct site *const *
 	return r;
 }
 
+bool attach_again(struct process *p, int err, u32 *tries)
+{
+	pid_t tracer = 0;
+
+	if (err != -EBUSY || ++*tries > 100 || steady_is_orphan(p->engine))
+		return false;
+	if (!proc_tracer(p->pid, &tracer) && tracer && !steady_is_broker(p->engine, tracer))
+		return false;
+	nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+	return true;
+}
+
 int attach_module(struct process *p, struct module *m, struct site *const *site, u32 n)
 {
 	bool had_returns = !p->no_returns;
+	u32 tries = 0;
 	int r = p->injected && !process_alive(p) ? -ESRCH : 0;
 
 	if (r)
 		return r;
-	r = attach_once(p, m, site, n);
+	do
+		r = attach_once(p, m, site, n);
+	while (attach_again(p, r, &tries));
 	if (r == -EOPNOTSUPP && had_returns && p->no_returns)
 		r = attach_once(p, m, site, n); /* the entries */
 	if (r)

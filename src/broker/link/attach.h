@@ -15,6 +15,10 @@
  */
 int attach_module(struct process *p, struct module *m, struct site *const *site, u32 n);
 
+/* After an error: another broker (root's, or another directory's) may have the target for a moment. Waits and returns true
+ * when it is worth to try again; not for a debugger. *tries: 0 at first. */
+bool attach_again(struct process *p, int err, u32 *tries);
+
 /* The same for every module of this binary in the process, which is scanned for them. Returns modules found or -errno. */
 int attach_process(struct process *p, struct binary *b, struct site *const *site, u32 n);
 

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -12,8 +13,17 @@
 #include "broker/link/process.h"
 #include "broker/link/site.h"
 #include "broker/link/steady.h"
+#include "broker/link/unfinished.h"
 #include "broker/watch/watch.h"
 #include "util/fd.h"
+
+/* Tells the blocks of our predecessors from those of brokers in other directories. */
+static u32 directory_id(const char *dir)
+{
+	struct stat st;
+
+	return stat(dir, &st) ? 0 : (u32)(st.st_ino * 2654435761u ^ st.st_dev);
+}
 
 int engine_new(struct broker *b, struct engine **ret)
 {
@@ -28,6 +38,7 @@ int engine_new(struct broker *b, struct engine **ret)
 	steady_init(e);
 	r = shared_init(&e->shared);
 	if (!r) {
+		e->shared.gates[GATE_DIR] = directory_id(b->dir);
 		r = guardian_start(e->shared.gates, GATES_SIZE);
 		if (r >= 0)
 			e->guardian_pipe = r;
@@ -68,7 +79,7 @@ void engine_free(struct engine *e)
 
 bool engine_busy(const struct engine *e)
 {
-	return e->links;
+	return e->links || unfinished_any(e);
 }
 
 const struct nt_map_view *engine_trace_view(const struct engine *e)

@@ -17,6 +17,10 @@
 
 #define GATES_MAX 16384u
 #define GATES_SIZE (GATES_MAX * 4u)
+/* The first words are no gates; they tell other brokers about this one. */
+#define GATE_OWNER 0u /* process id of who works on targets; 0: nobody any more */
+#define GATE_DIR 1u   /* which runtime directory it serves; stays when it is dead */
+#define GATE_FIRST 2u
 #define TRACE_RING_SIZE (256u * 1024u)
 
 struct binary;

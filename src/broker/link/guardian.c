@@ -34,7 +34,8 @@ static void guardian_main(int pipe_fd, u32 *gates, size_t size)
 	while (read(pipe_fd, &c, 1) < 0 && errno == EINTR)
 		;
 	for (size_t i = 0; i < size / sizeof(*gates); i++)
-		at_store_rel(&gates[i], 0);
+		if (i != GATE_DIR)
+			at_store_rel(&gates[i], 0);
 	_exit(0);
 }
 

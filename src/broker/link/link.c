@@ -16,6 +16,7 @@
 #include "broker/client.h"
 #include "broker/link/attach.h"
 #include "broker/link/steady.h"
+#include "broker/link/unfinished.h"
 #include "broker/object/perf.h"
 #include "broker/watch/watch.h"
 #include "util/fd.h"
@@ -43,7 +44,7 @@ static void link_free(struct link *l)
 
 int gate_alloc(struct engine *e, u32 *ret)
 {
-	for (u32 i = 1; i < GATES_MAX; i++)
+	for (u32 i = GATE_FIRST; i < GATES_MAX; i++)
 		if (!e->gate_used[i]) {
 			e->gate_used[i] = 1;
 			*ret = i;
@@ -91,10 +92,12 @@ static void link_detach(struct engine *e, struct link *l)
 			continue;
 		}
 		for (struct module *m = p->modules; m; m = m->next)
-			if (m->binary == l->binary)
-				attach_module(p, m, l->site, l->n);
+			if (m->binary == l->binary && attach_module(p, m, l->site, l->n))
+				p->unfinished = true;
 		if (attach_quiesce(p, QUIESCE_MS))
-			continue; /* its gate is closed; the memory stays until the next occasion */
+			p->unfinished = true;
+		if (p->unfinished)
+			continue; /* its gate is closed; the rest is done later */
 		DL_FOREACH(e->links, other)
 			used |= other != l && other->prog == l->prog;
 		if (!used)
@@ -120,7 +123,7 @@ static void link_withdraw(struct engine *e, struct link *l)
 	for (u32 i = 0; i < l->n; i++)
 		site_remove_consumer(l->site[i], &l->consumer[i]);
 	DL_DELETE(e->links, l);
-	e->gate_used[l->gate] = 0;
+	unfinished_release_gate(e, l->gate);
 	log_info("link %llu: closed", (unsigned long long)l->id);
 	watch_update(e->watch);
 }

@@ -64,6 +64,7 @@ struct process {
 	bool opened, injected;
 	u32 borrows; /* nested process_borrow() */
 	bool gone;
+	bool unfinished; /* a detach is still to be done: unfinished.h */
 	bool unwind_hooked, linker_watched;
 	bool no_returns; /* its unwinder cannot be told about return probes (unwind.h): it gets none */
 	u64 image, state, local, rows, pool, gates, bell, trace; /* addresses in it, 0 before injection */

@@ -251,10 +251,13 @@ int attach_quiesce(struct process *p, u32 timeout_ms)
 	struct survey s = { .p = p };
 	long pause_ns = 250000;
 	bool all = false;
+	u32 tries = 0;
 	int r;
 
 	for (;;) {
-		r = inject_stop(&p->target, STOP_TIMEOUT_MS);
+		do
+			r = inject_stop(&p->target, STOP_TIMEOUT_MS);
+		while (attach_again(p, r, &tries));
 		if (r)
 			break;
 		r = survey_threads(&s, &all);

@@ -69,7 +69,7 @@ int shared_init(struct shared *s)
 	if (fstat(s->gates_fd, &st) < 0)
 		return -errno;
 	s->gates_ino = st.st_ino;
-	s->gates[0] = (u32)getpid(); /* no link's gate: tells other brokers whose block this is, and that he lives */
+	s->gates[GATE_OWNER] = (u32)getpid();
 	r = shared_file("notrap-bell", NT_PAGE, &s->bell_fd, &mem);
 	if (r)
 		return r;

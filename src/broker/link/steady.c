@@ -16,6 +16,9 @@
  * broker's main thread sleeps meanwhile, so memory is used by one of the two at a time; they even share the main
  * thread's thread-local storage (errno, malloc's cache), as after vfork(2).
  *
+ * For as long as the hands work, the word in front of the gates names them instead of the broker: another broker that
+ * finds the block of a dead one must leave it alone until they are done.
+ *
  * Who kills both in the same instant (the out-of-memory killer takes all that share the memory) is not helped.
  */
 #include "broker/link/steady.h"
@@ -28,6 +31,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/bits.h"
 #include "broker/link/engine.h"
 #include "util/log.h"
@@ -36,6 +40,7 @@
 #define STACK_SIZE (1u << 20)
 
 struct steady_call {
+	struct engine *engine;
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -44,8 +49,9 @@ static int hands_main(void *arg)
 {
 	struct steady_call *c = arg;
 
-	prctl(PR_SET_NAME, "notrap-hands");
+	prctl(PR_SET_NAME, STEADY_NAME);
 	c->fn(c->arg);
+	at_store_rel(&c->engine->shared.gates[GATE_OWNER], (u32)c->engine->pid);
 	return 0;
 }
 
@@ -72,12 +78,14 @@ void steady_deinit(struct engine *e)
 
 void steady_run(struct engine *e, void (*fn)(void *arg), void *arg)
 {
-	struct steady_call c = { .fn = fn, .arg = arg };
+	struct steady_call c = { .engine = e, .fn = fn, .arg = arg };
 	pid_t pid = -1;
 
 	if (e->steady_stack && !e->steady) {
 		e->steady = true;
-		pid = clone(hands_main, e->steady_stack + STACK_SIZE, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_VFORK, &c);
+		pid = clone(hands_main, e->steady_stack + STACK_SIZE,
+			    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_VFORK | CLONE_PARENT_SETTID, &c,
+			    &e->shared.gates[GATE_OWNER]);
 		if (pid < 0)
 			log_error("no second process for work on targets: %s", strerror(errno));
 		while (pid > 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
@@ -95,7 +103,7 @@ bool steady_is_orphan(const struct engine *e)
 
 bool steady_is_broker(const struct engine *e, pid_t pid)
 {
-	static const char *const names[] = { "notrapd", "notrap-hands", "notrap-guard" };
+	static const char *const names[] = { "notrapd", STEADY_NAME, "notrap-guard" };
 	char comm[16];
 	dev_t dev;
 	u64 ino;

@@ -6,6 +6,8 @@
 
 #include "abi/types.h"
 
+#define STEADY_NAME "notrap-hands" /* the process that does the work */
+
 struct engine;
 
 void steady_init(struct engine *e); /* by the main thread */

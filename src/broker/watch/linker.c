@@ -10,6 +10,8 @@
 
 #include "base/atomic.h"
 #include "broker/link/attach.h"
+#include "broker/link/steady.h"
+#include "broker/link/unfinished.h"
 #include "util/elf.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -120,18 +122,19 @@ void linker_forget_all(struct engine *e)
 	}
 	e->seq++;
 	for (struct process *p = e->processes; p; p = p->hh.next) {
-		if (!p->injected || !process_alive(p))
+		if (!p->injected || !process_alive(p) || steady_is_orphan(e))
 			continue;
 		DL_FOREACH(e->linkers, l)
 			for (struct module *m = p->modules; m; m = m->next)
-				if (m->binary == l->binary)
-					attach_module(p, m, l->site, 1);
-		attach_quiesce(p, 500);
+				if (m->binary == l->binary && attach_module(p, m, l->site, 1))
+					p->unfinished = true;
+		if (attach_quiesce(p, 500))
+			p->unfinished = true;
 		p->linker_watched = false;
 	}
 	DL_FOREACH_SAFE(e->linkers, l, tmp) {
 		site_remove_consumer(l->site[0], &l->consumer[0]);
-		e->gate_used[l->gate] = 0;
+		unfinished_release_gate(e, l->gate);
 		DL_DELETE(e->linkers, l);
 		linker_free(l);
 	}

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -17,6 +18,7 @@
 #include "broker/link/adopt.h"
 #include "broker/link/attach.h"
 #include "broker/link/steady.h"
+#include "broker/link/unfinished.h"
 #include "broker/watch/linker.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -91,10 +93,10 @@ static bool link_missing(struct process *p, struct link *l)
 /* The blocks in a process: ours, and those of brokers that are no more. */
 struct blocks {
 	u64 own_ino;
-	u32 n;
-	struct {
+	u32 n, cap;
+	struct block {
 		u64 addr, ino;
-	} block[64];
+	} *block;
 };
 
 static bool gates_visit(const struct proc_map *map, void *arg)
@@ -103,22 +105,36 @@ static bool gates_visit(const struct proc_map *map, void *arg)
 
 	if (!map->shared || strncmp(map->path, "/memfd:notrap-gates", 19))
 		return false;
-	b->block[b->n].addr = map->start;
-	b->block[b->n].ino = map->ino;
-	return ++b->n == bits_count(b->block);
+	if (b->n == b->cap) { /* one for each broker that was killed in its time */
+		u32 cap = b->cap ? 2 * b->cap : 4;
+		struct block *more = realloc(b->block, cap * sizeof(*more));
+
+		if (!more)
+			return true;
+		b->block = more;
+		b->cap = cap;
+	}
+	b->block[b->n++] = (struct block){ .addr = map->start, .ino = map->ino };
+	return false;
 }
 
+static void blocks_deinit(struct blocks *b)
+{
+	free(b->block);
+}
+
+/* False: it has none. */
 static bool find_blocks(struct watch *w, pid_t pid, struct blocks *ret)
 {
-	ret->own_ino = w->engine->shared.gates_ino;
-	ret->n = 0;
+	*ret = (struct blocks){ .own_ino = w->engine->shared.gates_ino };
 	return !proc_maps_each(pid, gates_visit, ret) && ret->n;
 }
 
-/* A process we have no block recorded for: does it have one all the same? Ours last, because it stays in use. */
-static void look_for_block(struct watch *w, struct process *p)
+/* A process we have no block recorded for: does it have one all the same? Ours last, because it stays in use.
+ * all: also what brokers of other directories left, which else is for their successors. */
+static void look_for_block(struct watch *w, struct process *p, bool all)
 {
-	struct blocks b;
+	struct blocks b util_cleanup(blocks_deinit) = { .n = 0 };
 
 	if (p->injected || !find_blocks(w, p->pid, &b))
 		return;
@@ -127,7 +143,7 @@ static void look_for_block(struct watch *w, struct process *p)
 			int r = 0;
 
 			if ((b.block[i].ino == b.own_ino) == own)
-				r = attach_adopt(p, b.block[i].addr, b.block[i].ino);
+				r = attach_adopt(p, b.block[i].addr, b.block[i].ino, all);
 			if (r < 0)
 				p->retry_ns = engine_now_ns() + RETRY_NS;
 			w->adopted |= r != 0;
@@ -138,12 +154,13 @@ static void look_at(struct watch *w, struct process *p)
 {
 	struct link *l;
 
-	look_for_block(w, p);
+	look_for_block(w, p, false);
 	DL_FOREACH(w->engine->links, l) {
 		int r;
 
 		if (!link_wants(l, p) || !link_missing(p, l))
 			continue;
+		look_for_block(w, p, true);
 		r = attach_link(p, l);
 		if (r < 0) {
 			p->last_error = r;
@@ -228,9 +245,20 @@ static void look_everywhere(struct watch *w)
 	forget_gone(w);
 }
 
+static void retry_steadily(void *arg)
+{
+	unfinished_retry(arg);
+}
+
 static void timer_fired(struct loop_source *s, u32 events, void *arg)
 {
-	look_everywhere(arg);
+	struct watch *w = arg;
+
+	if (unfinished_any(w->engine)) {
+		steady_run(w->engine, retry_steadily, w->engine);
+		watch_update(w);
+	}
+	look_everywhere(w);
 }
 
 static void forget_steadily(void *arg)
@@ -240,9 +268,9 @@ static void forget_steadily(void *arg)
 
 void watch_update(struct watch *w)
 {
-	loop_timer_set(w->timer, w->engine->links ? LOOK_MS : 0);
-	if (!w->engine->links)
+	if (!w->engine->links && w->engine->linkers)
 		steady_run(w->engine, forget_steadily, w->engine);
+	loop_timer_set(w->timer, w->engine->links || unfinished_any(w->engine) ? LOOK_MS : 0);
 }
 
 /* --- a new link --- */
@@ -272,7 +300,7 @@ static bool open_in_pid(pid_t pid, void *arg)
 		return false;
 	p->round = o->w->round;
 	p->last_error = 0;
-	look_for_block(o->w, p);
+	look_for_block(o->w, p, process_scan_modules(p, o->link->binary) > 0);
 	r = attach_link(p, o->link);
 	if (r < 0) {
 		p->last_error = r;
@@ -312,14 +340,14 @@ static bool adopt_pid(pid_t pid, void *arg)
 {
 	struct watch *w = arg;
 	struct process *p = process_find(w->engine, pid);
-	struct blocks b;
+	struct blocks b util_cleanup(blocks_deinit) = { .n = 0 };
 
 	if (steady_is_orphan(w->engine))
 		return true;
 	if ((p && p->injected) || steady_is_broker(w->engine, pid) || !find_blocks(w, pid, &b))
 		return false;
 	if (!process_get(w->engine, pid, &p))
-		look_for_block(w, p);
+		look_for_block(w, p, false);
 	return false;
 }
 
@@ -334,6 +362,8 @@ static void clean_up_steadily(void *arg)
 	struct watch *w = arg;
 
 	for (int i = 0; i < CLEAN_UP_ROUNDS && !steady_is_orphan(w->engine); i++) {
+		if (i)
+			nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
 		w->adopted = false;
 		watch_find_children(w);
 		if (!w->adopted)

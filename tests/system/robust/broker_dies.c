@@ -122,7 +122,12 @@ static void random_round(struct tally *t, struct victim_io *busy, struct victim_
 		t->refused++;
 		return;
 	}
-	t->left += code_differs(busy->pid) || code_differs(quiet->pid);
+	if (code_differs(busy->pid) || code_differs(quiet->pid)) {
+		t->left++;
+		fflush(stdout);
+		if (getenv("ROBUST_PAUSE"))
+			pause(); /* to be looked at */
+	}
 	if (attach_both(&l, "counter", quiet->pid))
 		t->wrong += !victim_do(quiet, "run 1 100") || !both_count(&l, 100);
 	else
@@ -167,6 +172,37 @@ static bool ends(void *arg)
 	siginfo_t si = {0};
 
 	return !waitid(P_PID, (id_t)v->pid, &si, WEXITED | WNOHANG | WNOWAIT) && si.si_pid;
+}
+
+/* In the attach of 50,000 functions, at once for two threads that call them all. */
+static void test_many(int rounds)
+{
+	struct victim_io v = victim_make("manyfuncs", "2", NULL), l;
+	char file[PATH_MAX], line[PATH_MAX + 64];
+	int left = 0, slow = 0;
+
+	snprintf(file, sizeof(file), "%s", stage_victim("manyfuncs"));
+	for (int i = 0; i < rounds && !is_dead(&v, i); i++) {
+		uint64_t begin = now_ms();
+		pid_t broker = 0;
+
+		if (!loader_start(&l) || !(broker = ps_broker()))
+			break;
+		slow += now_ms() - begin > 3000;
+		left += code_differs(v.pid) != 0;
+		snprintf(line, sizeof(line), "attach 0 in %s f????? %d", file, (int)v.pid);
+		victim_tell(&l, line);
+		nanosleep(&(struct timespec){.tv_nsec = random() % 300000000}, NULL);
+		kill(broker, SIGKILL);
+		loader_end(&l);
+		left += !brokers_end(5000);
+	}
+	tap_eq(left, 0, "%d kills while 50,000 functions are attached: nothing is left", rounds);
+	tap_eq(slow, 0, "and the next broker starts soon");
+	tap_ok(loader_start(&l) && loader_does(&l, "attach 0 in %s f????? %d", file, (int)v.pid), "it attaches them all");
+	tap_eq(loader_end(&l), 0, "the loader ends");
+	tap_eq(code_differs(v.pid), 0, "nothing is left");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
 }
 
 /* Threads asleep in every kind of system call, while their registers are borrowed and the broker dies. */
@@ -215,6 +251,7 @@ int main(int argc, char **argv)
 			test_sleeper(20);
 		else
 			tap_skip("long tier only, it has failed once", "kills while threads sleep in system calls");
+		test_many(6);
 	}
 	tap_ok(stage_end(tap_failed), "no process of the broker is left");
 	return tap_done();

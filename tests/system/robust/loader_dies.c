@@ -6,6 +6,7 @@
 #include "stage.h"
 
 #include <limits.h>
+#include <sys/ptrace.h>
 
 #define SOON_MS 1000
 
@@ -164,6 +165,57 @@ static void test_two(void)
 	tap_eq(victim_end(&v), 0, "the victim found every result right");
 }
 
+/* A process that has traced the victim since this returned, until it is killed. */
+static pid_t trace(pid_t victim)
+{
+	int ready[2];
+	char c;
+	pid_t pid;
+
+	if (pipe(ready))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		if (!ptrace(PTRACE_SEIZE, victim, NULL, NULL) && write(ready[1], "r", 1) == 1)
+			for (;;)
+				pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	if (read(ready[0], &c, 1) != 1)
+		tap_ok(false, "cannot trace");
+	close(ready[0]);
+	return pid;
+}
+
+/* With a debugger at the victim nothing can be taken out. It is made up for when the debugger leaves. */
+static void test_traced(void)
+{
+	struct victim_io v = victim_make("counter", NULL, NULL), l;
+	pid_t tracer;
+
+	tap_ok(loader_start(&l) && attach_both(&l, v.pid), "two links");
+	tracer = trace(v.pid);
+	tap_ok(loader_does(&l, "detach 0"), "a link is closed while a debugger has the victim");
+	tap_ok(victim_do(&v, "run 2 100") && loader_counts(&l, "in", 0) && loader_counts(&l, "out", 200),
+	       "it does not count any more, the other one does");
+	tap_ok(!strncmp(loader_ask(&l, "attach 0 in %s all %d", counter(), (int)v.pid), "error 16 ", 9),
+	       "a new one is not possible: EBUSY");
+	loader_kill(&l);
+	nap_ms(300);
+	tap_ok(ps_of(v.pid).sites > 0, "the loader is killed: the jumps are still there");
+	tap_ok(victim_do(&v, "run 2 100"), "the victim goes on");
+	kill(tracer, SIGKILL);
+	waitpid(tracer, NULL, 0);
+	check_detached(&v, "the debugger leaves");
+	tap_ok(loader_start(&l) && attach_both(&l, v.pid) && victim_do(&v, "run 2 100") && loader_counts(&l, "in", 200) &&
+		       loader_counts(&l, "out", 200),
+	       "it can be attached again, and counts exactly");
+	tap_eq(loader_end(&l), 0, "the loader ends");
+	check_detached(&v, "orderly");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+}
+
 static void test_self(void)
 {
 	struct victim_io l;
@@ -188,6 +240,7 @@ int main(int argc, char **argv)
 		test_ends();
 		test_fork();
 		test_two();
+		test_traced();
 		test_self();
 	}
 	tap_ok(stage_end(tap_failed), "no process of the broker is left");

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker/link/unfinished.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "broker/link/attach.h"
+#include "broker/link/steady.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+#define RETRY_NS 200000000ull
+#define QUIESCE_MS 500u
+
+enum { GATE_FREE, GATE_USED, GATE_HELD };
+
+bool unfinished_any(const struct engine *e)
+{
+	for (const struct process *p = e->processes; p; p = p->hh.next)
+		if (p->unfinished)
+			return true;
+	return false;
+}
+
+void unfinished_release_gate(struct engine *e, u32 gate)
+{
+	e->gate_used[gate] = unfinished_any(e) ? GATE_HELD : GATE_FREE;
+}
+
+/* Every site that has a jump, as its consumer list is now. */
+static int finish_module(struct process *p, struct module *m)
+{
+	struct site **site free_auto = calloc(m->binary->nsites + 1, sizeof(*site));
+	u32 n = 0;
+
+	if (!site)
+		return -ENOMEM;
+	for (u32 i = 0; i < m->binary->nsites; i++) {
+		struct site *s = m->binary->site[i];
+
+		if (s->id < m->npatch && m->patch[s->id].region)
+			site[n++] = s;
+	}
+	return n ? attach_module(p, m, site, n) : 0;
+}
+
+static bool prog_is_linked(const struct process *p, const struct process_prog *pp)
+{
+	struct link *l;
+
+	DL_FOREACH(p->engine->links, l)
+		if (l->prog == pp->prog && !l->closing)
+			return true;
+	return false;
+}
+
+static int finish(struct process *p)
+{
+	struct process_prog *pp, *tmp;
+	int r = 0;
+
+	for (struct module *m = p->modules; m && !r; m = m->next)
+		r = finish_module(p, m);
+	if (!r)
+		r = attach_quiesce(p, QUIESCE_MS);
+	if (r)
+		return r;
+	HASH_ITER(hh, p->progs, pp, tmp)
+		if (!prog_is_linked(p, pp))
+			process_unmap_prog(p, pp);
+	log_info("pid %d (%s): detached at last", p->pid, p->comm);
+	return 0;
+}
+
+void unfinished_retry(struct engine *e)
+{
+	struct process *p, *tmp;
+
+	HASH_ITER(hh, e->processes, p, tmp) {
+		if (!p->unfinished || steady_is_orphan(e))
+			continue;
+		if (!process_alive(p)) {
+			process_forget(p);
+			continue;
+		}
+		if (p->retry_ns > engine_now_ns())
+			continue;
+		p->unfinished = finish(p) != 0;
+		p->retry_ns = engine_now_ns() + RETRY_NS;
+	}
+	if (unfinished_any(e))
+		return;
+	for (u32 i = 0; i < GATES_MAX; i++)
+		if (e->gate_used[i] == GATE_HELD)
+			e->gate_used[i] = GATE_FREE;
+}
