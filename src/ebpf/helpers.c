@@ -12,68 +12,116 @@
 static const char *const names[] = {__BPF_FUNC_MAPPER(HELPER_NAME)};
 #define NAMES_N (sizeof(names) / sizeof(names[0]))
 
+/* newer than the oldest header we build with */
+#define HELPER_USER_RINGBUF_DRAIN 209
+#define HELPER_CGRP_STORAGE_GET 210
+#define HELPER_CGRP_STORAGE_DELETE 211
+
+#define GPL EBPF_HELPER_GPL
+#define SLEEPS EBPF_HELPER_SLEEPS
+#define RET(x) EBPF_RET_##x
+#define A(x) EBPF_ARG_##x
+
+/* The 81 that Linux 6.18 offers to uprobe programs, and ktime_get_coarse_ns, which it offers to others. */
 static const struct ebpf_helper protos[] = {
-    [BPF_FUNC_map_lookup_elem] = {EBPF_RET_VALUE_NULL, {EBPF_ARG_MAP, EBPF_ARG_KEY}},
-    [BPF_FUNC_map_update_elem] = {EBPF_RET_INT,
-				  {EBPF_ARG_MAP, EBPF_ARG_KEY, EBPF_ARG_VALUE, EBPF_ARG_ANY}},
-    [BPF_FUNC_map_delete_elem] = {EBPF_RET_INT, {EBPF_ARG_MAP, EBPF_ARG_KEY}},
-    [BPF_FUNC_probe_read] = {EBPF_RET_INT, {EBPF_ARG_OUT, EBPF_ARG_SIZE0, EBPF_ARG_ANY}},
-    [BPF_FUNC_ktime_get_ns] = {EBPF_RET_INT, {0}},
-    [BPF_FUNC_trace_printk] = {EBPF_RET_INT, {EBPF_ARG_MEM, EBPF_ARG_SIZE}},
-    [BPF_FUNC_get_prandom_u32] = {EBPF_RET_INT, {0}},
-    [BPF_FUNC_get_smp_processor_id] = {EBPF_RET_INT, {0}},
-    [BPF_FUNC_get_current_pid_tgid] = {EBPF_RET_INT, {0}},
-    [BPF_FUNC_get_current_uid_gid] = {EBPF_RET_INT, {0}},
-    [BPF_FUNC_get_current_comm] = {EBPF_RET_INT, {EBPF_ARG_OUT, EBPF_ARG_SIZE}},
-    [BPF_FUNC_get_current_task] = {EBPF_RET_INT, {0}},
-    [BPF_FUNC_probe_read_str] = {EBPF_RET_INT, {EBPF_ARG_OUT, EBPF_ARG_SIZE0, EBPF_ARG_ANY}},
-    [BPF_FUNC_probe_read_user] = {EBPF_RET_INT, {EBPF_ARG_OUT, EBPF_ARG_SIZE0, EBPF_ARG_ANY}},
-    [BPF_FUNC_probe_read_kernel] = {EBPF_RET_INT, {EBPF_ARG_OUT, EBPF_ARG_SIZE0, EBPF_ARG_ANY}},
-    [BPF_FUNC_probe_read_user_str] = {EBPF_RET_INT, {EBPF_ARG_OUT, EBPF_ARG_SIZE0, EBPF_ARG_ANY}},
-    [BPF_FUNC_probe_read_kernel_str] = {EBPF_RET_INT, {EBPF_ARG_OUT, EBPF_ARG_SIZE0, EBPF_ARG_ANY}},
-    [BPF_FUNC_jiffies64] = {EBPF_RET_INT, {0}},
-    [BPF_FUNC_ktime_get_boot_ns] = {EBPF_RET_INT, {0}},
-    [BPF_FUNC_ringbuf_output] = {EBPF_RET_INT,
-				 {EBPF_ARG_MAP, EBPF_ARG_MEM, EBPF_ARG_SIZE0, EBPF_ARG_ANY}},
-    [BPF_FUNC_ringbuf_reserve] = {EBPF_RET_RECORD_NULL,
-				  {EBPF_ARG_MAP, EBPF_ARG_ALLOC, EBPF_ARG_ANY}},
-    [BPF_FUNC_ringbuf_submit] = {EBPF_RET_VOID, {EBPF_ARG_RECORD, EBPF_ARG_ANY}},
-    [BPF_FUNC_ringbuf_discard] = {EBPF_RET_VOID, {EBPF_ARG_RECORD, EBPF_ARG_ANY}},
-    [BPF_FUNC_ringbuf_query] = {EBPF_RET_INT, {EBPF_ARG_MAP, EBPF_ARG_ANY}},
-    [BPF_FUNC_ktime_get_coarse_ns] = {EBPF_RET_INT, {0}},
-    [BPF_FUNC_get_func_ip] = {EBPF_RET_INT, {EBPF_ARG_CTX}},
-    [BPF_FUNC_get_attach_cookie] = {EBPF_RET_INT, {EBPF_ARG_CTX}},
-    [BPF_FUNC_trace_vprintk] = {EBPF_RET_INT,
-				{EBPF_ARG_MEM, EBPF_ARG_SIZE, EBPF_ARG_MEM_NULL, EBPF_ARG_SIZE0}},
-    [BPF_FUNC_strncmp] = {EBPF_RET_INT, {EBPF_ARG_MEM, EBPF_ARG_SIZE, EBPF_ARG_STRING}},
+    [BPF_FUNC_map_lookup_elem] = {RET(VALUE_NULL), {A(MAP), A(KEY)}, 0},
+    [BPF_FUNC_map_update_elem] = {RET(INT), {A(MAP), A(KEY), A(VALUE), A(ANY)}, 0},
+    [BPF_FUNC_map_delete_elem] = {RET(INT), {A(MAP), A(KEY)}, 0},
+    [BPF_FUNC_probe_read] = {RET(INT), {A(OUT), A(SIZE0), A(ANY)}, GPL},
+    [BPF_FUNC_ktime_get_ns] = {RET(INT), {0}, 0},
+    [BPF_FUNC_trace_printk] = {RET(INT), {A(MEM), A(SIZE)}, GPL},
+    [BPF_FUNC_get_prandom_u32] = {RET(INT), {0}, 0},
+    [BPF_FUNC_get_smp_processor_id] = {RET(INT), {0}, 0},
+    [BPF_FUNC_tail_call] = {RET(VOID), {A(CTX), A(MAP), A(ANY)}, 0},
+    [BPF_FUNC_get_current_pid_tgid] = {RET(INT), {0}, 0},
+    [BPF_FUNC_get_current_uid_gid] = {RET(INT), {0}, 0},
+    [BPF_FUNC_get_current_comm] = {RET(INT), {A(OUT), A(SIZE)}, 0},
+    [BPF_FUNC_get_cgroup_classid] = {RET(INT), {0}, 0},
+    [BPF_FUNC_perf_event_read] = {RET(INT), {A(MAP), A(ANY)}, GPL},
+    [BPF_FUNC_perf_event_output] = {RET(INT), {A(CTX), A(MAP), A(ANY), A(MEM), A(SIZE0)}, GPL},
+    [BPF_FUNC_get_stackid] = {RET(INT), {A(CTX), A(MAP), A(ANY)}, GPL},
+    [BPF_FUNC_get_current_task] = {RET(INT), {0}, GPL},
+    [BPF_FUNC_current_task_under_cgroup] = {RET(INT), {A(MAP), A(ANY)}, 0},
+    [BPF_FUNC_get_numa_node_id] = {RET(INT), {0}, 0},
+    [BPF_FUNC_probe_read_str] = {RET(INT), {A(OUT), A(SIZE0), A(ANY)}, GPL},
+    [BPF_FUNC_perf_event_read_value] = {RET(INT), {A(MAP), A(ANY), A(OUT), A(SIZE)}, GPL},
+    [BPF_FUNC_get_stack] = {RET(INT), {A(CTX), A(OUT), A(SIZE0), A(ANY)}, GPL},
+    [BPF_FUNC_get_current_cgroup_id] = {RET(INT), {0}, 0},
+    [BPF_FUNC_map_push_elem] = {RET(INT), {A(MAP), A(VALUE), A(ANY)}, 0},
+    [BPF_FUNC_map_pop_elem] = {RET(INT), {A(MAP), A(VALUE_OUT)}, 0},
+    [BPF_FUNC_map_peek_elem] = {RET(INT), {A(MAP), A(VALUE_OUT)}, 0},
+    [BPF_FUNC_spin_lock] = {RET(VOID), {A(LOCK)}, 0},
+    [BPF_FUNC_spin_unlock] = {RET(VOID), {A(LOCK)}, 0},
+    [BPF_FUNC_strtol] = {RET(INT), {A(MEM), A(SIZE), A(ANY), A(LONG)}, 0},
+    [BPF_FUNC_strtoul] = {RET(INT), {A(MEM), A(SIZE), A(ANY), A(LONG)}, 0},
+    [BPF_FUNC_send_signal] = {RET(INT), {A(ANY)}, 0},
+    [BPF_FUNC_probe_read_user] = {RET(INT), {A(OUT), A(SIZE0), A(ANY)}, GPL},
+    [BPF_FUNC_probe_read_kernel] = {RET(INT), {A(OUT), A(SIZE0), A(ANY)}, GPL},
+    [BPF_FUNC_probe_read_user_str] = {RET(INT), {A(OUT), A(SIZE0), A(ANY)}, GPL},
+    [BPF_FUNC_probe_read_kernel_str] = {RET(INT), {A(OUT), A(SIZE0), A(ANY)}, GPL},
+    [BPF_FUNC_send_signal_thread] = {RET(INT), {A(ANY)}, 0},
+    [BPF_FUNC_jiffies64] = {RET(INT), {0}, 0},
+    [BPF_FUNC_get_ns_current_pid_tgid] = {RET(INT), {A(ANY), A(ANY), A(OUT), A(SIZE)}, 0},
+    [BPF_FUNC_get_current_ancestor_cgroup_id] = {RET(INT), {A(ANY)}, 0},
+    [BPF_FUNC_ktime_get_boot_ns] = {RET(INT), {0}, 0},
+    [BPF_FUNC_ringbuf_output] = {RET(INT), {A(MAP), A(MEM), A(SIZE0), A(ANY)}, 0},
+    [BPF_FUNC_ringbuf_reserve] = {RET(RECORD_NULL), {A(MAP), A(ALLOC), A(ANY)}, 0},
+    [BPF_FUNC_ringbuf_submit] = {RET(VOID), {A(RECORD), A(ANY)}, 0},
+    [BPF_FUNC_ringbuf_discard] = {RET(VOID), {A(RECORD), A(ANY)}, 0},
+    [BPF_FUNC_ringbuf_query] = {RET(INT), {A(MAP), A(ANY)}, 0},
+    [BPF_FUNC_get_task_stack] = {RET(INT), {A(TASK), A(OUT), A(SIZE0), A(ANY)}, 0},
+    [BPF_FUNC_copy_from_user] = {RET(INT), {A(OUT), A(SIZE0), A(ANY)}, SLEEPS},
+    [BPF_FUNC_snprintf_btf] = {RET(INT), {A(OUT), A(SIZE), A(MEM), A(SIZE), A(ANY)}, 0},
+    [BPF_FUNC_per_cpu_ptr] = {RET(PERCPU_NULL), {A(PERCPU), A(ANY)}, 0},
+    [BPF_FUNC_this_cpu_ptr] = {RET(PERCPU_NULL), {A(PERCPU)}, 0},
+    [BPF_FUNC_task_storage_get] = {RET(VALUE_NULL), {A(MAP), A(TASK_NULL), A(VALUE_NULL), A(ANY)}, 0},
+    [BPF_FUNC_task_storage_delete] = {RET(INT), {A(MAP), A(TASK_NULL)}, 0},
+    [BPF_FUNC_get_current_task_btf] = {RET(TASK), {0}, GPL},
+    [BPF_FUNC_ktime_get_coarse_ns] = {RET(INT), {0}, 0},
+    [BPF_FUNC_for_each_map_elem] = {RET(INT), {A(MAP), A(FUNC), A(FUNC_DATA), A(ANY)}, 0},
+    [BPF_FUNC_snprintf] = {RET(INT), {A(OUT_NULL), A(SIZE0), A(STRING), A(MEM_NULL), A(SIZE0)}, GPL},
+    [BPF_FUNC_timer_init] = {RET(INT), {A(TIMER), A(MAP), A(ANY)}, GPL},
+    [BPF_FUNC_timer_set_callback] = {RET(INT), {A(TIMER), A(FUNC)}, GPL},
+    [BPF_FUNC_timer_start] = {RET(INT), {A(TIMER), A(ANY), A(ANY)}, GPL},
+    [BPF_FUNC_timer_cancel] = {RET(INT), {A(TIMER)}, GPL},
+    [BPF_FUNC_get_func_ip] = {RET(INT), {A(CTX)}, GPL},
+    [BPF_FUNC_get_attach_cookie] = {RET(INT), {A(CTX)}, 0},
+    [BPF_FUNC_task_pt_regs] = {RET(REGS), {A(TASK)}, GPL},
+    [BPF_FUNC_get_branch_snapshot] = {RET(INT), {A(OUT), A(SIZE0)}, GPL},
+    [BPF_FUNC_trace_vprintk] = {RET(INT), {A(MEM), A(SIZE), A(MEM_NULL), A(SIZE0)}, GPL},
+    [BPF_FUNC_find_vma] = {RET(INT), {A(TASK), A(ANY), A(FUNC), A(FUNC_DATA), A(ANY)}, 0},
+    [BPF_FUNC_loop] = {RET(INT), {A(ANY), A(FUNC), A(FUNC_DATA), A(ANY)}, 0},
+    [BPF_FUNC_strncmp] = {RET(INT), {A(MEM), A(SIZE), A(STRING)}, 0},
+    [BPF_FUNC_copy_from_user_task] = {RET(INT), {A(OUT), A(SIZE0), A(ANY), A(TASK), A(ANY)}, GPL | SLEEPS},
+    [BPF_FUNC_kptr_xchg] = {RET(INT), {A(KPTR), A(ANY)}, 0},
+    [BPF_FUNC_map_lookup_percpu_elem] = {RET(VALUE_NULL), {A(MAP), A(KEY), A(ANY)}, 0},
+    [BPF_FUNC_dynptr_from_mem] = {RET(INT), {A(OUT), A(SIZE0), A(ANY), A(DYNPTR_NEW)}, 0},
+    [BPF_FUNC_ringbuf_reserve_dynptr] = {RET(INT), {A(MAP), A(ANY), A(ANY), A(DYNPTR_NEW)}, 0},
+    [BPF_FUNC_ringbuf_submit_dynptr] = {RET(VOID), {A(DYNPTR_RECORD), A(ANY)}, 0},
+    [BPF_FUNC_ringbuf_discard_dynptr] = {RET(VOID), {A(DYNPTR_RECORD), A(ANY)}, 0},
+    [BPF_FUNC_dynptr_read] = {RET(INT), {A(OUT), A(SIZE0), A(DYNPTR), A(ANY), A(ANY)}, 0},
+    [BPF_FUNC_dynptr_write] = {RET(INT), {A(DYNPTR), A(ANY), A(MEM), A(SIZE0), A(ANY)}, 0},
+    [BPF_FUNC_dynptr_data] = {RET(SLICE_NULL), {A(DYNPTR), A(ANY), A(ALLOC)}, 0},
+    [BPF_FUNC_ktime_get_tai_ns] = {RET(INT), {0}, 0},
+    [HELPER_USER_RINGBUF_DRAIN] = {RET(INT), {A(MAP), A(FUNC), A(FUNC_DATA), A(ANY)}, 0},
+    [HELPER_CGRP_STORAGE_GET] = {RET(VALUE_NULL), {A(MAP), A(CGROUP), A(VALUE_NULL), A(ANY)}, 0},
+    [HELPER_CGRP_STORAGE_DELETE] = {RET(INT), {A(MAP), A(CGROUP)}, 0},
 };
 
 const struct ebpf_helper *ebpf_helper_get(u32 id)
 {
-	if (id >= sizeof(protos) / sizeof(protos[0]))
+	if (id >= sizeof(protos) / sizeof(protos[0]) || protos[id].ret == EBPF_RET_NO_HELPER)
 		return NULL;
-	/* Every prototype has an argument or is one of the plain queries; an all-zero entry is a
-	 * hole. */
-	switch (id) {
-	case BPF_FUNC_ktime_get_ns:
-	case BPF_FUNC_get_prandom_u32:
-	case BPF_FUNC_get_smp_processor_id:
-	case BPF_FUNC_get_current_pid_tgid:
-	case BPF_FUNC_get_current_uid_gid:
-	case BPF_FUNC_get_current_task:
-	case BPF_FUNC_jiffies64:
-	case BPF_FUNC_ktime_get_boot_ns:
-	case BPF_FUNC_ktime_get_coarse_ns: return &protos[id];
-	default: return protos[id].arg[0] == EBPF_ARG_NONE ? NULL : &protos[id];
-	}
+	return &protos[id];
 }
 
 const char *ebpf_helper_name(u32 id)
 {
-	/* newer than the oldest header we build with */
-	if (id == 210)
+	if (id == HELPER_USER_RINGBUF_DRAIN)
+		return "bpf_user_ringbuf_drain";
+	if (id == HELPER_CGRP_STORAGE_GET)
 		return "bpf_cgrp_storage_get";
-	if (id == 211)
+	if (id == HELPER_CGRP_STORAGE_DELETE)
 		return "bpf_cgrp_storage_delete";
 	return id == 0 || id >= NAMES_N ? NULL : names[id];
 }
@@ -91,12 +139,12 @@ bool ebpf_helper_allowed(u32 id, u32 prog_type)
 		return false;
 	switch (id) {
 	case BPF_FUNC_probe_read:
-	case BPF_FUNC_probe_read_str: return type_is_tracing(prog_type);
-	case BPF_FUNC_get_func_ip: return prog_type == BPF_PROG_TYPE_KPROBE;
-	case BPF_FUNC_get_attach_cookie:
-		return prog_type == BPF_PROG_TYPE_KPROBE || prog_type == BPF_PROG_TYPE_TRACEPOINT ||
-		       prog_type == BPF_PROG_TYPE_PERF_EVENT ||
-		       prog_type == BPF_PROG_TYPE_RAW_TRACEPOINT;
+	case BPF_FUNC_probe_read_str:
+	case BPF_FUNC_get_stackid:
+	case BPF_FUNC_get_stack:
+	case BPF_FUNC_get_func_ip:
+		return type_is_tracing(prog_type) || prog_type == BPF_PROG_TYPE_SYSCALL;
+	case BPF_FUNC_get_attach_cookie: return type_is_tracing(prog_type);
 	case BPF_FUNC_ktime_get_coarse_ns: return !type_is_tracing(prog_type);
 	default: return true;
 	}

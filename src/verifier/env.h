@@ -130,6 +130,7 @@ int vrefine_outcome(const struct range *a, const struct range *b, u8 op, bool is
 
 /* mem.c */
 int vmem_exec(struct venv *env, const struct bpf_insn *in);
+int vmem_check_aligned(struct venv *env, u32 regno, u32 size); /* whatever the memory */
 
 /* access.c: may [reg + off, + size) be touched? The check of all memory that is no stack. */
 enum vaccess { VACCESS_READ, VACCESS_WRITE };
@@ -153,6 +154,9 @@ int vstack_clobber_span(struct venv *env, u32 frame, const struct vspan *span);
 /* The constant u32 at the span's start; *ret_kernel: the kernel's verifier would know it, too. */
 bool vstack_const_u32(struct venv *env, u32 frame, const struct vspan *span, u32 *ret,
 		      bool *ret_kernel, u64 *ret_origin);
+
+/* map_rules.c: may this helper get a map of this type? */
+bool vmap_fits(u32 type, u32 helper);
 
 /* helper.c, func.c */
 int vhelper_call(struct venv *env, const struct bpf_insn *in);

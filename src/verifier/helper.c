@@ -47,6 +47,18 @@ static const char *expected_type(u8 arg)
 	case EBPF_ARG_SIZE:
 	case EBPF_ARG_SIZE0:
 	case EBPF_ARG_ALLOC: return "scalar";
+	case EBPF_ARG_FUNC: return "func";
+	case EBPF_ARG_FUNC_DATA: return "fp";
+	case EBPF_ARG_DYNPTR:
+	case EBPF_ARG_DYNPTR_NEW:
+	case EBPF_ARG_DYNPTR_RECORD: return "fp, dynptr_ptr";
+	case EBPF_ARG_TASK:
+	case EBPF_ARG_TASK_NULL:
+	case EBPF_ARG_CGROUP: return "ptr_, trusted_ptr_, rcu_ptr_";
+	case EBPF_ARG_PERCPU: return "percpu_ptr_, percpu_rcu_ptr_, percpu_trusted_ptr_";
+	case EBPF_ARG_LOCK:
+	case EBPF_ARG_KPTR: return "map_value, ptr_";
+	case EBPF_ARG_TIMER: return "map_value";
 	default: return MEM_TYPES;
 	}
 }
@@ -64,7 +76,21 @@ static bool type_fits(const struct vreg *r, u8 arg)
 	case EBPF_ARG_SIZE:
 	case EBPF_ARG_SIZE0:
 	case EBPF_ARG_ALLOC: return r->type == VREG_SCALAR;
+	case EBPF_ARG_FUNC:
+	case EBPF_ARG_FUNC_DATA:
+	case EBPF_ARG_DYNPTR:
+	case EBPF_ARG_DYNPTR_NEW:
+	case EBPF_ARG_DYNPTR_RECORD:
+	case EBPF_ARG_TASK:
+	case EBPF_ARG_TASK_NULL:
+	case EBPF_ARG_PERCPU:
+	case EBPF_ARG_CGROUP:
+	case EBPF_ARG_LOCK:
+	case EBPF_ARG_TIMER:
+	case EBPF_ARG_KPTR: return false;
 	case EBPF_ARG_MEM_NULL:
+	case EBPF_ARG_OUT_NULL:
+	case EBPF_ARG_VALUE_NULL:
 		if (vreg_is_null(r))
 			return true;
 		/* fall through */
@@ -115,7 +141,8 @@ static int check_size(struct venv *env, const struct call *c, u32 regno, s64 *re
 	u8 mem = c->h->arg[regno - 2], arg = c->h->arg[regno - 1];
 	const struct vreg *r = vreg_of(env, regno);
 	struct mem_arg m = {.regno = regno - 1,
-			    .how = mem == EBPF_ARG_OUT ? VACCESS_WRITE : VACCESS_READ,
+			    .how = mem == EBPF_ARG_OUT || mem == EBPF_ARG_OUT_NULL ? VACCESS_WRITE
+										   : VACCESS_READ,
 			    .zero_ok = arg == EBPF_ARG_SIZE0,
 			    .exact = range_is_const(&r->v)};
 
@@ -166,6 +193,13 @@ static int check_string(struct venv *env, u32 regno)
 	return -EINVAL;
 }
 
+/* Memory of a size that does not depend on the program. */
+static int check_fixed(struct venv *env, u32 regno, u32 size, enum vaccess how)
+{
+	return check_mem(env,
+			 &(struct mem_arg){.regno = regno, .how = how, .exact = true, .size = size});
+}
+
 static int check_arg(struct venv *env, struct call *c, u32 regno)
 {
 	u8 arg = c->h->arg[regno - 1];
@@ -182,17 +216,16 @@ static int check_arg(struct venv *env, struct call *c, u32 regno)
 		c->map = r->map;
 		c->has_map = true;
 		return 0;
-	case EBPF_ARG_KEY:
-	case EBPF_ARG_VALUE: {
-		const struct verifier_map *map = &env->prog->maps[c->map];
-
-		return check_mem(env,
-				 &(struct mem_arg){.regno = regno,
-						   .how = VACCESS_READ,
-						   .exact = true,
-						   .size = arg == EBPF_ARG_KEY ? map->key_size
-									       : map->value_size});
-	}
+	case EBPF_ARG_KEY: return check_fixed(env, regno, env->prog->maps[c->map].key_size, VACCESS_READ);
+	case EBPF_ARG_VALUE_NULL:
+		if (vreg_is_null(r))
+			return 0;
+		/* fall through */
+	case EBPF_ARG_VALUE: return check_fixed(env, regno, env->prog->maps[c->map].value_size, VACCESS_READ);
+	case EBPF_ARG_VALUE_OUT: return check_fixed(env, regno, env->prog->maps[c->map].value_size, VACCESS_WRITE);
+	case EBPF_ARG_LONG:
+		err = vmem_check_aligned(env, regno, sizeof(u64));
+		return err ? err : check_fixed(env, regno, sizeof(u64), VACCESS_WRITE);
 	case EBPF_ARG_SIZE:
 	case EBPF_ARG_SIZE0: return check_size(env, c, regno, &c->size_max);
 	case EBPF_ARG_ALLOC:
@@ -218,36 +251,18 @@ static int check_arg(struct venv *env, struct call *c, u32 regno)
 	}
 }
 
-static bool map_fits(u32 type, u32 id)
-{
-	switch (type) {
-	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_HASH:
-	case BPF_MAP_TYPE_PERCPU_ARRAY:
-	case BPF_MAP_TYPE_LRU_HASH:
-	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
-	case BPF_MAP_TYPE_LPM_TRIE:
-		return id == BPF_FUNC_map_lookup_elem || id == BPF_FUNC_map_update_elem ||
-		       id == BPF_FUNC_map_delete_elem;
-	case BPF_MAP_TYPE_RINGBUF:
-		return id == BPF_FUNC_ringbuf_output || id == BPF_FUNC_ringbuf_reserve ||
-		       id == BPF_FUNC_ringbuf_query;
-	default: return false;
-	}
-}
-
 static int check_map(struct venv *env, const struct call *c)
 {
 	const struct verifier_map *map = &env->prog->maps[c->map];
 
-	if (!map_fits(map->type, c->id)) {
+	if (!vmap_fits(map->type, c->id)) {
 		vlog(env, "cannot pass map_type %u into func %s#%u\n", map->type,
 		     helper_name(c->id), c->id);
 		return -EINVAL;
 	}
 	if ((map->map_flags & BPF_F_RDONLY_PROG) &&
-	    (c->id == BPF_FUNC_map_update_elem || c->id == BPF_FUNC_map_delete_elem)) {
+	    (c->id == BPF_FUNC_map_update_elem || c->id == BPF_FUNC_map_delete_elem ||
+	     c->id == BPF_FUNC_map_push_elem || c->id == BPF_FUNC_map_pop_elem)) {
 		vlog(env, "write into map forbidden\n");
 		return -EACCES;
 	}
@@ -318,7 +333,8 @@ void vref_release(struct venv *env, struct vstate *st, u32 ref, bool keep_regs)
 static bool returns_length(u32 id)
 {
 	return id == BPF_FUNC_probe_read_str || id == BPF_FUNC_probe_read_user_str ||
-	       id == BPF_FUNC_probe_read_kernel_str;
+	       id == BPF_FUNC_probe_read_kernel_str || id == BPF_FUNC_get_stack ||
+	       id == BPF_FUNC_get_task_stack;
 }
 
 static int set_result(struct venv *env, const struct call *c)
@@ -364,8 +380,30 @@ static int find_helper(struct venv *env, const struct bpf_insn *in, struct call 
 		     in->imm);
 		return -EINVAL;
 	}
+	if (!ebpf_helper_implemented(c->id)) {
+		vlog(env, "program of this type cannot use helper %s#%d: notrap does not have it\n",
+		     helper_name(c->id), in->imm);
+		return -EINVAL;
+	}
 	c->h = ebpf_helper_get(c->id);
+	if (c->h->flags & EBPF_HELPER_GPL && env->prog->not_gpl) {
+		vlog(env, "cannot call GPL-restricted function from non-GPL compatible program\n");
+		return -EINVAL;
+	}
+	if (c->h->flags & EBPF_HELPER_SLEEPS && !env->prog->sleepable) {
+		vlog(env, "helper call might sleep in a non-sleepable prog\n");
+		return -EINVAL;
+	}
 	return 0;
+}
+
+/* What the kernel looks at only when all arguments are right. */
+static int check_type_again(struct venv *env, u32 id)
+{
+	if (id != BPF_FUNC_get_func_ip || env->prog->prog_type == BPF_PROG_TYPE_KPROBE)
+		return 0;
+	vlog(env, "func bpf_get_func_ip#%u not supported for program type %u\n", id, env->prog->prog_type);
+	return -NT_ENOTSUPP;
 }
 
 int vhelper_call(struct venv *env, const struct bpf_insn *in)
@@ -387,6 +425,9 @@ int vhelper_call(struct venv *env, const struct bpf_insn *in)
 			return r;
 		vfact_map(env, pc, c.map);
 	}
+	r = check_type_again(env, c.id);
+	if (r)
+		return r;
 	if (c.id == BPF_FUNC_map_lookup_elem)
 		note_key(env, &c);
 	if (c.release)

@@ -37,6 +37,11 @@ static int check_alignment(struct venv *env, const struct access *a)
 	return -EACCES;
 }
 
+int vmem_check_aligned(struct venv *env, u32 regno, u32 size)
+{
+	return check_alignment(env, &(struct access){.regno = regno, .size = size, .strict = true});
+}
+
 static u8 value_kind(const struct verifier_map *map)
 {
 	switch (map->type) {

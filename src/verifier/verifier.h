@@ -34,6 +34,7 @@ struct verifier_prog {
 	u32 prog_type;	     /* BPF_PROG_TYPE_*; only KPROBE may read ctx (struct pt_regs) */
 	u32 expected_attach;
 	bool sleepable;
+	bool not_gpl; /* the licence is none that the kernel takes for compatible with its own */
 	const struct verifier_map *maps;
 	u32 nmaps;
 };

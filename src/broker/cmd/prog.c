@@ -116,27 +116,6 @@ static int prog_check_btf(struct call *k, const struct attr_prog_load *a, struct
 	return 0;
 }
 
-static bool helper_is_gpl_only(u32 id)
-{
-	static const u8 ids[] = {4, 6, 22, 25, 27, 36, 45, 55, 67, 112, 113, 114, 115, 177, 191};
-
-	return memchr(ids, (int)id, sizeof(ids)) != NULL;
-}
-
-static int prog_check_license(const struct object_prog *p, struct verifier_log *log)
-{
-	if (p->gpl)
-		return 0;
-	for (u32 id = 0; id < 256; id++) {
-		if (!(p->facts.helpers[id / 32] >> id % 32 & 1) || !helper_is_gpl_only(id))
-			continue;
-		vlog_printf(log, "cannot call GPL-restricted function from non-GPL compatible "
-				 "program\n");
-		return -EINVAL;
-	}
-	return 0;
-}
-
 static int prog_verify(struct object_prog *p, struct verifier_log *log)
 {
 	struct verifier_map *maps free_auto = calloc(p->nmaps + 1, sizeof(*maps));
@@ -146,10 +125,10 @@ static int prog_verify(struct object_prog *p, struct verifier_log *log)
 	    .prog_type = p->type,
 	    .expected_attach = p->expected_attach,
 	    .sleepable = p->sleepable,
+	    .not_gpl = !p->gpl,
 	    .maps = maps,
 	    .nmaps = p->nmaps,
 	};
-	int r;
 
 	if (!maps)
 		return -ENOMEM;
@@ -163,8 +142,7 @@ static int prog_verify(struct object_prog *p, struct verifier_log *log)
 		    v->flags & BPF_F_RDONLY_PROG)
 			maps[i].frozen = v->base + v->data_off;
 	}
-	r = verifier_check(&in, log, &p->facts);
-	return r < 0 ? r : prog_check_license(p, log);
+	return verifier_check(&in, log, &p->facts);
 }
 
 static int prog_compile(struct object_prog *p)

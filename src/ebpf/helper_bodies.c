@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Which helpers can be executed: by their function in the payload (payload/header.c) or because the
+ * compiler writes their code in place. Add the number here with the body. */
+#include <linux/bpf.h>
+
+#include "ebpf/helpers.h"
+
+static const u8 bodies[] = {
+    BPF_FUNC_map_lookup_elem,
+    BPF_FUNC_map_update_elem,
+    BPF_FUNC_map_delete_elem,
+    BPF_FUNC_probe_read,
+    BPF_FUNC_ktime_get_ns,
+    BPF_FUNC_trace_printk,
+    BPF_FUNC_get_prandom_u32,
+    BPF_FUNC_get_smp_processor_id,
+    BPF_FUNC_get_current_pid_tgid,
+    BPF_FUNC_get_current_uid_gid,
+    BPF_FUNC_get_current_comm,
+    BPF_FUNC_get_current_task,
+    BPF_FUNC_probe_read_str,
+    BPF_FUNC_probe_read_user,
+    BPF_FUNC_probe_read_kernel,
+    BPF_FUNC_probe_read_user_str,
+    BPF_FUNC_probe_read_kernel_str,
+    BPF_FUNC_jiffies64,
+    BPF_FUNC_ktime_get_boot_ns,
+    BPF_FUNC_ringbuf_output,
+    BPF_FUNC_ringbuf_reserve,
+    BPF_FUNC_ringbuf_submit,
+    BPF_FUNC_ringbuf_discard,
+    BPF_FUNC_ringbuf_query,
+    BPF_FUNC_ktime_get_coarse_ns,
+    BPF_FUNC_get_func_ip,
+    BPF_FUNC_get_attach_cookie,
+    BPF_FUNC_trace_vprintk,
+    BPF_FUNC_strncmp,
+};
+
+bool ebpf_helper_implemented(u32 id)
+{
+	for (u32 i = 0; i < sizeof(bodies); i++)
+		if (bodies[i] == id)
+			return true;
+	return false;
+}
