@@ -235,6 +235,57 @@ static void elem_batch(void)
 	close((int)hash);
 }
 
+static void freeze_try(const char *name, unsigned int flags, int prot, int unmap_first)
+{
+	long fd = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 64, 1, BPF_F_MMAPABLE | flags, "f");
+	uint64_t value[8] = {5};
+	uint32_t key = 0;
+	char *p;
+
+	errno = 0;
+	p = mmap(NULL, 4096, prot, MAP_SHARED, (int)fd, 0);
+	printf("%s: mapping %s\n", name, p == MAP_FAILED ? "refused" : "made");
+	if (p != MAP_FAILED && prot & PROT_WRITE)
+		p[8] = 1;
+	if (p != MAP_FAILED && unmap_first)
+		munmap(p, 4096);
+	call_show(name, call_elem(BPF_MAP_FREEZE, fd, NULL, NULL, 0));
+	call_show(name, call_elem(BPF_MAP_UPDATE_ELEM, fd, &key, value, 0));
+	call_show(name, call_elem(BPF_MAP_LOOKUP_ELEM, fd, &key, value, 0));
+	if (p != MAP_FAILED && !unmap_first) {
+		munmap(p, 4096);
+		call_show(name, call_elem(BPF_MAP_FREEZE, fd, NULL, NULL, 0));
+	}
+	close((int)fd);
+}
+
+/* A map opened again by its id has the access that was asked for then. */
+static void freeze_by_id(void)
+{
+	long fd = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_RDONLY, NULL), again;
+	struct bpf_map_info info = {};
+	union call_attr t = {};
+	uint64_t value = 1;
+	uint32_t key = 0;
+
+	t.a.info.bpf_fd = (uint32_t)fd;
+	t.a.info.info_len = sizeof(info);
+	t.a.info.info = (uintptr_t)&info;
+	call_bpf(BPF_OBJ_GET_INFO_BY_FD, &t, 16);
+	for (uint32_t flags = 0; flags <= (BPF_F_RDONLY | BPF_F_WRONLY); flags += BPF_F_RDONLY) {
+		memset(&t, 0, sizeof(t));
+		t.w[0] = info.id;
+		t.w[2] = flags;
+		again = call_bpf(BPF_MAP_GET_FD_BY_ID, &t, 16);
+		call_show("by id: open", again);
+		call_show("by id: update", call_elem(BPF_MAP_UPDATE_ELEM, again, &key, &value, 0));
+		call_show("by id: lookup", call_elem(BPF_MAP_LOOKUP_ELEM, again, &key, &value, 0));
+		if (again >= 0)
+			close((int)again);
+	}
+	close((int)fd);
+}
+
 static void elem_freeze(void)
 {
 	long fd = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG,
@@ -279,6 +330,14 @@ void elem_cases(void)
 	elem_hash();
 	elem_batch();
 	elem_freeze();
+	freeze_try("freeze rw", 0, PROT_READ | PROT_WRITE, 0);
+	freeze_try("freeze rw, unmapped", 0, PROT_READ | PROT_WRITE, 1);
+	freeze_try("freeze r", 0, PROT_READ, 0);
+	freeze_try("freeze rdonly_prog rw", BPF_F_RDONLY_PROG, PROT_READ | PROT_WRITE, 0);
+	freeze_try("freeze rdonly_prog r", BPF_F_RDONLY_PROG, PROT_READ, 0);
+	freeze_try("freeze rdonly rw", BPF_F_RDONLY, PROT_READ | PROT_WRITE, 0);
+	freeze_try("freeze wronly w", BPF_F_WRONLY, PROT_WRITE, 0);
+	freeze_by_id();
 	fd = call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, NULL);
 	call_show("elem ringbuf: lookup, key NULL",
 		  call_elem(BPF_MAP_LOOKUP_ELEM, fd, NULL, values, 0));

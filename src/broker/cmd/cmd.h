@@ -63,3 +63,5 @@ int call_check_tail(struct call *k, u64 addr, u64 ours, u64 theirs);
 int call_name(const char from[ATTR_NAME_LEN], char ret[ATTR_NAME_LEN]);
 /* Hands out a descriptor for o and drops the caller's reference, also on failure. 0 or -errno. */
 s64 call_give(struct call *k, struct object *o);
+/* The same for a map that BPF_F_RDONLY or BPF_F_WRONLY in flags restricts. */
+s64 call_give_map(struct call *k, struct object *o, u32 flags);

@@ -9,7 +9,7 @@
 #define ELEM_WRITE 2u
 
 /* The map behind fd when the system call may use it so: -EBADF, -EINVAL, -EPERM (frozen,
- * BPF_F_RDONLY, BPF_F_WRONLY). */
+ * or the descriptor was given out for the other direction only). */
 int elem_map(struct call *k, u32 fd, u32 may, struct object_map **ret);
 /* Copies a key in; the caller frees it. */
 int elem_read_key(struct call *k, const struct object_map *m, u64 addr, void **ret);

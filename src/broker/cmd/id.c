@@ -30,12 +30,19 @@ s64 cmd_next_id(struct call *k, u32 kind)
 s64 cmd_fd_by_id(struct call *k, u32 kind)
 {
 	const struct attr_get_id *a = &k->attr.get_id;
+	u32 flags = a->open_flags;
 	struct object *o;
 
-	if (kind == OBJECT_MAP && a->open_flags & ~(u32)(BPF_F_RDONLY | BPF_F_WRONLY))
+	if (kind != OBJECT_MAP)
+		flags = 0;
+	if (flags & ~(u32)(BPF_F_RDONLY | BPF_F_WRONLY))
 		return -EINVAL;
 	o = object_by_id(k->b, kind, a->start_id);
-	return o ? call_give(k, object_ref(o)) : -ENOENT;
+	if (!o)
+		return -ENOENT;
+	if (flags == (BPF_F_RDONLY | BPF_F_WRONLY))
+		return -EINVAL; /* bpf_get_file_flag(), after the id was found */
+	return call_give_map(k, object_ref(o), flags);
 }
 
 /* As the kernel: always the length, as much of the text as fits, -ENOSPC when that is not all. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Map commands: checks in the order of kernel/bpf/syscall.c, elements by the maps library. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,21 +78,21 @@ s64 cmd_map_create(struct call *k)
 	m->btf_key_type_id = a->btf_key_type_id;
 	m->btf_value_type_id = a->btf_value_type_id;
 	m->btf = btf ? object_ref(btf) : NULL;
-	return call_give(k, &m->obj);
+	return call_give_map(k, &m->obj, a->flags);
 }
 
 int elem_map(struct call *k, u32 fd, u32 may, struct object_map **ret)
 {
 	struct object *o;
 	struct object_map *m;
-	int r = object_by_fd(k->c, (int)fd, OBJECT_MAP, &o);
+	int mode, r = object_by_fd_mode(k->c, (int)fd, OBJECT_MAP, &o, &mode);
 
 	if (r < 0)
 		return r;
 	m = object_to_map(o);
-	if (may & ELEM_READ && m->view.flags & BPF_F_WRONLY)
+	if (may & ELEM_READ && mode == O_WRONLY)
 		return -EPERM;
-	if (may & ELEM_WRITE && (m->frozen || m->view.flags & BPF_F_RDONLY))
+	if (may & ELEM_WRITE && (m->frozen || mode == O_RDONLY))
 		return -EPERM;
 	*ret = m;
 	return 0;
@@ -208,7 +209,7 @@ s64 cmd_map_next_key(struct call *k)
 s64 cmd_map_freeze(struct call *k)
 {
 	struct object_map *m;
-	int r = elem_map(k, k->attr.elem.map_fd, 0, &m);
+	int r = elem_map(k, k->attr.elem.map_fd, ELEM_WRITE, &m);
 
 	return r < 0 ? r : object_map_freeze(m);
 }

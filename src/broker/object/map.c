@@ -9,11 +9,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <utlist.h>
 
 #include "broker/broker.h"
+#include "broker/client.h"
 #include "broker/object/ring.h"
 #include "maps/maps.h"
 #include "util/fd.h"
+#include "util/proc.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
@@ -33,13 +36,13 @@ static void map_free(struct object *o)
 }
 
 /* Another struct file of the same inode: what a lease counts. */
-static int map_reopen(struct object_map *m)
+static int map_reopen(struct object_map *m, int mode)
 {
 	char name[32];
 	int fd;
 
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", m->fd);
-	fd = open(name, O_RDWR | O_CLOEXEC);
+	fd = open(name, mode | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -63,7 +66,11 @@ static int map_make_file(struct object_map *m)
 		m->view.base = NULL;
 		return -ENOMEM;
 	}
-	r = map_reopen(m);
+	/* Nobody but us ever writes what programs may not: no writable mapping but the one above, no write(2). So the
+	 * bytes of a frozen map are constants that the verifier may rely on. */
+	if (m->view.flags & BPF_F_RDONLY_PROG && fcntl(m->fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) < 0)
+		return -errno;
+	r = map_reopen(m, O_RDWR);
 	if (r < 0)
 		return r;
 	m->lease_fd = r;
@@ -94,24 +101,51 @@ int object_map_new(struct broker *b, const struct nt_map_view *v, const char *na
 	return 0;
 }
 
+struct map_writers {
+	u64 size;
+	bool found;
+};
+
+static bool map_visit_writable(const struct proc_map *p, void *arg)
+{
+	struct map_writers *w = arg;
+
+	w->found = p->shared && p->prot & PROT_WRITE && p->off + (p->end - p->start) <= w->size;
+	return w->found;
+}
+
+/*
+ * bpf_map_write_active(): the kernel counts the writable mappings of a map. Here the loaders that are connected are
+ * looked at; what a child inherited from one that is gone is not seen.
+ */
+static bool map_is_mapped_writable(struct object_map *m)
+{
+	struct map_writers w = {.size = m->view.size};
+	struct client *c;
+
+	if (m->view.flags & BPF_F_RDONLY_PROG)
+		return false;
+	DL_FOREACH(m->obj.broker->clients, c)
+	{
+		if (!w.found)
+			proc_maps_of_file(c->pid, m->dev, m->ino, map_visit_writable, &w);
+	}
+	return w.found;
+}
+
 int object_map_freeze(struct object_map *m)
 {
 	if (m->frozen)
 		return -EPERM;
-	/*
-	 * The seal makes a writable mmap fail with EPERM for everybody, targets included; so a map
-	 * that programs may still write is frozen for the system call only. Our own mapping stays
-	 * writable.
-	 */
-	if (m->view.flags & BPF_F_RDONLY_PROG && fcntl(m->fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) < 0)
-		return -errno;
+	if (map_is_mapped_writable(m))
+		return -EBUSY;
 	m->frozen = true;
 	return 0;
 }
 
-int object_map_give(struct object_map *m)
+int object_map_give(struct object_map *m, int mode)
 {
-	int fd = map_reopen(m);
+	int fd = map_reopen(m, mode);
 
 	if (fd >= 0 && !m->held) {
 		m->held = true;

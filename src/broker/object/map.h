@@ -36,10 +36,11 @@ struct object_map {
  * caller's. */
 int object_map_new(struct broker *b, const struct nt_map_view *v, const char *name,
 		   struct object_map **ret);
+/* -EPERM frozen already, -EBUSY a loader has it mapped writable. */
 int object_map_freeze(struct object_map *m);
 
-/* Re-opened memfd for a loader; the map now lives until nobody has it open. */
-int object_map_give(struct object_map *m);
+/* Re-opened memfd for a loader (mode: O_RDWR, O_RDONLY, O_WRONLY); the map now lives until nobody has it open. */
+int object_map_give(struct object_map *m, int mode);
 /* Drops maps that no loader has open any more. */
 void object_map_reap(struct broker *b);
 

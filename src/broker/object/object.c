@@ -2,6 +2,7 @@
 #include "broker/object/object.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -63,6 +64,13 @@ struct object *object_next(struct broker *b, u32 kind, u32 after)
 
 int object_by_fd(struct client *c, int n, u32 kind, struct object **ret)
 {
+	int mode;
+
+	return object_by_fd_mode(c, n, kind, ret, &mode);
+}
+
+int object_by_fd_mode(struct client *c, int n, u32 kind, struct object **ret, int *ret_mode)
+{
 	int fd fd_auto = client_get_fd(c, n);
 	struct object_handle *h;
 	struct stat st;
@@ -78,6 +86,7 @@ int object_by_fd(struct client *c, int n, u32 kind, struct object **ret)
 		if (kind != OBJECT_NKINDS && h->object->kind != kind)
 			return -EINVAL;
 		*ret = h->object;
+		*ret_mode = O_RDWR;
 		return 0;
 	}
 	if (!S_ISREG(st.st_mode) || (kind != OBJECT_NKINDS && kind != OBJECT_MAP))
@@ -87,6 +96,7 @@ int object_by_fd(struct client *c, int n, u32 kind, struct object **ret)
 
 		if (m->ino == ino && m->dev == st.st_dev) {
 			*ret = o;
+			*ret_mode = fcntl(fd, F_GETFL) & O_ACCMODE;
 			return 0;
 		}
 	}
@@ -110,14 +120,14 @@ static void handle_hangup(struct loop_source *s, u32 events, void *arg)
 		object_handle_free(arg);
 }
 
-int object_give(struct object *o)
+int object_give(struct object *o, int mode)
 {
 	struct object_handle *h;
 	struct stat st;
 	int pair[2], r;
 
 	if (o->kind == OBJECT_MAP)
-		return object_map_give(object_to_map(o));
+		return object_map_give(object_to_map(o), mode);
 	h = calloc(1, sizeof(*h));
 	if (!h)
 		return -ENOMEM;

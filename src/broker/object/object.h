@@ -65,10 +65,12 @@ struct object *object_next(struct broker *b, u32 kind, u32 after);
  * or not of this kind (OBJECT_NKINDS: any). No reference is taken.
  */
 int object_by_fd(struct client *c, int fd, u32 kind, struct object **ret);
+/* The same with the descriptor's access mode: O_RDONLY, O_WRONLY, O_RDWR. */
+int object_by_fd_mode(struct client *c, int fd, u32 kind, struct object **ret, int *ret_mode);
 
-/* A new handle: returns the descriptor to send to the client (CLOEXEC; the caller closes its copy
+/* A new handle, a map's with this access mode: returns the descriptor to send to the client (CLOEXEC; the caller closes its copy
  * after sending). */
-int object_give(struct object *o);
+int object_give(struct object *o, int mode);
 
 /* As if the last copy of it were closed. */
 void object_handle_free(struct object_handle *h);
