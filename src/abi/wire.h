@@ -8,7 +8,7 @@
 
 #include "abi/types.h"
 
-#define NT_WIRE_VERSION 1u
+#define NT_WIRE_VERSION 2u
 
 enum nt_op {
 	NT_OP_HELLO = 1,   /* arg[0] = NT_WIRE_VERSION, arg[1] = role: NT_ROLE_*; answer ret = broker's version or -EPROTO */
@@ -20,6 +20,9 @@ enum nt_op {
 	NT_OP_QUERY,	   /* cli: arg[0] = NT_QUERY_*; the answer is a memfd with JSON text */
 	NT_OP_TRACE,	   /* cli: answer with one end of a stream socket that gets bpf_trace_printk lines */
 	NT_OP_STOP,	   /* cli: leave when nothing is attached any more (arg[0] = 1: detach all and leave) */
+	NT_OP_BORN,	   /* a program has just been started, no code of it has run: attach what wants it. arg[0] = thread
+			    * pointer. Answered by any number of NT_REPLY_DO, each with its NT_OP_DONE, then by a last one */
+	NT_OP_DONE,	   /* arg[0] = what the system call returned */
 };
 
 enum nt_role { NT_ROLE_SHIM = 1, NT_ROLE_CLI = 2 };
@@ -36,6 +39,15 @@ struct nt_request {
 #define NT_REPLY_FD 1u	   /* one descriptor comes along: the call's value is its number */
 #define NT_REPLY_NATIVE 2u /* not ours: make the system call itself */
 #define NT_REPLY_LAST 4u /* the connection ends after this reply */
+#define NT_REPLY_DO 8u	 /* text is a struct nt_do: make this system call and send its result (NT_OP_DONE) */
+
+/* A system call that the asking thread makes for the broker, which so needs no ptrace. */
+struct nt_do {
+	s64 nr; /* or NT_DO_*: */
+	u64 arg[6];
+};
+#define NT_DO_NOTHING (-1) /* a sign of life: from now on it may take long */
+#define NT_DO_TAKE_FD (-2) /* the descriptor that came along: its number is the result */
 
 struct nt_reply {
 	s64 ret; /* >= 0 or -errno */

@@ -14,6 +14,7 @@
 #include "broker/client.h"
 #include "broker/cmd/cmd.h"
 #include "broker/object/map.h"
+#include "broker/link/link.h"
 #include "broker/query.h"
 #include "broker/trace.h"
 #include "ipc/ipc.h"
@@ -87,6 +88,7 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	case NT_OP_SYNC: object_reap(k->b); return 0;
 	case NT_OP_QUERY: return a[0] == NT_QUERY_PS ? server_give_fd(k, query_ps(k->b)) : -EINVAL;
 	case NT_OP_TRACE: return server_give_fd(k, trace_subscribe(k->b->trace));
+	case NT_OP_BORN: return k->b->engine ? engine_born(k->b, k->c, q, &k->seq) : 0;
 	case NT_OP_STOP: return broker_leave(k->b, a[0] == 1);
 	}
 	return -EPROTO;
@@ -95,12 +97,13 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 /* False: the client is gone or does not read its answers. */
 static bool server_answer(struct client *c, const struct nt_request *q)
 {
-	struct call k = {.b = c->broker, .c = c, .ret_fd = -1};
-	struct nt_reply reply = {.seq = q->seq};
+	struct call k = {.b = c->broker, .c = c, .ret_fd = -1, .seq = q->seq};
+	struct nt_reply reply = {};
 	size_t text;
 	int r;
 
 	reply.ret = server_dispatch(&k, q);
+	reply.seq = k.seq;
 	if (k.native)
 		reply.flags |= NT_REPLY_NATIVE;
 	if (k.ret_fd >= 0)

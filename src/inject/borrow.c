@@ -4,6 +4,7 @@
  * kernel resumes exactly (futex, nanosleep, poll); /proc tells that without stopping anybody.
  */
 #include "inject/internal.h"
+#include "inject/willing.h"
 
 #include <errno.h>
 #include <sys/ptrace.h>
@@ -175,6 +176,8 @@ int inject_borrow(struct inject_target *t)
 
 	if (t->borrowed >= 0)
 		return -EBUSY;
+	if (t->willing)
+		return inject_willing_borrow(t);
 	r = inject_tracer_begin(t);
 	if (r)
 		return r;
@@ -208,6 +211,8 @@ s64 inject_syscall(struct inject_target *t, long nr, u64 a0, u64 a1, u64 a2, u64
 
 	if (t->borrowed < 0)
 		return -ESRCH;
+	if (t->willing)
+		return t->willing->call(t->willing->arg, nr, c.arg);
 	return inject_tracer_run(t, do_call, &c);
 }
 
@@ -227,7 +232,9 @@ int inject_session(struct inject_target *t, int (*fn)(void *arg), void *arg)
 {
 	struct session s = {.fn = fn, .arg = arg};
 
-	return t->borrowed < 0 ? -ESRCH : (int)inject_tracer_run(t, do_session, &s);
+	if (t->borrowed < 0)
+		return -ESRCH;
+	return t->willing ? fn(arg) : (int)inject_tracer_run(t, do_session, &s);
 }
 
 s64 inject_do_give_back(struct inject_target *t, void *unused)
@@ -247,6 +254,10 @@ void inject_give_back(struct inject_target *t)
 {
 	if (t->borrowed < 0)
 		return;
+	if (t->willing) {
+		inject_willing_give_back(t);
+		return;
+	}
 	inject_tracer_run(t, inject_do_give_back, NULL);
 	if (!t->stopped) {
 		inject_urgency_end(&t->urgency);

@@ -4,7 +4,7 @@
  * than the right to trace, which we have) and send SCM_RIGHTS. Works across chroots, namespaces and other uids, where
  * opening /proc/PID/fd does not.
  */
-#include "inject/inject.h"
+#include "inject/internal.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -127,9 +127,12 @@ static int receive_rights(struct handover *h, u32 n, int *remote, u32 *ret_got)
 int inject_send_fds(struct inject_target *t, const int *fd, u32 n, int *remote)
 {
 	struct handover h = {.t = t, .pair = {-1, -1}, .sock = -1};
-	int *got = malloc((n + 1) * sizeof(*got)), r;
 	u32 have = 0;
+	int *got, r;
 
+	if (t->willing)
+		return inject_willing_send_fds(t, fd, n, remote);
+	got = malloc((n + 1) * sizeof(*got));
 	if (!got)
 		return -ENOMEM;
 	r = handover_open(&h);

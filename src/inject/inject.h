@@ -16,6 +16,7 @@
 #include "abi/types.h"
 
 struct inject_tracer;
+struct inject_willing; /* willing.h */
 
 struct inject_thread {
 	pid_t tid;
@@ -61,6 +62,7 @@ struct inject_target {
 	struct inject_finish finish;
 	struct inject_urgency urgency;
 	struct inject_tracer *tracer;
+	const struct inject_willing *willing; /* its thread makes our calls itself; NULL: ptrace */
 };
 
 /*

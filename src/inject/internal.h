@@ -14,6 +14,13 @@ int inject_tracer_begin(struct inject_target *t);
 s64 inject_tracer_run(struct inject_target *t, s64 (*fn)(struct inject_target *, void *), void *arg);
 void inject_tracer_end(struct inject_target *t);
 
+/* willing.c: what the functions of these names do with such a target. */
+int inject_willing_borrow(struct inject_target *t);
+void inject_willing_give_back(struct inject_target *t);
+void inject_willing_stop(struct inject_target *t);
+void inject_willing_resume(struct inject_target *t);
+int inject_willing_send_fds(struct inject_target *t, const int *fd, u32 n, int *remote);
+
 /* urgency.c: of the calling thread. */
 void inject_urgency_begin(struct inject_urgency *ret);
 void inject_urgency_end(struct inject_urgency *u);

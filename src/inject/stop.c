@@ -183,6 +183,10 @@ int inject_stop(struct inject_target *t, u32 timeout_ms)
 
 	if (t->stopped || t->borrowed >= 0)
 		return -EBUSY;
+	if (t->willing) {
+		inject_willing_stop(t);
+		return 0;
+	}
 	r = inject_tracer_begin(t);
 	if (r)
 		return r;
@@ -207,6 +211,10 @@ void inject_resume(struct inject_target *t)
 {
 	if (!t->stopped)
 		return;
+	if (t->willing) {
+		inject_willing_resume(t);
+		return;
+	}
 	inject_tracer_run(t, do_resume, NULL);
 	inject_urgency_end(&t->urgency);
 	inject_tracer_end(t);

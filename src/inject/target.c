@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "inject/willing.h"
 #include "inject/x86_64/regs.h"
 #include "util/proc.h"
 
@@ -122,9 +123,9 @@ static int open_files(struct inject_target *t)
 	return find_syscall_insn(t);
 }
 
-int inject_open(pid_t pid, struct inject_target *ret)
+static int target_open(pid_t pid, const struct inject_willing *w, struct inject_target *ret)
 {
-	struct inject_target t = {.pid = pid, .mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1};
+	struct inject_target t = {.pid = pid, .mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1, .willing = w};
 	struct proc_status st;
 	int r;
 
@@ -141,7 +142,7 @@ int inject_open(pid_t pid, struct inject_target *ret)
 	t.own_child = st.ppid == getpid();
 	r = open_files(&t);
 	/* A debugger is the better reason when both hold, but it must not hide that the process is not ours. */
-	if (!r && st.tracer)
+	if (!r && st.tracer && !w)
 		r = -EBUSY;
 	if (r) {
 		inject_close(&t);
@@ -149,6 +150,16 @@ int inject_open(pid_t pid, struct inject_target *ret)
 	}
 	*ret = t;
 	return 0;
+}
+
+int inject_open(pid_t pid, struct inject_target *ret)
+{
+	return target_open(pid, NULL, ret);
+}
+
+int inject_open_willing(pid_t pid, const struct inject_willing *w, struct inject_target *ret)
+{
+	return target_open(pid, w, ret);
 }
 
 void inject_close(struct inject_target *t)

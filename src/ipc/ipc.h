@@ -16,6 +16,9 @@
 int ipc_runtime_dir(char *buf, size_t n);
 /* SOCK_SEQPACKET connection to the broker in dir: fd, -ENOENT / -ECONNREFUSED nobody there. */
 int ipc_connect(const char *dir);
+/* The same; neither this nor any answer on it is waited for longer than ms (0: for ever). -EAGAIN: nobody accepts. */
+int ipc_connect_within(const char *dir, u32 ms);
+void ipc_answer_within(int sock, u32 ms);
 /* Broker's side: bound, listening socket. */
 int ipc_listen(const char *dir);
 

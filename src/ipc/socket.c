@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "base/syscall.h"
@@ -34,7 +35,24 @@ static int socket_new(void)
 	return (int)sys_call3(__NR_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 }
 
+static void limit_wait(int sock, int what, u32 ms)
+{
+	struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+
+	sys_call6(__NR_setsockopt, (u64)sock, SOL_SOCKET, (u64)what, (u64)&tv, sizeof(tv), 0);
+}
+
+void ipc_answer_within(int sock, u32 ms)
+{
+	limit_wait(sock, SO_RCVTIMEO, ms);
+}
+
 int ipc_connect(const char *dir)
+{
+	return ipc_connect_within(dir, 0);
+}
+
+int ipc_connect_within(const char *dir, u32 ms)
 {
 	struct sockaddr_un sa;
 	int r, fd;
@@ -45,6 +63,10 @@ int ipc_connect(const char *dir)
 	fd = socket_new();
 	if (fd < 0)
 		return fd;
+	if (ms) {
+		limit_wait(fd, SO_SNDTIMEO, ms);
+		limit_wait(fd, SO_RCVTIMEO, ms);
+	}
 	do {
 		r = (int)sys_call3(__NR_connect, (u64)fd, (u64)&sa, sizeof(sa));
 	} while (r == -EINTR);

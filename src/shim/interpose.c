@@ -42,11 +42,16 @@ static struct {
 	__typeof__(&epoll_ctl) epoll_ctl;
 } real;
 
-/* Also called before our constructor ran, by constructors of other libraries; finding twice does no
- * harm. */
-__attribute__((constructor)) static void find_real(void)
+extern char **environ;
+
+/* We are linked with -z initfirst: no code of the program or of any library has run, libc's own constructor included,
+ * which sets environ. (musl has set it by now, and hands over no arguments.) */
+__attribute__((constructor)) static void find_real(int argc, char **argv, char **envp)
 {
 	int saved = errno;
+
+	if (!environ)
+		environ = envp;
 
 	real.close = dlsym(RTLD_NEXT, "close");
 	real.close_range = dlsym(RTLD_NEXT, "close_range");

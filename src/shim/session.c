@@ -51,7 +51,7 @@ bool session_owns(const struct session *s, int fd)
 	       fd_ino(fd) == at_load(&s->ino);
 }
 
-static void session_close(struct session *s)
+void session_close(struct session *s)
 {
 	if (s->sock >= 0 && s->ino && fd_ino(s->sock) == s->ino)
 		sys_call3(__NR_close, (u64)s->sock, 0, 0);
@@ -72,18 +72,25 @@ static void session_allow_broker(int sock)
 		sys_call3(__NR_prctl, PR_SET_PTRACER, (u64)cred.pid, 0);
 }
 
-static int session_roundtrip(struct session *s, u32 op, const u64 arg[6], struct nt_reply *ret,
-			     int *ret_fd)
+struct nt_request session_request(struct session *s, u32 op, const u64 arg[6])
 {
 	struct nt_request q = {.op = op, .seq = ++s->seq, .pid = s->pid};
 
 	q.tid = (u32)sys_call3(__NR_gettid, 0, 0, 0);
 	for (int i = 0; i < 6; i++)
 		q.arg[i] = arg[i];
+	return q;
+}
+
+static int session_roundtrip(struct session *s, u32 op, const u64 arg[6], struct nt_reply *ret,
+			     int *ret_fd)
+{
+	struct nt_request q = session_request(s, op, arg);
+
 	return ipc_call(s->sock, &q, ret, ret_fd);
 }
 
-static int session_open(struct session *s)
+static int session_open(struct session *s, u32 within_ms)
 {
 	const u64 hello[6] = {NT_WIRE_VERSION, NT_ROLE_SHIM};
 	struct nt_reply reply;
@@ -92,7 +99,7 @@ static int session_open(struct session *s)
 
 	r = ipc_runtime_dir(dir, sizeof(dir));
 	if (!r)
-		r = ipc_connect(dir);
+		r = ipc_connect_within(dir, within_ms);
 	if (r < 0)
 		return r;
 	s->sock = session_move_fd(r);
@@ -106,7 +113,7 @@ static int session_open(struct session *s)
 	return r;
 }
 
-static int session_ready(struct session *s)
+int session_ready(struct session *s, u32 within_ms)
 {
 	u32 pid = (u32)sys_call3(__NR_getpid, 0, 0, 0);
 
@@ -115,7 +122,7 @@ static int session_ready(struct session *s)
 	if (s->pid && s->pid != pid)
 		session_close(s); /* the child's copy of the parent's connection */
 	s->pid = pid;
-	return session_open(s);
+	return session_open(s, within_ms);
 }
 
 int session_call(struct session *s, u32 op, const u64 arg[6], struct nt_reply *ret, int *ret_fd)
@@ -125,7 +132,7 @@ int session_call(struct session *s, u32 op, const u64 arg[6], struct nt_reply *r
 
 	*ret_fd = -1;
 	lock_take(&s->lock);
-	r = session_ready(s);
+	r = session_ready(s, 0);
 	if (!r)
 		r = session_roundtrip(s, op, arg, ret, ret_fd);
 	if (r < 0)

@@ -19,6 +19,11 @@ struct session {
 /* A call with its reply. *ret_fd: a new descriptor, or -1. 0 or -errno: the broker could not be
  * asked. */
 int session_call(struct session *s, u32 op, const u64 arg[6], struct nt_reply *ret, int *ret_fd);
+/* The parts of it, for a longer conversation; with signals blocked. A connection is made when there is none (within_ms:
+ * as ipc_connect_within()). */
+int session_ready(struct session *s, u32 within_ms);
+struct nt_request session_request(struct session *s, u32 op, const u64 arg[6]);
+void session_close(struct session *s);
 /* Is fd the connection itself? It must survive an application that closes what it did not open. */
 bool session_owns(const struct session *s, int fd);
 

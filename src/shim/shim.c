@@ -14,6 +14,7 @@
 #include "base/bits.h"
 #include "base/syscall.h"
 #include "ipc/ipc.h"
+#include "shim/born.h"
 #include "shim/fdset.h"
 #include "shim/polled.h"
 #include "shim/session.h"
@@ -28,6 +29,7 @@ static struct {
 void shim_start(void)
 {
 	session_adopt(&shim.session, getenv("NOTRAP_FD"));
+	born_tell(&shim.session);
 }
 
 static s64 shim_raw(long nr, u64 a0, u64 a1, u64 a2, u64 a3)

@@ -17,6 +17,7 @@ struct call {
 	u64 uattr;	   /* where attr is in the client */
 	u32 size;	   /* of the client's attr, at most ATTR_SIZE */
 	int ret_fd;	   /* -1 = the result is a number */
+	u32 seq;	   /* of the request that is answered */
 	bool native;	   /* not ours: the client shall make the system call itself */
 	char notice[1024]; /* for the user, shown by `notrap run -v`; "" = none */
 };

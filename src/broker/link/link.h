@@ -42,6 +42,14 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 int link_create_perf(struct broker *b, struct client *c, struct object_perf *perf, struct object_prog *prog, u64 cookie,
 		     char *notice, size_t notice_len, struct link **ret);
 
+/*
+ * NT_OP_BORN: client c has just started another program and waits, none of whose code has run. Attaches what wants it,
+ * by system calls that it makes for us (abi/wire.h). 0, or -errno when the conversation broke down. *ret_seq: the
+ * request that the last answer is for.
+ */
+struct nt_request;
+s64 engine_born(struct broker *b, struct client *c, const struct nt_request *q, u32 *ret_seq);
+
 /* Synchronous: when it returns the program runs nowhere and will not run again. */
 void link_close(struct broker *b, struct link *l);
 

@@ -15,6 +15,7 @@
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "broker/client.h"
 #include "broker/link/adopt.h"
 #include "broker/link/attach.h"
 #include "broker/link/steady.h"
@@ -170,6 +171,38 @@ static void look_at(struct watch *w, struct process *p)
 	}
 }
 
+bool watch_wants(const struct watch *w, pid_t pid)
+{
+	struct link *l;
+
+	DL_FOREACH(w->engine->links, l)
+		if (!l->closing && (!l->pid || l->pid == pid))
+			return true;
+	return false;
+}
+
+void watch_attach_newborn(struct watch *w, struct process *p)
+{
+	struct link *l;
+
+	p->round = w->round;
+	p->retry_ns = 0;
+	DL_FOREACH(w->engine->links, l) {
+		int r = link_wants(l, p) ? attach_link(p, l) : 0;
+
+		if (!r && link_wants(l, p) && !p->injected) { /* be ready for when it loads the file */
+			r = process_prepare(p);
+			linker_watch_process(p);
+		}
+		if (r < 0) {
+			p->last_error = r;
+			p->retry_ns = engine_now_ns() + RETRY_NS;
+			break;
+		}
+	}
+	p->statm = memory_size(p->pid);
+}
+
 struct look {
 	struct watch *w;
 	struct process *p;
@@ -321,6 +354,21 @@ static void open_steadily(void *arg)
 		proc_pids_each(geteuid(), open_in_pid, o);
 }
 
+/* A loader that starts its target itself may hold it back by tracing it (bpftrace -c with USDT): what it then attaches to
+ * takes effect when the target starts its program, which reports (born.c), or when it is let go. */
+static bool traced_by_client(struct watch *w, pid_t pid)
+{
+	struct client *c;
+	pid_t tracer = 0;
+
+	if (proc_tracer(pid, &tracer) || !tracer)
+		return false;
+	DL_FOREACH(w->engine->broker->clients, c)
+		if (c->pid == tracer)
+			return true;
+	return false;
+}
+
 int watch_link_opened(struct watch *w, struct link *l)
 {
 	struct opening o = { .w = w, .link = l };
@@ -333,6 +381,8 @@ int watch_link_opened(struct watch *w, struct link *l)
 	p = process_find(w->engine, l->pid);
 	if (!p || !memory_size(l->pid))
 		return 0; /* a zombie or a kernel thread: the kernel accepts it, and nothing is ever hit */
+	if (p->last_error == -EBUSY && traced_by_client(w, l->pid))
+		return 0;
 	return p->injected && !p->last_error ? 0 : p->last_error;
 }
 

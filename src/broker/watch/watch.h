@@ -8,6 +8,8 @@
 
 #include <sys/types.h>
 
+#include "abi/types.h"
+
 struct engine;
 struct link;
 struct watch;
@@ -23,5 +25,11 @@ void watch_find_children(struct watch *w);
 void watch_clean_up(struct watch *w);
 /* The timer only runs while there is something to watch for. */
 void watch_update(struct watch *w);
+/* Is there a link that wants this process? */
+bool watch_wants(const struct watch *w, pid_t pid);
+/* A process none of whose code has run yet, open and ready for system calls: attaches every link that wants it, also
+ * those whose file it does not map so far. */
+struct process;
+void watch_attach_newborn(struct watch *w, struct process *p);
 /* A dynamic linker waits for us to look at its process. */
 void watch_linker_rang(struct watch *w);
