@@ -1,12 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# as-user.sh PROGRAM ARGS... - runs a test as the ordinary user 1000.
+# as-user.sh PROGRAM ARGS... - runs a test as user 1000, whom /etc/passwd need not know.
 skip() {
 	echo "1..0 # SKIP $1"
 	exit 0
 }
 [ "$(id -u)" -eq 0 ] || skip 'only root can become another user'
-getent passwd 1000 >/dev/null || skip 'there is no user 1000'
 command -v setpriv >/dev/null || skip 'no setpriv'
 become='setpriv --reuid 1000 --regid 1000 --clear-groups'
 for path in "$@"; do

@@ -6,7 +6,6 @@
 #include "stage.h"
 
 #include <limits.h>
-#include <pwd.h>
 #include <sys/stat.h>
 
 #define USER 1000
@@ -142,8 +141,6 @@ int main(void)
 
 	if (geteuid())
 		tap_skip_all("only root can become another user");
-	if (!getpwuid(USER))
-		tap_skip_all("there is no user 1000");
 	stage_begin();
 	strcpy(users_dir, "/tmp/notrap-user-XXXXXX");
 	if (!mkdtemp(users_dir) || chown(users_dir, USER, USER))
