@@ -15,6 +15,7 @@
 #define NT_MAX_UPROBE_MULTI_CNT (1u << 20)
 #define NT_BPF_PERF_EVENT_UPROBE 1
 #define NT_BPF_PERF_EVENT_URETPROBE 2
+#define NT_BPF_PERF_EVENT_EVENT 6
 
 /* struct pt_regs of x86-64 as BPF programs see it (arch/x86/include/uapi/asm/ptrace.h): index of each u64. */
 enum nt_pt_reg {

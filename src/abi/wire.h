@@ -8,7 +8,7 @@
 
 #include "abi/types.h"
 
-#define NT_WIRE_VERSION 2u
+#define NT_WIRE_VERSION 3u
 
 enum nt_op {
 	NT_OP_HELLO = 1,   /* arg[0] = NT_WIRE_VERSION, arg[1] = role: NT_ROLE_*; answer ret = broker's version or -EPROTO */
@@ -19,6 +19,7 @@ enum nt_op {
 	NT_OP_SYNC,	   /* answer after every close that happened before has taken effect */
 	NT_OP_QUERY,	   /* cli: arg[0] = NT_QUERY_*; the answer is a memfd with JSON text */
 	NT_OP_TRACE,	   /* cli: answer with one end of a stream socket that gets bpf_trace_printk lines */
+	NT_OP_RUN_LEFT,	   /* shim: run arg[0] (nt_run_order.token) is over, its program is not executed any more */
 	NT_OP_STOP,	   /* cli: leave when nothing is attached any more (arg[0] = 1: detach all and leave) */
 	NT_OP_BORN,	   /* a program has just been started, no code of it has run: attach what wants it. arg[0] = thread
 			    * pointer. Answered by any number of NT_REPLY_DO, each with its NT_OP_DONE, then by a last one */
@@ -49,12 +50,30 @@ struct nt_do {
 #define NT_DO_NOTHING (-1) /* a sign of life: from now on it may take long */
 #define NT_DO_TAKE_FD (-2) /* the descriptor that came along: its number is the result */
 
+#define NT_REPLY_RUN 16u /* `run` is valid: the shim has a program to run, once or by the clock */
+
+/*
+ * A program that runs in its loader. The gate is one word of shared memory, which the broker changes and wakes as a
+ * futex. period_ns 0: run it once, now, and say NT_OP_RUN_LEFT; else every period_ns, counted from the moment when the
+ * gate is NT_RUN_ON for the first time, until it is NT_RUN_END.
+ */
+enum nt_run_gate { NT_RUN_END = 0, NT_RUN_ON = 1, NT_RUN_OFF = 2 };
+struct nt_run_order {
+	u64 token;
+	u64 entry; /* u64 (*)(void *ctx): addresses of the loader */
+	u64 gate;  /* u32, enum nt_run_gate */
+	u64 period_ns;
+	s32 cpu; /* it runs there, -1 = anywhere */
+	u32 pad;
+};
+
 struct nt_reply {
 	s64 ret; /* >= 0 or -errno */
 	u32 seq;
 	u32 flags;
 	u32 text_len; /* a notice for the user follows, shown by `notrap run -v` (e.g. sites refused by name) */
 	u32 pad;
-	char text[2024];
+	struct nt_run_order run;
+	char text[1984];
 };
 _Static_assert(sizeof(struct nt_reply) == 2048, "one packet");

@@ -49,7 +49,7 @@ static bool broker_has_links(const struct broker *b)
 	if (b->objects.by_id[OBJECT_LINK])
 		return true;
 	for (struct object *o = b->objects.by_id[OBJECT_PERF]; o; o = o->hh.next)
-		if (object_to_perf(o)->link)
+		if (object_to_perf(o)->link || object_to_perf(o)->clock.run)
 			return true;
 	return false;
 }

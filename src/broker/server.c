@@ -13,6 +13,7 @@
 #include "broker/broker.h"
 #include "broker/client.h"
 #include "broker/cmd/cmd.h"
+#include "broker/link/run.h"
 #include "broker/object/map.h"
 #include "broker/link/link.h"
 #include "broker/query.h"
@@ -87,6 +88,7 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	case NT_OP_POLLABLE: return server_pollable(k, (int)a[0]);
 	case NT_OP_SYNC: object_reap(k->b); return 0;
 	case NT_OP_QUERY: return a[0] == NT_QUERY_PS ? server_give_fd(k, query_ps(k->b)) : -EINVAL;
+	case NT_OP_RUN_LEFT: run_left(k->b, k->c->pid, a[0]); return 0;
 	case NT_OP_TRACE: return server_give_fd(k, trace_subscribe(k->b->trace));
 	case NT_OP_BORN: return k->b->engine ? engine_born(k->b, k->c, q, &k->seq) : 0;
 	case NT_OP_STOP: return broker_leave(k->b, a[0] == 1);
@@ -108,6 +110,10 @@ static bool server_answer(struct client *c, const struct nt_request *q)
 		reply.flags |= NT_REPLY_NATIVE;
 	if (k.ret_fd >= 0)
 		reply.flags |= NT_REPLY_FD;
+	if (k.has_run && reply.ret >= 0) {
+		reply.flags |= NT_REPLY_RUN;
+		reply.run = k.run;
+	}
 	text = bits_min(strlen(k.notice), sizeof(reply.text));
 	memcpy(reply.text, k.notice, text);
 	reply.text_len = (u32)text;

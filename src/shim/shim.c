@@ -17,6 +17,7 @@
 #include "shim/born.h"
 #include "shim/fdset.h"
 #include "shim/polled.h"
+#include "shim/run.h"
 #include "shim/session.h"
 
 /* The one piece of state a front end has; a guest has nowhere else to keep it. */
@@ -53,6 +54,26 @@ static void shim_show_notice(const struct nt_reply *reply)
 	shim_raw(__NR_write, 2, (u64)line, n, 0);
 }
 
+static void shim_run_left(u64 token)
+{
+	const u64 arg[6] = {token};
+	struct nt_reply reply;
+	int fd;
+
+	session_call(&shim.session, NT_OP_RUN_LEFT, arg, &reply, &fd);
+}
+
+/* arg: of the call that was answered. */
+static s64 shim_run(const struct nt_run_order *order, u32 op, const u64 arg[6])
+{
+	if (order->period_ns)
+		return run_by_clock(order, shim_run_left);
+	if (op == NT_OP_BPF)
+		run_once(order, arg[1], arg[2]);
+	shim_run_left(order->token);
+	return 0;
+}
+
 static s64 shim_call(u32 op, const u64 arg[6])
 {
 	struct nt_reply reply;
@@ -63,6 +84,14 @@ static s64 shim_call(u32 op, const u64 arg[6])
 	shim_show_notice(&reply);
 	if (reply.flags & NT_REPLY_NATIVE)
 		return SHIM_NATIVE;
+	if (reply.flags & NT_REPLY_RUN) {
+		s64 failed = shim_run(&reply.run, op, arg);
+
+		if (failed && fd >= 0)
+			shim_raw(__NR_close, (u64)fd, 0, 0, 0);
+		if (failed)
+			return failed;
+	}
 	if (!(reply.flags & NT_REPLY_FD))
 		return reply.ret;
 	fdset_put(&shim.fds, fd, true);
@@ -164,6 +193,7 @@ static void shim_sync(void)
 	const u64 arg[6] = {};
 
 	shim_call(NT_OP_SYNC, arg);
+	run_settle();
 }
 
 void shim_closed(int fd, bool was_ours)

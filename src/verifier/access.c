@@ -95,14 +95,27 @@ int vaccess_ctx_unmoved(struct venv *env, u32 regno)
 	return -EACCES;
 }
 
+#define PERF_EVENT_CTX_SIZE (VPT_REGS_SIZE + 16u) /* struct bpf_perf_event_data: sample_period and addr follow */
+#define RAW_TP_ARGS_SIZE 96u			  /* u64 args[12] */
+
+/* is_valid_access() of the type that the program is of, for reads. */
+static bool ctx_has(u32 prog_type, u32 off, u32 size)
+{
+	switch (prog_type) {
+	case BPF_PROG_TYPE_KPROBE: return off + size <= VPT_REGS_SIZE;
+	case BPF_PROG_TYPE_RAW_TRACEPOINT: return off + size <= RAW_TP_ARGS_SIZE;
+	case BPF_PROG_TYPE_PERF_EVENT: return off + size <= PERF_EVENT_CTX_SIZE && (size == 8 || off >= VPT_REGS_SIZE);
+	}
+	return false;
+}
+
 int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how)
 {
 	int r = vaccess_ctx_unmoved(env, regno);
 
 	if (r)
 		return r;
-	if (env->prog->prog_type != BPF_PROG_TYPE_KPROBE || how == VACCESS_WRITE || off < 0 ||
-	    (u32)off + size > VPT_REGS_SIZE || (u32)off % size) {
+	if (how == VACCESS_WRITE || off < 0 || (u32)off % size || !ctx_has(env->prog->prog_type, (u32)off, size)) {
 		vlog(env, "invalid bpf_context access off=%d size=%u\n", off, size);
 		return -EACCES;
 	}

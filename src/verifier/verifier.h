@@ -31,7 +31,7 @@ struct verifier_insn { /* one per instruction: facts that hold on every path; th
 struct verifier_prog {
 	const struct bpf_insn *insns; /* LD_IMM64 map references already carry map indexes in imm */
 	u32 n;
-	u32 prog_type;	     /* BPF_PROG_TYPE_*; only KPROBE may read ctx (struct pt_regs) */
+	u32 prog_type;	     /* BPF_PROG_TYPE_*; KPROBE, PERF_EVENT and RAW_TRACEPOINT may read ctx */
 	u32 expected_attach;
 	bool sleepable;
 	bool not_gpl; /* the licence is none that the kernel takes for compatible with its own */
@@ -47,7 +47,7 @@ struct verifier_log {
 
 struct verifier_result {
 	struct verifier_insn *insn; /* [n], verifier_result_deinit() frees */
-	u64 ctx_read; /* bit i: u64 number i of pt_regs may be read (enum nt_pt_reg); all ones if a helper may read ctx */
+	u64 ctx_read; /* bit i: u64 number i of ctx may be read (KPROBE: enum nt_pt_reg); all ones if a helper may read ctx */
 	u32 helpers[8]; /* bitmap of helper ids called */
 	u32 stack_total; /* worst sum of stack over a call chain, bytes */
 	bool uses_ringbuf;

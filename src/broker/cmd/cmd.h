@@ -19,6 +19,8 @@ struct call {
 	int ret_fd;	   /* -1 = the result is a number */
 	u32 seq;	   /* of the request that is answered */
 	bool native;	   /* not ours: the client shall make the system call itself */
+	bool has_run;	   /* run is for the client */
+	struct nt_run_order run;
 	char notice[1024]; /* for the user, shown by `notrap run -v`; "" = none */
 };
 
@@ -26,6 +28,17 @@ struct call {
 s64 cmd_bpf(struct call *k, u64 cmd, u64 uattr, u64 size);
 s64 cmd_perf_open(struct call *k, u64 uattr, s32 pid, s32 cpu, s32 group_fd, u64 flags);
 s64 cmd_ioctl(struct call *k, int fd, u64 request, u64 argument);
+
+/* Perf events of the software clock (clock.c). */
+struct object_perf;
+struct object_prog;
+struct perf_event_attr;
+/* Does a program make this event tick (nobody else looks at it)? Else it is the kernel's own business. */
+bool clock_is_ours(const struct perf_event_attr *a);
+s64 clock_open(struct call *k, const struct perf_event_attr *a, pid_t pid, s32 cpu);
+/* Runs prog at every tick from now on, in the caller's process. 0, -EINVAL, -EEXIST, errors of run_open(). */
+int clock_attach(struct call *k, struct object_perf *p, struct object_prog *prog);
+void clock_turn(struct object_perf *p, bool on);
 
 /* bpf(2) commands (map.c, batch.c, prog.c, btf.c, link.c, info.c, id.c). */
 s64 cmd_map_create(struct call *k);

@@ -45,7 +45,8 @@ static s64 link_give(struct call *k, u32 type, struct link *link, struct object_
 	int r = object_link_new(k->b, type, link, prog, perf, &l);
 
 	if (r < 0) {
-		link_close(k->b, link);
+		if (link)
+			link_close(k->b, link);
 		return r;
 	}
 	return call_give(k, &l->obj);
@@ -79,6 +80,10 @@ static s64 link_create_perf_event(struct call *k, struct object_prog *prog)
 	if (r < 0)
 		return -EBADF; /* also what is no perf event */
 	perf = object_to_perf(o);
+	if (perf->clock.period_ns) {
+		r = perf->linked ? -EEXIST : clock_attach(k, perf, prog);
+		return r < 0 ? r : link_give(k, NT_BPF_LINK_TYPE_PERF_EVENT, NULL, prog, perf);
+	}
 	if (prog->type != BPF_PROG_TYPE_KPROBE)
 		return -EINVAL;
 	if (perf->link || perf->linked)

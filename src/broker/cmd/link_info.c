@@ -102,13 +102,31 @@ static int perf_fill(struct client *c, const struct object_perf *p, const struct
 	return 0;
 }
 
+/* struct bpf_link_info.perf_event.event: two words and a cookie, right behind the type. */
+static int event_fill(const struct object_perf *p, struct link_info *i)
+{
+	const u64 cookie = 0;
+	u8 *at = (u8 *)&i->perf.type + 8;
+	const u32 type = 1 /* PERF_TYPE_SOFTWARE */;
+	const u64 config = p->clock.config;
+
+	i->perf.type = NT_BPF_PERF_EVENT_EVENT;
+	memcpy(at, &config, sizeof(config));
+	memcpy(at + 8, &type, sizeof(type));
+	memcpy(at + 16, &cookie, sizeof(cookie));
+	return 0;
+}
+
 int link_info_fill(struct client *c, const struct object_link *l, struct link_info *i)
 {
-	struct link_desc d;
+	struct link_desc d = {};
 
-	link_describe(l->link, &d);
+	if (l->link)
+		link_describe(l->link, &d);
 	i->type = l->type;
 	i->id = l->obj.id;
 	i->prog_id = l->prog->obj.id;
+	if (l->perf && l->perf->clock.period_ns)
+		return event_fill(l->perf, i);
 	return l->perf ? perf_fill(c, l->perf, &d, i) : multi_fill(c, &d, i);
 }

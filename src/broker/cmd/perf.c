@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * perf_event_open(2) for the uprobe PMU and ioctl(2) on such events; every other event is the
- * kernel's own business. Order of checks: kernel/events/core.c, then perf_uprobe_init() in
+ * perf_event_open(2) for the uprobe PMU and for clocks that run a program (clock.c), and ioctl(2) on such events; every
+ * other event is the kernel's own business. Order of checks: kernel/events/core.c, then perf_uprobe_init() in
  * kernel/trace/trace_event_perf.c.
  */
 #include "broker/object/perf.h"
@@ -95,15 +95,19 @@ static int perf_resolve(struct call *k, const struct perf_event_attr *a, struct 
 	return p->ref_ctr & 1 ? -EINVAL : 0;
 }
 
+static bool perf_is_uprobe(const struct broker *b, const struct perf_event_attr *a)
+{
+	return b->uprobe_type >= 0 && a->type == (u32)b->uprobe_type;
+}
+
 s64 cmd_perf_open(struct call *k, u64 uattr, s32 pid, s32 cpu, s32 group_fd, u64 flags)
 {
 	struct object_perf p = {.path_fd = -1}, *perf;
-	struct perf_event_attr a;
-	u32 type;
-	int r;
+	struct perf_event_attr a = {};
+	pid_t tgid = -1;
+	int r = client_read(k->c, uattr, &a, PERF_ATTR_SIZE_VER0);
 
-	r = client_read(k->c, uattr + offsetof(struct perf_event_attr, type), &type, sizeof(type));
-	if (r < 0 || k->b->uprobe_type < 0 || type != (u32)k->b->uprobe_type) {
+	if (r < 0 || (!perf_is_uprobe(k->b, &a) && !clock_is_ours(&a))) {
 		k->native = true;
 		return 0;
 	}
@@ -113,7 +117,10 @@ s64 cmd_perf_open(struct call *k, u64 uattr, s32 pid, s32 cpu, s32 group_fd, u64
 	if (!r && flags & PERF_FLAG_PID_CGROUP)
 		r = -EINVAL;
 	if (!r)
-		r = perf_check_target(k, pid, cpu, &p.pid);
+		r = perf_check_target(k, pid, cpu, &tgid);
+	if (!r && !perf_is_uprobe(k->b, &a))
+		return clock_open(k, &a, tgid, cpu);
+	p.pid = tgid;
 	if (!r)
 		r = perf_resolve(k, &a, &p);
 	if (!r)
@@ -135,6 +142,8 @@ static s64 perf_set_bpf(struct call *k, struct object_perf *p, int prog_fd)
 	if (r < 0)
 		return r;
 	prog = object_to_prog(o);
+	if (p->clock.period_ns)
+		return clock_attach(k, p, prog);
 	if (prog->type != BPF_PROG_TYPE_KPROBE)
 		return -EINVAL;
 	if (p->link || p->linked)
@@ -155,9 +164,11 @@ s64 cmd_ioctl(struct call *k, int fd, u64 request, u64 argument)
 	p = object_to_perf(o);
 	switch ((u32)request) {
 	case (u32)PERF_EVENT_IOC_SET_BPF: return perf_set_bpf(k, p, (int)argument);
-	/* The program runs from attach to close, whatever these say (measured). */
+	/* The program of a uprobe runs from attach to close, whatever these say (measured). */
 	case (u32)PERF_EVENT_IOC_ENABLE:
 	case (u32)PERF_EVENT_IOC_DISABLE:
+		clock_turn(p, (u32)request == (u32)PERF_EVENT_IOC_ENABLE);
+		return 0;
 	case (u32)PERF_EVENT_IOC_RESET: return 0;
 	case (u32)PERF_EVENT_IOC_ID:
 		id = p->obj.id;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * BPF_PROG_LOAD: checks in the order of bpf_prog_load() and bpf_check(), then the verifier and the
- * compiler. Only BPF_PROG_TYPE_KPROBE programs are compiled; other types are verified, because
+ * compiler. Programs that can run (uprobes, clocks, BPF_PROG_TEST_RUN) are compiled; other types are verified, because
  * loaders load them to learn what the kernel can do, and can be attached to nothing.
  */
 #include "broker/object/prog.h"
@@ -24,6 +24,11 @@
 #define PROG_F_SLEEPABLE (1u << 4)
 #define PROG_TYPE_LAST 32u /* BPF_PROG_TYPE_NETFILTER */
 #define LICENSE_LEN 128
+
+static bool prog_type_runs(u32 type)
+{
+	return type == BPF_PROG_TYPE_KPROBE || type == BPF_PROG_TYPE_PERF_EVENT || type == BPF_PROG_TYPE_RAW_TRACEPOINT;
+}
 
 static int prog_check_type(const struct attr_prog_load *a)
 {
@@ -245,7 +250,7 @@ s64 cmd_prog_load(struct call *k)
 		prog_tag(p.insns, p.n, p.tag);
 	if (!r)
 		r = prog_check_logged(k, a, &p);
-	if (!r && p.type == BPF_PROG_TYPE_KPROBE)
+	if (!r && prog_type_runs(p.type))
 		r = prog_compile(&p);
 	if (!r)
 		r = object_prog_new(k->b, &p, &prog);
@@ -268,13 +273,4 @@ s64 cmd_prog_bind_map(struct call *k)
 	if (!r)
 		r = object_by_fd(k->c, (int)a->map_fd, OBJECT_MAP, &map);
 	return r < 0 ? r : object_prog_bind(object_to_prog(prog), object_to_map(map));
-}
-
-/* Uprobe programs cannot be test-run in the kernel either; other types are never run here. */
-s64 cmd_prog_test_run(struct call *k)
-{
-	struct object *o;
-	int r = object_by_fd(k->c, (int)k->attr.test_run.prog_fd, OBJECT_PROG, &o);
-
-	return r < 0 ? r : -NT_ENOTSUPP;
 }

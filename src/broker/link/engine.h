@@ -41,6 +41,8 @@ struct engine {
 	struct broker *broker;
 	struct shared shared;
 	struct link *links;   /* utlist DL, oldest first */
+	struct run *runs;     /* programs in their loaders, link/run.c */
+	u64 last_run;
 	struct link *linkers; /* internal probes in dynamic linkers: links without a program (watch/linker.h) */
 	struct binary *binaries;
 	struct process *processes; /* by pid */

@@ -209,6 +209,7 @@ int process_prog_copy(const struct process_prog *from, struct process_prog **ret
 	pp->inlined = (struct region_inline){ .len = 0 };
 	if (from->inlined.len)
 		inline_prepare(&pp->inlined, &from->prog->image, from->inlined.word);
+	pp->held = 0;
 	object_ref(&pp->prog->obj);
 	*ret = pp;
 	return 0;

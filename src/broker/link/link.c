@@ -79,7 +79,7 @@ static void link_detach(struct engine *e, struct link *l)
 
 	HASH_ITER(hh, e->processes, p, tmp) {
 		struct process_prog *pp;
-		bool used = false;
+		bool used;
 		struct link *other;
 
 		HASH_FIND_INT(p->progs, &l->prog->obj.id, pp);
@@ -98,6 +98,7 @@ static void link_detach(struct engine *e, struct link *l)
 			p->unfinished = true;
 		if (p->unfinished)
 			continue; /* its gate is closed; the rest is done later */
+		used = pp->held;
 		DL_FOREACH(e->links, other)
 			used |= other != l && other->prog == l->prog;
 		if (!used)

@@ -67,7 +67,7 @@ static int finish(struct process *p)
 	if (r)
 		return r;
 	HASH_ITER(hh, p->progs, pp, tmp)
-		if (!prog_is_linked(p, pp))
+		if (!pp->held && !prog_is_linked(p, pp))
 			process_unmap_prog(p, pp);
 	log_info("pid %d (%s): detached at last", p->pid, p->comm);
 	return 0;

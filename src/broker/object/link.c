@@ -5,15 +5,19 @@
 #include <stdlib.h>
 
 #include "broker/link/link.h"
+#include "broker/link/run.h"
 
 static void object_link_free(struct object *o)
 {
 	struct object_link *l = object_to_link(o);
 
-	link_close(o->broker, l->link);
+	if (l->link)
+		link_close(o->broker, l->link);
 	object_unref(&l->prog->obj);
 	if (l->perf) {
 		l->perf->linked = false;
+		run_close(l->perf->clock.run, false);
+		l->perf->clock.run = NULL;
 		object_unref(&l->perf->obj);
 	}
 	free(l);

@@ -12,7 +12,7 @@ struct link;
 struct object_link {
 	struct object obj;
 	u32 type;	   /* BPF_LINK_TYPE_* */
-	struct link *link; /* owned: the last close of the descriptor detaches before it returns */
+	struct link *link; /* NULL for a clock; owned: the last close of the descriptor detaches before it returns */
 	struct object_prog *prog; /* owned reference */
 	struct object_perf *perf; /* perf link: owned reference, else NULL */
 };

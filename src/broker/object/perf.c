@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "broker/link/link.h"
+#include "broker/link/run.h"
 #include "util/fd.h"
 
 static void perf_free(struct object *o)
@@ -13,6 +14,7 @@ static void perf_free(struct object *o)
 
 	if (p->link)
 		link_close(o->broker, p->link);
+	run_close(p->clock.run, false);
 	fd_closep(&p->path_fd);
 	free(p->raw_path);
 	free(p);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A uprobe perf event (perf_event_open of the uprobe PMU): a place that a program can be attached
- * to. */
+/* A perf event that a program can be attached to: a place in a file (the uprobe PMU), or a clock
+ * (PERF_COUNT_SW_CPU_CLOCK). */
 #pragma once
 
 #include <sys/types.h>
@@ -8,9 +8,17 @@
 #include "broker/object/object.h"
 
 struct link;
+struct run;
 
 struct object_perf {
 	struct object obj;
+	struct {
+		u64 period_ns; /* 0: this is no clock; what follows up to `linked` means nothing for a clock */
+		u32 config;    /* PERF_COUNT_SW_* */
+		s32 cpu;
+		bool on;
+		struct run *run; /* NULL: no program yet */
+	} clock;
 	char *raw_path; /* as the loader wrote it: what link info shows */
 	int path_fd;	/* O_PATH descriptor of the file, from the loader's point of view */
 	dev_t dev;	/* as stat(2) shows it */

@@ -25,7 +25,7 @@ struct object_prog {
 	struct bpf_insn *insns; /* map references carry map indexes */
 	u32 n;
 	struct verifier_result facts;
-	bool compiled; /* only BPF_PROG_TYPE_KPROBE programs are; image is valid then */
+	bool compiled; /* only types that can run are; image is valid then */
 	struct jit_image image;
 	struct object_map *
 	    *maps; /* [nmaps], index = the one in insns and in image.got; owned references */
