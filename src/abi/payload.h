@@ -12,7 +12,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 2u
+#define NT_PAYLOAD_VERSION 3u
 #define NT_HELPER_MAX 256u
 
 /* First bytes of the payload image. Offsets are from the start of the image; 0 = there is none. */
@@ -20,10 +20,17 @@ struct nt_payload_hdr {
 	u64 magic;
 	u32 version;
 	u32 image_size; /* bytes of the image, a multiple of the page size: struct nt_state follows */
-	u32 fn_ret_slow;    /* void *(*)(void): refill the free list of the caller's row; NULL = no memory, else take one */
+	u32 fn_ret_slow;    /* void *(*)(u64 word_at): refill the free list of the caller's row; NULL = no memory, else take one */
 	u32 fn_row_slow;    /* struct nt_row *(*)(void): find or make the row of this thread; NULL = table full */
 	u32 fn_dl_find_object; /* replaces libc's _dl_find_object; answers for our code, else calls the original */
 	u32 fn_r_brk;	    /* void (*)(void): called by an internal probe when the dynamic linker changed its map */
+	/* A call whose return address word is at word_at is about to be taken note of (payload/depth.c, session.c). */
+	u32 fn_ret_deep;     /* struct nt_row *(*)(u64 word_at): may it? NULL = no, 64 calls of this thread have yet to return */
+	u32 fn_session_open; /* struct nt_ret_entry *(*)(u64 word_at, u64 n): an entry with room for n sessions, NULL = none */
+	u32 fn_session_keep; /* struct nt_ret_entry *(*)(struct nt_ret_entry *): the entry, or NULL and it is free again: no
+			      * session wants the return */
+	u32 fn_session_at;   /* u64 *(*)(struct nt_ret_entry *, u64 key): the cookie that this session has in the call, or NULL */
+	u32 fn_session_more; /* void (*)(struct nt_ret_entry *, struct nt_row *): gives the entries on `more` to this row */
 	u32 helper[NT_HELPER_MAX]; /* by BPF helper id */
 };
 
@@ -33,36 +40,54 @@ struct nt_row {
 	u64 fs;	  /* thread pointer, 0 = free */
 	u64 free; /* first free nt_ret_entry of this thread */
 	u64 hits; /* entry hits counted by this thread: never goes back, return entries are numbered by it */
-	u32 depth;
+	u32 depth; /* calls that have yet to return, about: payload/depth.c counts again when it matters */
 	u32 nfree;
 	u64 seed; /* get_prandom_u32 */
 	u64 missed; /* return instances or program runs that were skipped */
-	u64 pad[2];
+	u64 top; /* the newest of those calls, 0 = none */
+	u64 pad;
 };
 _Static_assert(sizeof(struct nt_row) == 64, "a row is a cache line");
 #define NT_ROW_HASH_MUL 0x9e3779b97f4a7c15ull /* row index = (fs * MUL) >> (64 - row_bits), then linear probing */
+
+/* One session consumer's share of a call. */
+struct nt_session {
+	u64 key;    /* of the consumer: never 0, never used again for another one; 0 = it does not want the return */
+	u64 cookie; /* bpf_session_cookie() points here */
+};
+#define NT_ENTRY_SESSIONS 3u
 
 /* What a call that will be reported at its return remembers; %rbx points here while the body runs. The unwinder's
  * rules name the first two fields (return address = *[rbx], rbx = *[rbx + 8]). */
 struct nt_ret_entry {
 	u64 ra;	    /* real return address */
 	u64 rbx;    /* caller's rbx */
-	u64 next;   /* free list */
+	u64 next;   /* free list; in use: the thread's call before this one (nt_row.top) */
 	u64 slot;   /* address of the site's struct nt_slot_meta */
 	u64 sp;	    /* address of the stack word that holds the return address */
 	u64 thunk;  /* value put there: the address behind the thunk's call */
 	u64 in_use; /* 0 = free; from entry to return the row's hits, so calls are numbered; or a reaper's mark */
 	u64 row;    /* struct nt_row that it came from: still this thread's, unless a coroutine has moved */
+	/* Sessions only. */
+	struct nt_session session[NT_ENTRY_SESSIONS];
+	u64 more;   /* another entry, for its session[] alone, or 0 */
+	u64 pad;
 };
-_Static_assert(sizeof(struct nt_ret_entry) == 64, "an entry is a cache line");
+_Static_assert(sizeof(struct nt_ret_entry) == 128, "an entry is two cache lines, the first alone without sessions");
 
 /* Behind ctx (struct pt_regs) programs and helpers find what belongs to this run: ctx - sizeof(struct nt_run). */
 struct nt_run {
+	u64 entry; /* dispatchers: struct nt_ret_entry of a call with sessions, while their programs run at entry */
+	struct nt_session none; /* what a session gets in a call that will not be reported at its return */
+	u64 session; /* bpf_session_cookie(): address of the call's cookie, 0 = there is none. Programs of links of type
+		      * uprobe_session only; for others undefined */
 	u64 cookie;
 	u64 func_ip;
-	u64 is_return;
+	u64 is_return; /* 0 or 1: bpf_session_is_return() */
 	u64 reserved;
 };
+_Static_assert(sizeof(struct nt_run) == 64, "");
+#define NT_CTX_SESSION (-40)
 #define NT_CTX_COOKIE (-32) /* offsets from ctx, used by the JIT */
 #define NT_CTX_FUNC_IP (-24)
 #define NT_CTX_IS_RETURN (-16)
@@ -73,6 +98,8 @@ struct nt_slot_meta {
 	u64 func_ip; /* address of the probed instruction */
 	u64 body;    /* address of the displaced instructions' relocated copy */
 	u64 thunk;   /* return probes: the address behind the call of body, else 0 */
+	u64 newer;   /* the meta of the slot that took this one's place, 0 = none yet; written by the broker, then ... */
+	u64 exit;    /* ... where returns go: first the own exit, then the code that goes on to newer's (dispatch.c) */
 	u64 cookie[]; /* one per consumer, in the order of the consumer list */
 };
 
@@ -103,6 +130,7 @@ _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 #define NT_MAX_REGIONS 1024u
 #define NT_MAX_RINGS 64u
 #define NT_COMM_LEN 16u
+#define NT_GATES_MAX 65536u
 #define NT_REAP_BUCKETS 4096u
 
 #define NT_STATE_NO_SYSCALL 1u /* seccomp filter present: helpers must not enter the kernel */
@@ -141,9 +169,10 @@ struct nt_state {
 struct nt_local {
 	u32 tgid; /* 0 = unknown */
 	u32 rbrk_gave_up; /* bell->rbrk_done + 1 when the broker last did not answer in time; 0 = never */
-	u32 gate[1022]; /* per-process gates of links with a pid filter: 1 = open */
+	u32 pad[1022];
+	u32 gate[NT_GATES_MAX]; /* per-process gates of links with a pid filter, by the link's gate: 1 = open */
 };
-_Static_assert(sizeof(struct nt_local) <= NT_PAGE, "one page");
+_Static_assert(sizeof(struct nt_local) % NT_PAGE == 0, "whole pages");
 
 /* One page shared by the broker and all its targets. */
 struct nt_bell {

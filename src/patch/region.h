@@ -11,7 +11,8 @@
  *     [slots]                 meta; call dispatcher; displaced instructions; jmp back
  *
  * A slot is never changed after it was published: another consumer list means another slot in another region, and
- * the site's jump is turned to it. A thread inside an old slot finishes there.
+ * the site's jump is turned to it. A thread inside an old slot finishes there; a call that has yet to return is
+ * reported to the list as it is at that time (struct nt_slot_meta, newer and exit: the only words that change).
  */
 #pragma once
 
@@ -38,6 +39,9 @@ struct region_consumer { /* one program on a list; addresses are the target's */
 	bool needs_ctx;	 /* the first argument matters (reads pt_regs, or a helper is called with it) */
 	bool uses_cookie, uses_func_ip;
 	bool at_return;  /* runs at return, else at entry */
+	bool session;	 /* runs at entry, and at return of the calls for which it returned 0 at entry */
+	bool uses_session; /* a program for sessions: asks for its call's cookie and which side this is */
+	u64 key;	 /* session: names the consumer in struct nt_session; never used twice */
 	const struct region_inline *inlined; /* or NULL: entry is called */
 };
 
@@ -53,12 +57,14 @@ struct region_site {
 	const u64 *cookie; /* one per consumer of the shape */
 	int error;	   /* out: 0, or -ERANGE: its displaced instructions do not reach from here; no slot */
 	u32 slot_off;	   /* out: slot's code from the region's base */
+	u32 meta_off;	   /* out: its struct nt_slot_meta from the region's base */
 	u32 body_off;	   /* out: relocated instructions from the region's base */
 	u8 new_off[8];	   /* out: displaced instruction i is at body_off + new_off[i] */
 };
 
 struct region_env { /* the process */
-	u64 fn_ret_slow, fn_row_slow; /* run-time addresses in the payload */
+	u64 fn_ret_slow, fn_row_slow, fn_ret_deep; /* run-time addresses in the payload */
+	u64 fn_session_open, fn_session_keep, fn_session_at, fn_session_more;
 	u64 rows; /* the table, and one row more that is nobody's */
 	u32 row_bits;
 	bool fs0; /* *(fs:0) is the thread pointer; else RDFSBASE is used */
@@ -68,6 +74,7 @@ struct region_layout {
 	u32 size;      /* bytes used */
 	u32 code_end;  /* [0, code_end): words, dispatchers, exits - a thread in there may be inside a program */
 	u32 ledger_off;
+	u32 follow_off; /* where a return goes whose slot has been replaced: runs the list of the slot that meta.newer names */
 	u64 frames_lo, frames_hi; /* run-time; equal: no return probe in here */
 	u64 eh_frame_hdr;
 };

@@ -25,6 +25,11 @@ void nt_image(void)
 		LINK(fn_row_slow, row_find_or_add)
 		LINK(fn_dl_find_object, unwind_find_object)
 		LINK(fn_r_brk, rbrk_notify)
+		LINK(fn_ret_deep, ret_deep)
+		LINK(fn_session_open, session_open)
+		LINK(fn_session_keep, session_keep)
+		LINK(fn_session_at, session_at)
+		LINK(fn_session_more, session_give_more)
 		HELPER(1, helper_map_lookup)
 		HELPER(2, helper_map_update)
 		HELPER(3, helper_map_delete)
@@ -70,6 +75,11 @@ void nt_image(void)
 	      [fn_row_slow] "i"(offsetof(struct nt_payload_hdr, fn_row_slow)),
 	      [fn_dl_find_object] "i"(offsetof(struct nt_payload_hdr, fn_dl_find_object)),
 	      [fn_r_brk] "i"(offsetof(struct nt_payload_hdr, fn_r_brk)),
+	      [fn_ret_deep] "i"(offsetof(struct nt_payload_hdr, fn_ret_deep)),
+	      [fn_session_open] "i"(offsetof(struct nt_payload_hdr, fn_session_open)),
+	      [fn_session_keep] "i"(offsetof(struct nt_payload_hdr, fn_session_keep)),
+	      [fn_session_at] "i"(offsetof(struct nt_payload_hdr, fn_session_at)),
+	      [fn_session_more] "i"(offsetof(struct nt_payload_hdr, fn_session_more)),
 	      [helper] "i"(offsetof(struct nt_payload_hdr, helper)),
 	      [size] "i"(sizeof(struct nt_payload_hdr)), [state_size] "i"(sizeof(struct nt_state)));
 }

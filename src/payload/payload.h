@@ -24,7 +24,12 @@ extern struct nt_state nt_state;
 extern struct nt_local nt_local;
 
 /* Entry points of the header, besides the helpers. */
-void *ret_refill(void);		      /* fn_ret_slow */
+void *ret_refill(u64 word_at);	      /* fn_ret_slow */
+struct nt_row *ret_deep(u64 word_at); /* fn_ret_deep */
+struct nt_ret_entry *session_open(u64 word_at, u64 n);		 /* fn_session_open */
+struct nt_ret_entry *session_keep(struct nt_ret_entry *e);	 /* fn_session_keep */
+u64 *session_at(struct nt_ret_entry *e, u64 key);		 /* fn_session_at */
+void session_give_more(struct nt_ret_entry *e, struct nt_row *row); /* fn_session_more */
 struct nt_row *row_find_or_add(void); /* fn_row_slow */
 struct unwind_object;
 int unwind_find_object(void *pc, struct unwind_object *ret); /* fn_dl_find_object */
@@ -48,5 +53,8 @@ helper_fn helper_func_ip, helper_attach_cookie;
 helper_fn helper_ringbuf_output, helper_ringbuf_reserve, helper_ringbuf_submit,
     helper_ringbuf_discard;
 helper_fn helper_ringbuf_query;
+
+/* May this thread have one more call that is reported at its return? Drops those that will never. */
+bool depth_allows(struct nt_row *row, u64 word_at);
 
 #pragma GCC visibility pop

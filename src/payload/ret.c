@@ -83,6 +83,22 @@ static void chain_add(struct chain *c, struct nt_ret_entry *e)
 	c->last = e;
 }
 
+/* A dead call's own entry, and what its sessions had besides. */
+static void chain_add_call(struct chain *c, struct nt_ret_entry *e)
+{
+	struct nt_ret_entry *more = (void *)e->more;
+
+	e->more = 0;
+	chain_add(c, e);
+	while (more) {
+		struct nt_ret_entry *next = (void *)more->more;
+
+		more->more = 0;
+		chain_add(c, more);
+		more = next;
+	}
+}
+
 /* Signal handlers of this thread pop and push too; all that they took is back when they return, so
  * a head that is the same as before is as good as before. */
 static void chain_give(struct chain *c, struct nt_row *row)
@@ -168,7 +184,7 @@ static void look_overtaken(struct look *l, struct chain *chain)
 		if (!c->dead && !region_contains(c->ra))
 			at_store(newest, (u32)(c->entry - pool));
 		if (other == &room && call_release(&room, (u64)l | MARK))
-			chain_add(chain, room.entry);
+			chain_add_call(chain, room.entry);
 	}
 }
 
@@ -202,17 +218,6 @@ static void look_words(struct look *l, u64 own_word_at)
 	}
 }
 
-/*
- * The address of the return address word that our caller's function has, 0 = not called by a
- * dispatcher. Above our return address lies the dispatcher's frame (struct nt_run, struct pt_regs),
- * then its return address into the slot or what takes its place, then the word.
- */
-static u64 own_word_addr(u64 frame, u64 called_from)
-{
-	return region_contains(called_from) ? frame + 24 + sizeof(struct nt_run) + NT_PT_REGS_SIZE
-					    : 0;
-}
-
 /* All reapers go round the pool together, and none for longer than once: usually a few steps. */
 static void reap(struct chain *c, u64 own_word_at)
 {
@@ -234,11 +239,12 @@ static void reap(struct chain *c, u64 own_word_at)
 			look_words(&l, own_word_at);
 		for (u32 j = 0; j < l.n; j++)
 			if (call_release(&l.call[j], (u64)&l | MARK))
-				chain_add(c, l.call[j].entry);
+				chain_add_call(c, l.call[j].entry);
 	}
 }
 
-void *ret_refill(void)
+/* word_at: of the call that needs an entry; 0 = unknown */
+void *ret_refill(u64 word_at)
 {
 	struct nt_row *row = row_find_or_add();
 	struct chain c = {NULL, NULL};
@@ -249,8 +255,7 @@ void *ret_refill(void)
 		return (void *)row->free;
 	take_unused(&c);
 	if (!c.first && row->missed % RETRY_AFTER == 0)
-		reap(&c, own_word_addr((u64)__builtin_frame_address(0),
-				       (u64)__builtin_return_address(0)));
+		reap(&c, word_at);
 	if (!c.first) {
 		row->missed++;
 		return NULL;

@@ -54,6 +54,38 @@ static struct site *site_by_vaddr(const struct binary *b, u64 vaddr)
 	return NULL;
 }
 
+/* What the parent's record knows and the region does not tell. A fork keeps addresses; seq says that it is the same. */
+static int take_notes(struct code_region *r, const struct process *p, const struct process *parent)
+{
+	const struct code_region *q = parent ? parent->regions : NULL;
+
+	while (q && (q->base != r->base || q->data.seq != r->data.seq))
+		q = q->next;
+	if (!q)
+		return 0;
+	r->ret = calloc(q->nret + 1, sizeof(*r->ret));
+	r->gate = calloc(q->ngates + 1, sizeof(*r->gate));
+	if (!r->ret || !r->gate)
+		return -ENOMEM;
+	memcpy(r->ret, q->ret ? q->ret : r->ret, q->nret * sizeof(*r->ret));
+	memcpy(r->gate, q->gate ? q->gate : r->gate, q->ngates * sizeof(*r->gate));
+	r->nret = q->nret;
+	r->ngates = q->ngates;
+	r->follow_off = q->follow_off;
+	for (const struct module *m = p->modules; m && q->module; m = m->next)
+		if (m->binary == q->module->binary && m->bias == q->module->bias)
+			r->module = m;
+	return 0;
+}
+
+static u32 meta_of(const struct code_region *r, const struct site *s)
+{
+	for (u32 i = 0; i < r->nret; i++)
+		if (r->ret[i].site == s->id)
+			return r->ret[i].meta;
+	return 0;
+}
+
 static void take_site(struct process *p, struct code_region *r, const struct nt_ledger_site *l, u32 index)
 {
 	for (struct module *m = p->modules; m; m = m->next) {
@@ -64,14 +96,15 @@ static void take_site(struct process *p, struct code_region *r, const struct nt_
 		s = site_by_vaddr(m->binary, l->addr - m->bias);
 		if (!s || s->id >= m->npatch)
 			continue;
-		m->patch[s->id] = (struct module_patch){ .region = r, .slot_off = l->slot_off, .ledger = index, .counted = s->ref_ctr };
+		m->patch[s->id] = (struct module_patch){ .region = r, .slot_off = l->slot_off, .meta_off = meta_of(r, s),
+						       .ledger = index, .counted = s->ref_ctr };
 		m->patched++;
 		r->live++;
 		return;
 	}
 }
 
-static int take_region(struct process *p, const struct nt_region *data, u32 index)
+static int take_region(struct process *p, const struct process *parent, const struct nt_region *data, u32 index)
 {
 	struct code_region *r = calloc(1, sizeof(*r));
 	struct nt_ledger_site *ledger free_auto = NULL;
@@ -84,6 +117,8 @@ static int take_region(struct process *p, const struct nt_region *data, u32 inde
 										  : data->ledger_off };
 	r->next = p->regions;
 	p->regions = r;
+	if (take_notes(r, p, parent))
+		return -ENOMEM;
 	if (data->state != NT_REGION_LIVE)
 		return 0;
 	ledger = read_ledger(p, data);
@@ -168,7 +203,7 @@ static int take_child(struct process *p, const struct nt_state *state)
 	for (u32 i = 0; i < state->nregions && !r; i++) {
 		if (state->region[i].state == NT_REGION_FREE)
 			continue;
-		r = take_region(p, &state->region[i], i);
+		r = take_region(p, parent, &state->region[i], i);
 		newest = bits_max(newest, state->region[i].seq);
 	}
 	if (r)

@@ -22,6 +22,8 @@
 #include "base/bits.h"
 #include "broker/link/adopt.h"
 #include "broker/link/batch.h"
+#include "broker/link/gate.h"
+#include "broker/link/returns.h"
 #include "broker/link/steady.h"
 #include "broker/link/semaphore.h"
 #include "broker/link/unwind.h"
@@ -229,6 +231,7 @@ static int batch_enter_steps(void *arg)
 		return r;
 	bound = region_bound(b->shape, b->nshapes, b->placed, b->nplaced);
 	b->region.index = region_free_index(b->p);
+	b->region.module = b->m;
 	b->region.size = bits_round_up(bound, NT_PAGE);
 	if (b->region.index == NT_MAX_REGIONS)
 		return -ENOMEM;
@@ -264,6 +267,7 @@ static int region_create(struct batch *b)
 	if (r)
 		return r;
 	b->region.code_end = layout.code_end;
+	b->region.follow_off = layout.follow_off;
 	b->region.ledger_off = layout.ledger_off;
 	b->region.nsites = b->nplaced;
 	b->region.data = (struct nt_region){ .base = b->region.base, .size = b->region.size, .nsites = b->nplaced,
@@ -352,7 +356,8 @@ static void batch_record(struct batch *b, struct code_region *r)
 
 		if (b->placed[i].error)
 			continue;
-		*mp = (struct module_patch){ .region = r, .slot_off = b->placed[i].slot_off, .ledger = i,
+		*mp = (struct module_patch){ .region = r, .slot_off = b->placed[i].slot_off,
+					     .meta_off = b->placed[i].meta_off, .ledger = i,
 					     .counted = mp->counted };
 		r->live++;
 		b->m->patched++;
@@ -375,6 +380,10 @@ static int batch_run(struct batch *b)
 		r = kept ? batch_enter(b) : -ENOMEM;
 		if (!r)
 			r = region_create(b);
+		if (!r)
+			r = returns_note(b);
+		if (!r)
+			r = gates_note(b, &b->region);
 		if (!r && b->region.data.frames_lo != b->region.data.frames_hi)
 			r = unwind_hook(p);
 	}
@@ -389,6 +398,8 @@ static int batch_run(struct batch *b)
 	}
 	if (r) {
 		region_destroy(p, &b->region);
+		free(b->region.ret);
+		free(b->region.gate);
 		free(kept);
 		return r;
 	}
@@ -398,6 +409,8 @@ static int batch_run(struct batch *b)
 		p->regions = kept;
 	}
 	batch_record(b, kept);
+	if (kept)
+		returns_forward(b, kept);
 	return 0;
 }
 

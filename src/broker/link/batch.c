@@ -18,7 +18,7 @@ static bool consumer_wanted(const struct process *p, const struct site *s, const
 
 	if (l->closing || (l->pid && l->pid != p->pid) || s->plan.form == PATCH_REFUSED)
 		return false;
-	return !l->at_return || (!p->no_returns && s->plan.entry && s->plan.ret_reason == PATCH_OK);
+	return (!l->at_return && !l->session) || (!p->no_returns && s->plan.entry && s->plan.ret_reason == PATCH_OK);
 }
 
 static int grow(void *array, u32 *cap, u32 need, size_t item)
@@ -81,18 +81,20 @@ static int shape_of(struct batch *b, const struct site *s, u32 *hint)
 	return 0;
 }
 
-static int fill_consumer(struct process *p, const struct link *l, struct region_consumer *c)
+/* nth: how often l is on this list already. Sessions find their part of a call by the key, also after the list changed. */
+static int fill_consumer(struct process *p, const struct link *l, u32 nth, struct region_consumer *c)
 {
 	const struct jit_image *img = l->prog ? &l->prog->image : NULL;
 	struct process_prog *pp;
 	int r;
 
-	*c = (struct region_consumer){ .gate = p->gates + 4ull * l->gate, .at_return = l->at_return };
-	if (l->local_gate) {
-		r = process_open_gate(p, l->local_gate - 1, 1);
+	*c = (struct region_consumer){ .gate = p->gates + 4ull * l->gate, .at_return = l->at_return,
+					.session = l->session, .key = l->id << 32 | nth };
+	if (l->pid) {
+		r = process_open_gate(p, l->gate, 1);
 		if (r)
 			return r;
-		c->local_gate = p->local + offsetof(struct nt_local, gate) + 4ull * (l->local_gate - 1);
+		c->local_gate = p->local + offsetof(struct nt_local, gate) + 4ull * l->gate;
 	}
 	if (!img) { /* our own probe in the dynamic linker */
 		c->entry = p->image + ((const struct nt_payload_hdr *)nt_payload_blob)->fn_r_brk;
@@ -108,7 +110,9 @@ static int fill_consumer(struct process *p, const struct link *l, struct region_
 	c->needs_ctx = c->ctx_read || img->calls || img->uses_cookie || img->uses_func_ip;
 	c->uses_cookie = img->uses_cookie || img->calls;
 	c->uses_func_ip = img->uses_func_ip || img->calls;
-	c->inlined = pp->inlined.len ? &pp->inlined : NULL;
+	c->uses_session = l->prog->expected_attach == NT_BPF_TRACE_UPROBE_SESSION;
+	c->needs_ctx |= c->uses_session;
+	c->inlined = pp->inlined.len && !c->uses_session ? &pp->inlined : NULL;
 	return 0;
 }
 
@@ -118,15 +122,21 @@ int batch_consumers(struct batch *b)
 	b->consumers = calloc(b->nlinks ? b->nlinks : 1, sizeof(*b->consumers));
 	if (!b->shape || !b->consumers)
 		return -ENOMEM;
-	for (u32 i = 0; i < b->nlinks; i++) {
-		int r = fill_consumer(b->p, b->links[i], &b->consumers[i]);
+	for (u32 i = 0; i < b->nshapes; i++) {
+		const struct batch_shape *d = &b->shape_def[i];
 
-		if (r)
-			return r;
+		for (u32 j = d->first; j < d->first + d->n; j++) {
+			u32 nth = 1;
+			int r;
+
+			for (u32 k = d->first; k < j; k++)
+				nth += b->links[k] == b->links[j];
+			r = fill_consumer(b->p, b->links[j], nth, &b->consumers[j]);
+			if (r)
+				return r;
+		}
+		b->shape[i] = (struct region_shape){ .consumer = b->consumers + d->first, .n = d->n };
 	}
-	for (u32 i = 0; i < b->nshapes; i++)
-		b->shape[i] = (struct region_shape){ .consumer = b->consumers + b->shape_def[i].first,
-						     .n = b->shape_def[i].n };
 	return 0;
 }
 

@@ -23,7 +23,8 @@
 #define ROW_BITS 14u
 #define POOL_N 65536u
 #define ROWS_SIZE ((64ull << ROW_BITS) + NT_PAGE) /* behind the table: the row of those who have none */
-#define POOL_SIZE (64ull * POOL_N)
+#define POOL_SIZE (sizeof(struct nt_ret_entry) * POOL_N)
+#define LOCAL_SIZE sizeof(struct nt_local)
 #define STATE_SIZE bits_round_up((u64)sizeof(struct nt_state), NT_PAGE)
 
 static const struct nt_payload_hdr *blob_hdr(void)
@@ -36,7 +37,7 @@ static void block_addresses(struct process *p, u64 image)
 	p->image = image;
 	p->state = image + blob_hdr()->image_size;
 	p->local = p->state + STATE_SIZE;
-	p->rows = p->local + NT_PAGE;
+	p->rows = p->local + LOCAL_SIZE;
 	p->pool = p->rows + ROWS_SIZE;
 	p->gates = p->pool + POOL_SIZE;
 	p->bell = p->gates + GATES_SIZE;
@@ -44,6 +45,11 @@ static void block_addresses(struct process *p, u64 image)
 	p->block_size = p->trace + p->engine->shared.trace.size - image;
 	p->env = (struct region_env){ .fn_ret_slow = image + blob_hdr()->fn_ret_slow,
 				      .fn_row_slow = image + blob_hdr()->fn_row_slow,
+				      .fn_ret_deep = image + blob_hdr()->fn_ret_deep,
+				      .fn_session_open = image + blob_hdr()->fn_session_open,
+				      .fn_session_keep = image + blob_hdr()->fn_session_keep,
+				      .fn_session_at = image + blob_hdr()->fn_session_at,
+				      .fn_session_more = image + blob_hdr()->fn_session_more,
 				      .rows = p->rows, .row_bits = ROW_BITS };
 }
 
@@ -54,7 +60,7 @@ void process_use_block(struct process *p, u64 image)
 
 u64 process_block_from_gates(u64 gates)
 {
-	return gates - POOL_SIZE - ROWS_SIZE - NT_PAGE - STATE_SIZE - blob_hdr()->image_size;
+	return gates - POOL_SIZE - ROWS_SIZE - LOCAL_SIZE - STATE_SIZE - blob_hdr()->image_size;
 }
 
 int process_read_state(struct process *p, u64 state, struct nt_state *ret)
@@ -144,7 +150,7 @@ static int inject_block(struct process *p)
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	if (remote_failed(at))
 		goto undo;
-	at = inject_syscall(&p->target, SYS_madvise, p->local, NT_PAGE, MADV_WIPEONFORK, 0, 0, 0);
+	at = inject_syscall(&p->target, SYS_madvise, p->local, LOCAL_SIZE, MADV_WIPEONFORK, 0, 0, 0);
 	if (remote_failed(at))
 		goto undo;
 	at = remote_map_file(p, s->gates_fd, p->gates, GATES_SIZE, PROT_READ);

@@ -137,7 +137,7 @@ static json_t *link_json(struct link *l)
 		if (l->reason[i])
 			json_object_set_new(reasons, patch_reason_name(i), json_integer(l->reason[i]));
 	return json_pack("{s:I,s:s,s:s,s:i,s:i,s:i,s:i,s:s,s:I,s:o}", "id", (json_int_t)l->id, "type",
-			 l->multi ? (l->at_return ? "uretprobe.multi" : "uprobe.multi") : (l->at_return ? "uretprobe" : "uprobe"),
+			 l->session ? "uprobe.session" : l->multi ? (l->at_return ? "uretprobe.multi" : "uprobe.multi") : (l->at_return ? "uretprobe" : "uprobe"),
 			 "prog", l->prog->name, "targets", (int)l->n, "attached", (int)link_attached(l), "refused",
 			 (int)l->refused, "pid", (int)l->pid, "path", l->path, "attach_ns", (json_int_t)l->attach_ns,
 			 "reasons", reasons);

@@ -15,7 +15,7 @@
 #include "patch/plan.h"
 #include "patch/region.h"
 
-#define GATES_MAX 16384u
+#define GATES_MAX NT_GATES_MAX
 #define GATES_SIZE (GATES_MAX * 4u)
 /* The first words are no gates; they tell other brokers about this one. */
 #define GATE_OWNER 0u /* process id of who works on targets; 0: nobody any more */
@@ -51,6 +51,7 @@ struct engine {
 	u64 seq; /* counts changes of consumer lists */
 	u64 token;
 	u8 gate_used[GATES_MAX];
+	u32 gate_next; /* where the search for a free one begins: they are used again as late as possible */
 	int guardian_pipe;
 	pid_t pid; /* the broker's: steady.h works in another process */
 	dev_t exe_dev;
@@ -73,10 +74,10 @@ struct link {
 	u64 id;
 	struct object_prog *prog;
 	bool multi, at_return, closing;
+	bool session; /* entry and return of each call, as one program run in two parts */
 	u32 flags;
 	pid_t pid; /* 0 = every process */
 	u32 gate;  /* index of the shared gate */
-	u32 local_gate; /* index of the per-process gate + 1; 0 = none */
 	char *path;
 	struct binary *binary;
 	u32 n;
@@ -104,4 +105,4 @@ int doorbell_new(struct engine *e, struct doorbell **ret);
 void doorbell_free(struct doorbell *d);
 
 u64 engine_now_ns(void);
-int gate_alloc(struct engine *e, u32 *ret); /* link.c; -ENOSPC */
+int gate_alloc(struct engine *e, u32 *ret); /* gate.c; -ENOSPC */

@@ -8,6 +8,8 @@
 
 #define REAPERS_MARK (1ull << 63)
 
+static void find_newer(struct process *p, struct entries *e);
+
 int entries_read(struct process *p, struct entries *ret)
 {
 	struct nt_ret_entry *e;
@@ -27,6 +29,7 @@ int entries_read(struct process *p, struct entries *ret)
 		return r;
 	}
 	*ret = (struct entries){ .entry = e, .n = n };
+	find_newer(p, ret);
 	return 0;
 }
 
@@ -35,11 +38,48 @@ void entries_deinit(struct entries *e)
 	free(e->entry);
 }
 
+/* Where the slot of a pending call hands its return on to, 0 = nowhere. */
+static u64 newer_slot(struct process *p, const struct nt_ret_entry *e)
+{
+	u64 newer = 0;
+
+	if (inject_read(&p->target, e->slot + offsetof(struct nt_slot_meta, newer), &newer, sizeof(newer)))
+		return 0;
+	return newer;
+}
+
+static int compare_slots(const void *x, const void *y)
+{
+	const struct nt_ret_entry *a = x, *b = y;
+
+	return a->slot < b->slot ? -1 : a->slot > b->slot;
+}
+
+static void find_newer(struct process *p, struct entries *e)
+{
+	u64 slot = 0, newer = 0;
+
+	qsort(e->entry, e->n, sizeof(*e->entry), compare_slots);
+	for (u32 i = 0; i < e->n; i++) {
+		struct nt_ret_entry *at = &e->entry[i];
+
+		if (!at->in_use)
+			continue;
+		if (at->slot != slot)
+			newer = newer_slot(p, at);
+		slot = at->slot;
+		at->pad = newer;
+	}
+}
+
 bool entries_need(const struct entries *e, const struct code_region *r)
 {
-	for (u32 i = 0; i < e->n; i++)
-		if (e->entry[i].in_use && e->entry[i].thunk - r->base < r->size)
+	for (u32 i = 0; i < e->n; i++) {
+		const struct nt_ret_entry *at = &e->entry[i];
+
+		if (at->in_use && (at->thunk - r->base < r->size || at->slot - r->base < r->size || at->pad - r->base < r->size))
 			return true;
+	}
 	return false;
 }
 

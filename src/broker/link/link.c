@@ -15,8 +15,8 @@
 #include "base/bits.h"
 #include "broker/client.h"
 #include "broker/link/attach.h"
+#include "broker/link/gate.h"
 #include "broker/link/steady.h"
-#include "broker/link/unfinished.h"
 #include "broker/object/perf.h"
 #include "broker/watch/watch.h"
 #include "util/fd.h"
@@ -40,36 +40,6 @@ static void link_free(struct link *l)
 	free(l->consumer);
 	free(l->site);
 	free(l);
-}
-
-int gate_alloc(struct engine *e, u32 *ret)
-{
-	for (u32 i = GATE_FIRST; i < GATES_MAX; i++)
-		if (!e->gate_used[i]) {
-			e->gate_used[i] = 1;
-			*ret = i;
-			return 0;
-		}
-	return -ENOSPC;
-}
-
-/* Per-process gates are few: one per link with a pid filter. */
-static int local_gate_alloc(struct engine *e, u32 *ret)
-{
-	const u32 max = bits_count(((struct nt_local *)NULL)->gate);
-
-	for (u32 i = 1; i <= max; i++) {
-		struct link *l;
-
-		DL_FOREACH(e->links, l)
-			if (l->local_gate == i)
-				break;
-		if (!l) {
-			*ret = i;
-			return 0;
-		}
-	}
-	return -ENOSPC;
 }
 
 /* Brings every process up to date with the site lists after l was marked as closing. */
@@ -124,7 +94,7 @@ static void link_withdraw(struct engine *e, struct link *l)
 	for (u32 i = 0; i < l->n; i++)
 		site_remove_consumer(l->site[i], &l->consumer[i]);
 	DL_DELETE(e->links, l);
-	unfinished_release_gate(e, l->gate);
+	gate_release(e, l->gate);
 	log_info("link %llu: closed", (unsigned long long)l->id);
 	watch_update(e->watch);
 }
@@ -164,22 +134,17 @@ static int link_open(struct engine *e, struct link *l, int path_fd)
 	r = binary_sites(l->binary, l->offsets, l->n, l->site);
 	if (!r)
 		r = gate_alloc(e, &l->gate);
-	if (!r && l->pid)
-		r = local_gate_alloc(e, &l->local_gate);
-	if (r) {
-		if (l->gate)
-			e->gate_used[l->gate] = 0;
+	if (r)
 		return r;
-	}
 	r = link_join(l);
 	if (r) {
-		e->gate_used[l->gate] = 0;
+		gate_release(e, l->gate);
 		return r;
 	}
 	for (u32 i = 0; i < l->n; i++) {
 		const struct patch_plan *plan = &l->site[i]->plan;
 		u8 reason = plan->form == PATCH_REFUSED ? plan->reason
-			    : l->at_return && (!plan->entry || plan->ret_reason)
+			    : (l->at_return || l->session) && (!plan->entry || plan->ret_reason)
 				    ? (plan->ret_reason ? plan->ret_reason : PATCH_R_NO_RETURN_PROBE)
 				    : PATCH_OK;
 
@@ -371,6 +336,8 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 	l->multi = true;
 	l->flags = a->multi_flags;
 	l->at_return = a->multi_flags & NT_BPF_F_UPROBE_MULTI_RETURN;
+	/* Measured: with the flag a session program runs at return only, without a cookie. */
+	l->session = prog->expected_attach == NT_BPF_TRACE_UPROBE_SESSION && !l->at_return;
 	l->pid = (pid_t)a->pid;
 	l->path = strdup(path);
 	r = l->path ? link_fill(l, c, a, path_fd) : -ENOMEM;

@@ -46,6 +46,15 @@ int process_get(struct engine *e, pid_t pid, struct process **ret)
 	return 0;
 }
 
+void code_region_free(struct code_region *r)
+{
+	if (!r)
+		return;
+	free(r->ret);
+	free(r->gate);
+	free(r);
+}
+
 static void process_clear(struct process *p)
 {
 	struct process_map *m, *mt;
@@ -61,7 +70,7 @@ static void process_clear(struct process *p)
 	while (p->regions) {
 		struct code_region *next = p->regions->next;
 
-		free(p->regions);
+		code_region_free(p->regions);
 		p->regions = next;
 	}
 	HASH_ITER(hh, p->maps, m, mt) {
@@ -181,6 +190,9 @@ static void module_free(struct process *p, struct module *m)
 	for (u32 i = 0; i < m->npatch; i++)
 		if (m->patch[i].region)
 			m->patch[i].region->live--;
+	for (struct code_region *r = p->regions; r; r = r->next)
+		if (r->module == m)
+			r->module = NULL;
 	free(m->patch);
 	free(m);
 }

@@ -13,7 +13,7 @@
 
 struct module_patch { /* one site of a module, by site id */
 	struct code_region *region; /* NULL: not patched */
-	u32 slot_off;
+	u32 slot_off, meta_off;
 	u32 ledger;	/* index in the region's ledger */
 	bool counted;	/* the site's reference counter is up by one */
 	bool busy;	/* somebody else's bytes were found here: our jump may come back, so it stays recorded */
@@ -29,6 +29,11 @@ struct module { /* one executable mapping of a probed file; a file mapped twice 
 	bool seen; /* still there at the last scan */
 };
 
+struct code_return { /* a slot that calls may have yet to return through */
+	u32 site; /* id */
+	u32 meta; /* its struct nt_slot_meta from the region's base */
+};
+
 struct code_region {
 	struct code_region *next;
 	u64 base;
@@ -36,6 +41,11 @@ struct code_region {
 	u32 code_end, ledger_off, nsites;
 	u32 index;	/* in nt_state.region */
 	struct nt_region data; /* as published */
+	const struct module *module; /* that it was made for, NULL when that is gone */
+	struct code_return *ret; /* [nret] owned, by rising meta */
+	u32 nret, follow_off;
+	u32 *gate; /* [ngates] owned: gates that its code looks at */
+	u32 ngates;
 };
 
 struct process_map {
@@ -82,6 +92,8 @@ struct process {
 	int last_error;
 	UT_hash_handle hh;
 };
+
+void code_region_free(struct code_region *r); /* the record */
 
 /* Finds or makes the record; nothing is done to the process. -ESRCH, -ENOMEM. */
 int process_get(struct engine *e, pid_t pid, struct process **ret);

@@ -231,7 +231,7 @@ static void reclaim_stopped(struct process *p, struct survey *s)
 		r->data = (struct nt_region){ .state = NT_REGION_FREE };
 		process_publish_region(p, r, &r->data);
 		inject_syscall(&p->target, SYS_munmap, r->base, r->size, 0, 0, 0, 0);
-		free(r);
+		code_region_free(r);
 	}
 	process_give_back(p);
 	entries_deinit(&e);

@@ -13,19 +13,12 @@
 #define RETRY_NS 200000000ull
 #define QUIESCE_MS 500u
 
-enum { GATE_FREE, GATE_USED, GATE_HELD };
-
 bool unfinished_any(const struct engine *e)
 {
 	for (const struct process *p = e->processes; p; p = p->hh.next)
 		if (p->unfinished)
 			return true;
 	return false;
-}
-
-void unfinished_release_gate(struct engine *e, u32 gate)
-{
-	e->gate_used[gate] = unfinished_any(e) ? GATE_HELD : GATE_FREE;
 }
 
 /* Every site that has a jump, as its consumer list is now. */
@@ -89,9 +82,4 @@ void unfinished_retry(struct engine *e)
 		p->unfinished = finish(p) != 0;
 		p->retry_ns = engine_now_ns() + RETRY_NS;
 	}
-	if (unfinished_any(e))
-		return;
-	for (u32 i = 0; i < GATES_MAX; i++)
-		if (e->gate_used[i] == GATE_HELD)
-			e->gate_used[i] = GATE_FREE;
 }

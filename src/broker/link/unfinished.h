@@ -12,5 +12,3 @@
 bool unfinished_any(const struct engine *e);
 /* Tries again where it is due. */
 void unfinished_retry(struct engine *e);
-/* The gate of a link that is closed: free again now, or when all is finished. */
-void unfinished_release_gate(struct engine *e, u32 gate);

@@ -11,7 +11,7 @@
 #include "base/atomic.h"
 #include "broker/link/attach.h"
 #include "broker/link/steady.h"
-#include "broker/link/unfinished.h"
+#include "broker/link/gate.h"
 #include "util/elf.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -134,7 +134,7 @@ void linker_forget_all(struct engine *e)
 	}
 	DL_FOREACH_SAFE(e->linkers, l, tmp) {
 		site_remove_consumer(l->site[0], &l->consumer[0]);
-		unfinished_release_gate(e, l->gate);
+		gate_release(e, l->gate);
 		DL_DELETE(e->linkers, l);
 		linker_free(l);
 	}

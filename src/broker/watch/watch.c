@@ -60,10 +60,10 @@ static int attach_link(struct process *p, struct link *l)
 	if (!r && l->pid) { /* nothing of the file is mapped yet: be ready for when it is */
 		r = process_prepare(p);
 		if (!r)
-			r = process_open_gate(p, l->local_gate - 1, 1);
+			r = process_open_gate(p, l->gate, 1);
 	}
 	linker_watch_process(p);
-	if (r >= 0 && l->at_return && l->pid && p->no_returns)
+	if (r >= 0 && (l->at_return || l->session) && l->pid && p->no_returns)
 		return -EOPNOTSUPP;
 	return r;
 }
@@ -71,7 +71,7 @@ static int attach_link(struct process *p, struct link *l)
 /* Is a module of the link's file in this process that does not have the link's sites yet? */
 static bool link_missing(struct process *p, struct link *l)
 {
-	int found = l->at_return && p->no_returns ? 0 : process_scan_modules(p, l->binary);
+	int found = (l->at_return || l->session) && p->no_returns ? 0 : process_scan_modules(p, l->binary);
 
 	if (found <= 0)
 		return false;

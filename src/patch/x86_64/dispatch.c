@@ -20,7 +20,11 @@
  * not reported.
  *
  * Exit. The body has returned into the thunk, which jumps here: rbx is the entry. Push the real return address, run
- * the programs, free the entry (the caller's rbx is read before the entry is published), `ret`.
+ * the programs, free the entry (the caller's rbx is read before the entry is published), `ret`. The thunk jumps through
+ * meta.exit: when the site's list has changed since the call began it leads to the exit of the list as it is now.
+ *
+ * Sessions run on both sides. A list that has some takes its entry before the programs run, because the cookies are in
+ * it, and gives it back when in the end nobody wants the return (payload/session.c).
  *
  * A signal may arrive at any instruction and its handler may hit probes itself, also on this thread's free list: pops
  * and pushes nest, so the list is as it was when the handler returns.
@@ -38,6 +42,7 @@
 #define FLAGS_AT ((s32)offsetof(struct nt_run, reserved)) /* ax with the saved flags */
 #define SLOT_CALL_LEN 5 /* call rel32: the return address is this far behind the slot's start ... */
 #define RED_ZONE 128
+#define MAX_DEPTH 64 /* payload/depth.c */
 #define THUNK_CALL_LEN 5 /* a thunk's return address is this far behind its start */
 #define RED_ZONE_SKIP_LEN 5 /* ... plus lea rsp, [rsp - 128] in front of it in the middle of a function */
 
@@ -57,9 +62,29 @@ static const struct {
 bool dispatch_shape_returns(const struct region_shape *s)
 {
 	for (u32 i = 0; i < s->n; i++)
-		if (s->consumer[i].at_return)
+		if (s->consumer[i].at_return || s->consumer[i].session)
 			return true;
 	return false;
+}
+
+static u32 sessions_before(const struct region_shape *s, u32 end)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < end; i++)
+		n += s->consumer[i].session;
+	return n;
+}
+
+bool dispatch_shape_has_sessions(const struct region_shape *s)
+{
+	return sessions_before(s, s->n);
+}
+
+/* Does this consumer run on that side? */
+static bool runs(const struct region_consumer *c, bool at_return)
+{
+	return c->session || c->at_return == at_return;
 }
 
 /* What one side (entry or return) of a list needs. */
@@ -75,7 +100,7 @@ static struct need need_of(const struct region_shape *s, bool at_return)
 	for (u32 i = 0; i < s->n; i++) {
 		const struct region_consumer *c = &s->consumer[i];
 
-		if (c->at_return != at_return)
+		if (!runs(c, at_return))
 			continue;
 		n.ctx |= c->ctx_read;
 		n.clobbers |= c->clobbers & CALLER_SAVED;
@@ -171,14 +196,107 @@ static void emit_inlined(struct x86_writer *w, const struct region_inline *p, u6
 	}
 }
 
+/* Calls a payload function from inside the frame; every caller-saved register not yet in the frame is kept too. */
+static void call_slow_begin(struct x86_writer *w, u32 saved)
+{
+	struct need rest = { .clobbers = CALLER_SAVED & ~saved };
+
+	save_regs(w, rest, 0);
+}
+
+static void call_slow_end(struct x86_writer *w, u64 word, u32 saved)
+{
+	x86_call_rip(w, word);
+	restore_regs(w, CALLER_SAVED & ~saved & ~(1u << X86_RAX));
+}
+
+static void call_slow(struct x86_writer *w, u64 word, u32 saved)
+{
+	call_slow_begin(w, saved);
+	call_slow_end(w, word, saved);
+}
+
+/* The same with the address of the return address word as its argument. */
+static void call_slow_word(struct x86_writer *w, u64 word, u32 saved)
+{
+	call_slow_begin(w, saved);
+	x86_lea(w, X86_RDI, X86_RSP, FRAME + 8);
+	call_slow_end(w, word, saved);
+}
+
+/* Entry side: the k-th session's cookie is in the call's entry, or in the frame if the call has none. */
+static void session_begin(struct x86_writer *w, u32 k)
+{
+	u32 none, have;
+
+	x86_load(w, 8, X86_RAX, X86_RSP, (s32)offsetof(struct nt_run, entry));
+	x86_test(w, true, X86_RAX, X86_RAX);
+	none = x86_jcc_fwd(w, X86_CC_E);
+	for (u32 i = 0; i < k / NT_ENTRY_SESSIONS; i++)
+		x86_load(w, 8, X86_RAX, X86_RAX, (s32)offsetof(struct nt_ret_entry, more));
+	x86_lea(w, X86_RAX, X86_RAX, (s32)offsetof(struct nt_ret_entry, session[k % NT_ENTRY_SESSIONS].cookie));
+	have = x86_jmp_fwd(w);
+	x86_patch_here(w, none);
+	x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, none.cookie), 0);
+	x86_lea(w, X86_RAX, X86_RSP, (s32)offsetof(struct nt_run, none.cookie));
+	x86_patch_here(w, have);
+	store_word(w, (s32)offsetof(struct nt_run, session), X86_RAX);
+}
+
+/* Entry side: it returned 0, so it wants the return. */
+static void session_decide(struct x86_writer *w, u64 key_word)
+{
+	u32 no;
+
+	x86_test(w, false, X86_RAX, X86_RAX);
+	no = x86_jcc_fwd(w, X86_CC_NE);
+	x86_load(w, 8, X86_RCX, X86_RSP, (s32)offsetof(struct nt_run, session));
+	x86_load_rip(w, X86_RAX, key_word);
+	x86_store(w, 8, X86_RCX, -8, X86_RAX);
+	x86_patch_here(w, no);
+	_Static_assert(offsetof(struct nt_session, cookie) == offsetof(struct nt_session, key) + 8, "");
+}
+
+/* Return side: rax = the cookie of this call, 0 if it does not want the return. */
+static void session_find(struct x86_writer *w, const struct dispatch_words *words, u64 key_word, u32 saved)
+{
+	call_slow_begin(w, saved);
+	x86_mov(w, true, X86_RDI, X86_RBX);
+	x86_load_rip(w, X86_RSI, key_word);
+	call_slow_end(w, words->fn_session_at, saved);
+	store_word(w, (s32)offsetof(struct nt_run, session), X86_RAX);
+	x86_test(w, true, X86_RAX, X86_RAX);
+}
+
+static void run_program(struct x86_writer *w, const struct region_consumer *c, u64 words, u32 i, const struct meta_ref *m)
+{
+	if (c->uses_func_ip) {
+		load_meta(w, m, offsetof(struct nt_slot_meta, func_ip));
+		store_word(w, (s32)offsetof(struct nt_run, func_ip), X86_RAX);
+	}
+	if (c->uses_cookie) {
+		load_meta(w, m, (u32)offsetof(struct nt_slot_meta, cookie) + 8 * i);
+		store_word(w, (s32)offsetof(struct nt_run, cookie), X86_RAX);
+	}
+	if (c->uses_session && !c->session)
+		x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, session), 0);
+	if (c->needs_ctx)
+		x86_lea(w, X86_RDI, X86_RSP, CTX);
+	if (c->inlined)
+		emit_inlined(w, c->inlined, words + 8 * DISPATCH_CONSUMER_WORDS);
+	else
+		x86_call_rip(w, words + 16);
+}
+
+/* saved: registers that are in the frame already. */
 static void run_consumers(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
-			  const struct meta_ref *m, bool at_return)
+			  const struct meta_ref *m, bool at_return, u32 saved)
 {
 	for (u32 i = 0; i < s->n; i++) {
 		const struct region_consumer *c = &s->consumer[i];
-		u32 off, off_local = 0;
+		u32 off, off_local = 0, unwanted = 0;
 
-		if (c->at_return != at_return)
+		if (!runs(c, at_return))
 			continue;
 		x86_load_rip(w, X86_RAX, words->consumer[i]);
 		x86_alu_mem_imm(w, X86_CMP, 4, false, X86_RAX, 0, 0);
@@ -188,23 +306,20 @@ static void run_consumers(struct x86_writer *w, const struct region_shape *s, co
 			x86_alu_mem_imm(w, X86_CMP, 4, false, X86_RAX, 0, 0);
 			off_local = x86_jcc_fwd(w, X86_CC_E);
 		}
-		if (c->uses_func_ip) {
-			load_meta(w, m, offsetof(struct nt_slot_meta, func_ip));
-			store_word(w, (s32)offsetof(struct nt_run, func_ip), X86_RAX);
+		if (c->session && at_return) {
+			session_find(w, words, words->consumer[i] + 24, saved);
+			unwanted = x86_jcc_fwd(w, X86_CC_E);
+		} else if (c->session) {
+			session_begin(w, sessions_before(s, i));
 		}
-		if (c->uses_cookie) {
-			load_meta(w, m, (u32)offsetof(struct nt_slot_meta, cookie) + 8 * i);
-			store_word(w, (s32)offsetof(struct nt_run, cookie), X86_RAX);
-		}
-		if (c->needs_ctx)
-			x86_lea(w, X86_RDI, X86_RSP, CTX);
-		if (c->inlined)
-			emit_inlined(w, c->inlined, words->consumer[i] + 24);
-		else
-			x86_call_rip(w, words->consumer[i] + 16);
+		run_program(w, c, words->consumer[i], i, m);
+		if (c->session && !at_return)
+			session_decide(w, words->consumer[i] + 24);
 		x86_patch_here(w, off);
 		if (c->local_gate)
 			x86_patch_here(w, off_local);
+		if (c->session && at_return)
+			x86_patch_here(w, unwanted);
 	}
 }
 
@@ -228,16 +343,6 @@ static u32 find_row(struct x86_writer *w, const struct region_env *env, const st
 	x86_alu(w, X86_ADD, true, X86_RDX, X86_RAX);
 	x86_alu_mem(w, X86_CMP, 8, false, X86_RDX, (s32)offsetof(struct nt_row, fs), X86_RCX);
 	return x86_jcc_fwd(w, X86_CC_NE);
-}
-
-/* Calls a payload function from inside the frame; every caller-saved register not yet in the frame is kept too. */
-static void call_slow(struct x86_writer *w, u64 word, u32 saved)
-{
-	struct need rest = { .clobbers = CALLER_SAVED & ~saved };
-
-	save_regs(w, rest, 0);
-	x86_call_rip(w, word);
-	restore_regs(w, rest.clobbers & ~(1u << X86_RAX));
 }
 
 /* How a function's slot goes on after the entry side. */
@@ -268,6 +373,10 @@ static void fill_entry(struct x86_writer *w, const struct ret_way *way)
 		x86_load(w, 8, X86_RCX, X86_RCX, (s32)offsetof(struct nt_slot_meta, thunk));
 	}
 	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, thunk), X86_RCX);
+	x86_load(w, 8, X86_RCX, X86_RDX, (s32)offsetof(struct nt_row, top));
+	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, next), X86_RCX);
+	x86_store(w, 8, X86_RDX, (s32)offsetof(struct nt_row, top), X86_RAX);
+	x86_alu_mem_imm(w, X86_ADD, 4, false, X86_RDX, (s32)offsetof(struct nt_row, depth), 1);
 	x86_load(w, 8, X86_RCX, X86_RDX, (s32)offsetof(struct nt_row, hits));
 	x86_store(w, 8, X86_RAX, (s32)offsetof(struct nt_ret_entry, in_use), X86_RCX);
 	x86_mov(w, true, X86_RBX, X86_RAX);
@@ -331,11 +440,37 @@ void dispatch_emit_tail(struct x86_writer *w, const struct dispatch_words *words
 	x86_jmp(w, tail->have_row);
 }
 
+struct depth_check {
+	u32 doubtful, deep; /* marks of the jumps to the slow way */
+	u64 allowed;	    /* where it comes back to, with rdx = row */
+};
+
+/* May this thread have one more call that is reported at its return? (payload/depth.c) rdx = row; clobbers rcx. */
+static struct depth_check check_depth(struct x86_writer *w)
+{
+	struct depth_check d;
+	u32 none;
+
+	x86_load(w, 8, X86_RCX, X86_RDX, (s32)offsetof(struct nt_row, top));
+	x86_test(w, true, X86_RCX, X86_RCX);
+	none = x86_jcc_fwd(w, X86_CC_E);
+	x86_load(w, 8, X86_RCX, X86_RCX, (s32)offsetof(struct nt_ret_entry, sp));
+	x86_alu(w, X86_SUB, true, X86_RCX, X86_RSP);
+	x86_alu_imm(w, X86_CMP, true, X86_RCX, FRAME + 8); /* the distance of this call's word */
+	d.doubtful = x86_jcc_fwd(w, X86_CC_LE);
+	x86_patch_here(w, none);
+	x86_alu_mem_imm(w, X86_CMP, 4, false, X86_RDX, (s32)offsetof(struct nt_row, depth), MAX_DEPTH);
+	d.deep = x86_jcc_fwd(w, X86_CC_AE);
+	d.allowed = x86_here(w);
+	return d;
+}
+
 /* rdx = row. Takes a struct nt_ret_entry for this call; on success the way out goes to the thunk, else to the body. */
 static void open_return(struct x86_writer *w, const struct dispatch_words *words, const struct dispatch_tail *hit,
 			const struct ret_way *way)
 {
-	u32 no_free, no_memory, no_row, saved = hit->saved;
+	struct depth_check d = check_depth(w);
+	u32 no_free, no_memory, no_row, refused, saved = hit->saved;
 
 	x86_load(w, 8, X86_RAX, X86_RDX, (s32)offsetof(struct nt_row, free));
 	x86_test(w, true, X86_RAX, X86_RAX);
@@ -347,16 +482,65 @@ static void open_return(struct x86_writer *w, const struct dispatch_words *words
 
 	/* The free list is empty: the payload refills it (rax != 0), or there is no memory left for this call. */
 	x86_patch_here(w, no_free);
-	call_slow(w, words->fn_ret_slow, saved);
+	call_slow_word(w, words->fn_ret_slow, saved);
 	x86_test(w, true, X86_RAX, X86_RAX);
 	no_memory = x86_jcc_fwd(w, X86_CC_E);
 	call_slow(w, words->fn_row_slow, saved);
 	x86_mov(w, true, X86_RDX, X86_RAX);
 	x86_test(w, true, X86_RAX, X86_RAX);
 	no_row = x86_jcc_fwd(w, X86_CC_E);
-	x86_jmp(w, hit->counted);
+	x86_jmp(w, d.allowed);
+
+	x86_patch_here(w, d.doubtful);
+	x86_patch_here(w, d.deep);
+	call_slow_word(w, words->fn_ret_deep, saved);
+	x86_mov(w, true, X86_RDX, X86_RAX);
+	x86_test(w, true, X86_RAX, X86_RAX);
+	refused = x86_jcc_fwd(w, X86_CC_E);
+	x86_jmp(w, d.allowed);
+
 	x86_patch_here(w, no_memory);
 	x86_patch_here(w, no_row);
+	x86_patch_here(w, refused);
+	leave_to_body(w, way, saved);
+}
+
+/* Before the programs: an entry with room for the sessions' cookies; 0 = this call will not be reported at its return. */
+static void open_sessions(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words, u32 saved)
+{
+	call_slow_begin(w, saved);
+	x86_lea(w, X86_RDI, X86_RSP, FRAME + 8);
+	x86_mov_imm(w, X86_RSI, sessions_before(s, s->n));
+	call_slow_end(w, words->fn_session_open, saved);
+	store_word(w, (s32)offsetof(struct nt_run, entry), X86_RAX);
+	x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, is_return), 0);
+}
+
+/* After the programs. */
+static void close_sessions(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
+			   const struct ret_way *way, u32 saved)
+{
+	bool anyway = false; /* somebody else wants the return */
+	u32 none, unwanted = 0;
+
+	for (u32 i = 0; i < s->n; i++)
+		anyway |= s->consumer[i].at_return;
+	x86_load(w, 8, X86_RAX, X86_RSP, (s32)offsetof(struct nt_run, entry));
+	x86_test(w, true, X86_RAX, X86_RAX);
+	none = x86_jcc_fwd(w, X86_CC_E);
+	if (!anyway) {
+		call_slow_begin(w, saved);
+		x86_mov(w, true, X86_RDI, X86_RAX);
+		call_slow_end(w, words->fn_session_keep, saved);
+		x86_test(w, true, X86_RAX, X86_RAX);
+		unwanted = x86_jcc_fwd(w, X86_CC_E);
+	}
+	x86_load(w, 8, X86_RDX, X86_RAX, (s32)offsetof(struct nt_ret_entry, row));
+	fill_entry(w, way);
+	leave_to_thunk(w, way, saved);
+	x86_patch_here(w, none);
+	if (!anyway)
+		x86_patch_here(w, unwanted);
 	leave_to_body(w, way, saved);
 }
 
@@ -384,7 +568,7 @@ void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, co
 		x86_lea(w, X86_RSP, X86_RSP, -8);
 	open_frame(w, n, 0);
 	fill_ip_sp(w, n, &m, FRAME + (thunk ? 8 : 0));
-	run_consumers(w, s, words, &m, false);
+	run_consumers(w, s, words, &m, false, n.clobbers);
 	*tail = count_hit(w, env, words, n.clobbers);
 	if (thunk) {
 		open_return(w, words, tail, &way);
@@ -398,7 +582,7 @@ void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, co
 void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			 const struct dispatch_words *words, bool entry)
 {
-	bool returns = entry && dispatch_shape_returns(s);
+	bool returns = entry && dispatch_shape_returns(s), sessions = entry && dispatch_shape_has_sessions(s);
 	s32 back = (s32)dispatch_meta_size(s->n) + SLOT_CALL_LEN + (entry ? 0 : RED_ZONE_SKIP_LEN);
 	struct meta_ref m = { .from = META_FROM_SLOT, .back = back };
 	struct need n = need_of(s, false);
@@ -407,9 +591,16 @@ void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, con
 	n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
 	open_frame(w, n, 0);
 	fill_ip_sp(w, n, &m, FRAME + 8 + (entry ? 0 : RED_ZONE));
-	run_consumers(w, s, words, &m, false);
-	tail = count_hit(w, env, words, n.clobbers);
-	if (returns) {
+	if (sessions) {
+		tail = count_hit(w, env, words, n.clobbers);
+		open_sessions(w, s, words, n.clobbers);
+	}
+	run_consumers(w, s, words, &m, false, n.clobbers);
+	if (!sessions)
+		tail = count_hit(w, env, words, n.clobbers);
+	if (sessions) {
+		close_sessions(w, s, words, &(struct ret_way){ .back = back }, n.clobbers);
+	} else if (returns) {
 		open_return(w, words, &tail, &(struct ret_way){ .back = back });
 	} else {
 		close_flags(w);
@@ -425,8 +616,8 @@ void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, cons
 {
 	struct meta_ref m = { .from = META_FROM_ENTRY };
 	struct need n = need_of(s, true);
-	u32 no_row, lost;
-	u64 have_row;
+	u32 no_row, lost, more;
+	u64 have_row, no_more;
 
 	n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
 	x86_push_mem(w, X86_RBX, (s32)offsetof(struct nt_ret_entry, ra));
@@ -444,14 +635,20 @@ void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, cons
 		store_word(w, REG(NT_RBX), X86_RAX);
 	}
 	x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, is_return), 1);
-	run_consumers(w, s, words, &m, true);
+	run_consumers(w, s, words, &m, true, n.clobbers);
 
 	/* Usually the row that it came from is this thread's; only a coroutine can return in another thread. */
 	thread_pointer(w, env, X86_RCX);
 	x86_load(w, 8, X86_RDX, X86_RBX, (s32)offsetof(struct nt_ret_entry, row));
 	x86_alu_mem(w, X86_CMP, 8, false, X86_RDX, (s32)offsetof(struct nt_row, fs), X86_RCX);
 	no_row = x86_jcc_fwd(w, X86_CC_NE);
+	x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, next));
+	x86_store(w, 8, X86_RDX, (s32)offsetof(struct nt_row, top), X86_RAX);
+	x86_alu_mem_imm(w, X86_SUB, 4, false, X86_RDX, (s32)offsetof(struct nt_row, depth), 1);
 	have_row = x86_here(w);
+	x86_alu_mem_imm(w, X86_CMP, 8, false, X86_RBX, (s32)offsetof(struct nt_ret_entry, more), 0);
+	more = x86_jcc_fwd(w, X86_CC_NE);
+	no_more = x86_here(w);
 	x86_store_imm(w, 8, X86_RBX, (s32)offsetof(struct nt_ret_entry, in_use), 0);
 	x86_load(w, 8, X86_RAX, X86_RDX, (s32)offsetof(struct nt_row, free));
 	x86_store(w, 8, X86_RBX, (s32)offsetof(struct nt_ret_entry, next), X86_RAX);
@@ -462,6 +659,15 @@ void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, cons
 	restore_regs(w, n.clobbers);
 	x86_lea(w, X86_RSP, X86_RSP, FRAME);
 	x86_ret(w);
+
+	x86_patch_here(w, more);
+	store_word(w, (s32)offsetof(struct nt_run, entry), X86_RDX);
+	call_slow_begin(w, n.clobbers);
+	x86_mov(w, true, X86_RDI, X86_RBX);
+	x86_mov(w, true, X86_RSI, X86_RDX);
+	call_slow_end(w, words->fn_session_more, n.clobbers);
+	x86_load(w, 8, X86_RDX, X86_RSP, (s32)offsetof(struct nt_run, entry));
+	x86_jmp(w, no_more);
 
 	x86_patch_here(w, no_row);
 	call_slow(w, words->fn_row_slow, n.clobbers);
@@ -478,4 +684,17 @@ void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, cons
 	restore_regs(w, n.clobbers);
 	x86_lea(w, X86_RSP, X86_RSP, FRAME);
 	x86_ret(w);
+}
+
+/* The function has returned, so the red zone is free, but for the word that the call had (payload/ret.c). */
+void dispatch_emit_follow(struct x86_writer *w)
+{
+	x86_store(w, 8, X86_RSP, -16, X86_RAX);
+	x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, slot));
+	x86_load(w, 8, X86_RAX, X86_RAX, (s32)offsetof(struct nt_slot_meta, newer));
+	x86_store(w, 8, X86_RBX, (s32)offsetof(struct nt_ret_entry, slot), X86_RAX);
+	x86_load(w, 8, X86_RAX, X86_RAX, (s32)offsetof(struct nt_slot_meta, exit));
+	x86_store(w, 8, X86_RSP, -24, X86_RAX);
+	x86_load(w, 8, X86_RAX, X86_RSP, -16);
+	x86_op_mem(w, false, (const u8[]){ 0xff }, 1, 4, X86_RSP, -24); /* jmp [rsp - 24] */
 }

@@ -6,13 +6,16 @@
 #include "patch/region.h"
 
 struct dispatch_words { /* where the region keeps the 64-bit words that the code loads */
-	const u64 *consumer; /* [n] first word of each: gate, local gate, entry, then the table of an inlined program */
+	const u64 *consumer; /* [n] first word of each: gate, local gate, entry, session key, then the table of an
+			      * inlined program */
 	u64 fn_ret_slow, fn_row_slow, rows, no_row;
+	u64 fn_ret_deep, fn_session_open, fn_session_keep, fn_session_at, fn_session_more;
 };
 
+#define DISPATCH_CONSUMER_WORDS 4u
 static inline u32 dispatch_words_of(const struct region_consumer *c)
 {
-	return 3 + (c->inlined ? c->inlined->nwords : 0);
+	return DISPATCH_CONSUMER_WORDS + (c->inlined ? c->inlined->nwords : 0);
 }
 
 /* Distance from a slot's code back to its struct nt_slot_meta. */
@@ -22,6 +25,7 @@ static inline u32 dispatch_meta_size(u32 ncookies)
 }
 
 bool dispatch_shape_returns(const struct region_shape *s);
+bool dispatch_shape_has_sessions(const struct region_shape *s);
 
 /* entry: the sites are function entries (nothing below rsp is alive); else the slot has skipped the red zone. */
 void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
@@ -43,3 +47,5 @@ void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, co
 void dispatch_emit_tail(struct x86_writer *w, const struct dispatch_words *words, const struct dispatch_tail *tail);
 void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			const struct dispatch_words *words);
+/* Where the exit of a slot that was replaced points: on to the exit of the newer one, with its meta. */
+void dispatch_emit_follow(struct x86_writer *w);

@@ -12,16 +12,18 @@
 #define THUNK_SIZE 16u
 #define SLOT_ALIGN 16u
 #define INLINE_ALIGN 64u /* of a slot with everything in it: where it lies in its cache lines shall not matter */
-#define DISPATCH_BOUND 1536u	      /* one dispatcher or exit without consumers ... */
-#define CONSUMER_BOUND 160u	      /* ... and for each of them, but for its inlined code */
-#define INLINE_BOUND 1024u	      /* the same for a slot that calls no dispatcher */
+#define DISPATCH_BOUND 2560u	      /* one dispatcher or exit without consumers ... */
+#define CONSUMER_BOUND 176u	      /* ... and for each of them, but for its inlined code */
+#define SESSION_BOUND 320u	      /* more for a session */
+#define FOLLOW_BOUND 64u
+#define INLINE_BOUND 1536u	      /* the same for a slot that calls no dispatcher */
 /* Slots with everything in them are faster while few are hot, and slower when tens of thousands compete for the
  * instruction cache: beyond this many they share dispatchers. */
 #define INLINE_SITES_MAX 256u
 #define INLINE_CONSUMERS_MAX 3u
 #define SLOT_FIXED (5u + 5u + 5u + 8u) /* red zone skip, call, jump to thunk or red zone restore */
 #define REGION_MAX (1u << 30)
-#define FIXED_WORDS 4u
+#define FIXED_WORDS 9u
 
 struct shape_code { /* run-time addresses */
 	u64 entry, middle, exit;
@@ -39,7 +41,7 @@ struct build {
 	struct shape_code *code;
 	u64 *consumer_words; /* run-time address of each consumer's words, shape after shape */
 	u32 nreturns;
-	u32 words, text, thunks, frames, ledger, slots; /* offsets of the sections */
+	u32 words, text, follow, thunks, frames, ledger, slots; /* offsets of the sections */
 };
 
 static u32 words_count(const struct region_shape *shape, u32 n)
@@ -57,14 +59,16 @@ static u32 consumers_bound(const struct region_shape *s)
 	u32 size = 0;
 
 	for (u32 i = 0; i < s->n; i++)
-		size += CONSUMER_BOUND + (s->consumer[i].inlined ? s->consumer[i].inlined->len : 0);
+		size += CONSUMER_BOUND + (s->consumer[i].session ? SESSION_BOUND : 0) +
+			(s->consumer[i].inlined ? s->consumer[i].inlined->len : 0);
 	return size;
 }
 
 /* Does a slot of this site hold everything? Short lists, at entries of functions. */
 static bool site_inlined(const struct region_shape *shape, const struct region_site *s, u32 nsites)
 {
-	return nsites <= INLINE_SITES_MAX && shape[s->shape].n <= INLINE_CONSUMERS_MAX && s->plan->entry;
+	return nsites <= INLINE_SITES_MAX && shape[s->shape].n <= INLINE_CONSUMERS_MAX && s->plan->entry &&
+	       !dispatch_shape_has_sessions(&shape[s->shape]);
 }
 
 static bool site_returns(const struct region_shape *shape, const struct region_site *s)
@@ -85,7 +89,7 @@ u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct reg
 
 	for (u32 i = 0; i < nshapes; i++)
 		size += 3 * (DISPATCH_BOUND + consumers_bound(&shape[i])) + 64;
-	size += FRAMES_SIZE + 64;
+	size += FRAMES_SIZE + FOLLOW_BOUND + 64;
 	for (u32 i = 0; i < nsites; i++)
 		size += slot_bound(shape, &site[i], nsites) + THUNK_SIZE + sizeof(struct nt_ledger_site);
 	return size > REGION_MAX ? REGION_MAX : (u32)bits_round_up(size, NT_PAGE);
@@ -104,6 +108,11 @@ static void write_words(struct build *b)
 	put_word(b, 1, b->env->fn_row_slow);
 	put_word(b, 2, b->env->rows);
 	put_word(b, 3, b->env->rows + (sizeof(struct nt_row) << b->env->row_bits));
+	put_word(b, 4, b->env->fn_ret_deep);
+	put_word(b, 5, b->env->fn_session_open);
+	put_word(b, 6, b->env->fn_session_keep);
+	put_word(b, 7, b->env->fn_session_at);
+	put_word(b, 8, b->env->fn_session_more);
 	for (u32 i = 0; i < b->nshapes; i++)
 		for (u32 j = 0; j < b->shape[i].n; j++) {
 			const struct region_consumer *c = &b->shape[i].consumer[j];
@@ -112,6 +121,7 @@ static void write_words(struct build *b)
 			put_word(b, at++, c->gate);
 			put_word(b, at++, c->local_gate);
 			put_word(b, at++, c->entry);
+			put_word(b, at++, c->key);
 			for (u32 g = 0; c->inlined && g < c->inlined->nwords; g++)
 				put_word(b, at++, c->inlined->word[g]);
 		}
@@ -119,13 +129,15 @@ static void write_words(struct build *b)
 
 static struct dispatch_words words_of(const struct build *b, u32 shape)
 {
+	u64 fixed = b->base + b->words;
 	u32 first = 0;
 
 	for (u32 i = 0; i < shape; i++)
 		first += b->shape[i].n;
-	return (struct dispatch_words){ .consumer = b->consumer_words + first, .fn_ret_slow = b->base + b->words,
-					.fn_row_slow = b->base + b->words + 8, .rows = b->base + b->words + 16,
-					.no_row = b->base + b->words + 24 };
+	return (struct dispatch_words){ .consumer = b->consumer_words + first, .fn_ret_slow = fixed, .fn_row_slow = fixed + 8,
+					.rows = fixed + 16, .no_row = fixed + 24, .fn_ret_deep = fixed + 32,
+					.fn_session_open = fixed + 40, .fn_session_keep = fixed + 48,
+					.fn_session_at = fixed + 56, .fn_session_more = fixed + 64 };
 }
 
 static int write_dispatchers(struct build *b, u32 *ret_end)
@@ -143,12 +155,14 @@ static int write_dispatchers(struct build *b, u32 *ret_end)
 		x86_align(&w, 16, 0xcc);
 		b->code[i].middle = x86_here(&w);
 		dispatch_emit_entry(&w, b->env, s, &words, false);
-		if (!dispatch_shape_returns(s))
-			continue;
+		/* Also where nobody wants returns: calls that began under an older list may come here. */
 		x86_align(&w, 64, 0xcc);
 		b->code[i].exit = x86_here(&w);
 		dispatch_emit_exit(&w, b->env, s, &words);
 	}
+	x86_align(&w, 16, 0xcc);
+	b->follow = b->text + w.len;
+	dispatch_emit_follow(&w);
 	*ret_end = b->text + w.len;
 	return w.error;
 }
@@ -158,7 +172,7 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 {
 	const struct region_shape *shape = &b->shape[s->shape];
 	const struct shape_code *code = &b->code[s->shape];
-	struct nt_slot_meta meta = { .func_ip = s->addr };
+	struct nt_slot_meta meta = { .func_ip = s->addr, .exit = code->exit };
 	bool inlined = site_inlined(b->shape, s, b->nsites);
 	struct dispatch_words words = words_of(b, inlined ? s->shape : 0);
 	struct dispatch_tail tail;
@@ -169,6 +183,7 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 
 	s->slot_off = bits_round_up(meta_at + meta_size, inlined ? INLINE_ALIGN : SLOT_ALIGN);
 	meta_at = s->slot_off - meta_size;
+	s->meta_off = meta_at;
 	x86_init(&w, b->out + s->slot_off, b->cap - s->slot_off, b->base + s->slot_off);
 	if (inlined) {
 		dispatch_emit_inline(&w, b->env, shape, &words, b->base + meta_at, thunk ? b->base + thunk + 5 : 0, &tail);
@@ -199,7 +214,7 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 		meta.thunk = b->base + thunk + 5;
 		x86_init(&w, b->out + thunk, THUNK_SIZE, b->base + thunk);
 		x86_call(&w, meta.body);
-		x86_jmp(&w, code->exit);
+		x86_jmp_rip(&w, b->base + meta_at + offsetof(struct nt_slot_meta, exit));
 		if (w.error)
 			return w.error;
 	}
@@ -265,6 +280,7 @@ static int build_all(struct build *b, struct region_layout *ret)
 		if (site_inlined(b->shape, &b->site[i], b->nsites))
 			l.code_end = end;
 	l.ledger_off = b->ledger;
+	l.follow_off = b->follow;
 	l.size = end;
 	*ret = l;
 	return 0;

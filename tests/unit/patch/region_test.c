@@ -55,6 +55,12 @@ static struct nt_ret_entry *ret_slow(void)
 	return (struct nt_ret_entry *)row->free;
 }
 
+/* The real ones: tests/unit/payload/depth.c, session.c. */
+static struct nt_row *ret_deep(u64 word_at)
+{
+	return row_slow();
+}
+
 static void note(u64 who)
 {
 	if (norder < 8)
@@ -99,7 +105,8 @@ static struct region_layout setup(struct region_consumer *c, u32 n, const u64 *c
 	static struct patch_plan plan;
 	struct region_shape shape = { .consumer = c, .n = n };
 	struct region_site site = { .plan = &plan, .addr = CODE_AT, .cookie = cookies };
-	struct region_env env = { .fn_ret_slow = (u64)ret_slow, .fn_row_slow = (u64)row_slow, .rows = (u64)rows,
+	struct region_env env = { .fn_ret_slow = (u64)ret_slow, .fn_row_slow = (u64)row_slow,
+				  .fn_ret_deep = (u64)ret_deep, .rows = (u64)rows,
 				  .row_bits = ROW_BITS, .fs0 = true };
 	struct region_layout l = { 0 };
 	u8 bytes[5], island[5];

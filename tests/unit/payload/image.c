@@ -120,7 +120,7 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 	helper_call(s, 133, helper_call(s, 131, ring, 8, 0), BPF_RB_FORCE_WAKEUP, 0);
 	helper_call(s, 134, ring, 0, 0);
 	s->row_slow();
-	s->ret_slow();
+	s->ret_slow(0);
 	s->dl_find_object((void *)1, &o);
 	s->r_brk();
 }

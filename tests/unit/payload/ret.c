@@ -47,12 +47,12 @@ static void test_pool(const struct subject *s)
 
 	subject_reset(s);
 	row = s->row_slow();
-	tap_ok((u64)s->ret_slow() == row->free && list_len(s, row->free) == 16,
+	tap_ok((u64)s->ret_slow(0) == row->free && list_len(s, row->free) == 16,
 	       "16 entries to begin with");
-	tap_ok((u64)s->ret_slow() == row->free && list_len(s, row->free) == 16,
+	tap_ok((u64)s->ret_slow(0) == row->free && list_len(s, row->free) == 16,
 	       "no more while there are some");
 	tap_eq(row->missed, 0, "nothing missed");
-	for (n = take_all(s, row); s->ret_slow(); n += got, calls++) {
+	for (n = take_all(s, row); s->ret_slow(0); n += got, calls++) {
 		got = take_all(s, row);
 		if (got > 16)
 			break;
@@ -62,10 +62,10 @@ static void test_pool(const struct subject *s)
 	tap_eq(row->missed, 1, "then a call is missed");
 	s->state->pool_next = 0xffffffff;
 	row->missed = 0;
-	tap_ok(!s->ret_slow(), "a wrong count of used entries is no entry");
+	tap_ok(!s->ret_slow(0), "a wrong count of used entries is no entry");
 	s->state->pool_n = 0;
 	row->missed = 0;
-	tap_ok(!s->ret_slow(), "no pool");
+	tap_ok(!s->ret_slow(0), "no pool");
 	s->state->pool_n = SUBJECT_POOL;
 	row->missed = 0;
 }
@@ -93,7 +93,7 @@ static u32 reap_all(const struct subject *s, u8 *taken)
 	memset(taken, 0, SUBJECT_POOL);
 	for (int idle = 0; idle < 3; idle++) {
 		row->missed = 0;
-		if (!s->ret_slow())
+		if (!s->ret_slow(0))
 			continue;
 		for (u64 e = row->free; e; e = ((struct nt_ret_entry *)e)->next, n++)
 			taken[(struct nt_ret_entry *)e - pool_of(s)]++;
@@ -181,31 +181,13 @@ static void test_back_off(const struct subject *s)
 
 	fill(s, words, THUNK);
 	row = s->row_slow();
-	tap_ok(!s->ret_slow() && row->missed == 1, "nothing to reap");
+	tap_ok(!s->ret_slow(0) && row->missed == 1, "nothing to reap");
 	words[7] = JUNK;
-	while (!s->ret_slow() && failed < 5000)
+	while (!s->ret_slow(0) && failed < 5000)
 		failed++;
 	tap_eq(failed, 1023, "the next look is 1024 misses later");
 	tap_eq(list_len(s, row->free), 1, "and finds what has died since");
 }
-
-/* Calls fn with the stack as a dispatcher leaves it; entry->sp becomes the address of the return
- * address word. */
-u64 call_as_dispatcher(void *(*fn)(void), u64 word, u64 into_slot, u64 *ret_sp);
-__asm__(".text\n"
-	".type call_as_dispatcher, @function\n"
-	"call_as_dispatcher:\n"
-	"	push %rbp\n"
-	"	mov %rsp, %rbp\n"
-	"	sub $8, %rsp\n" /* for hosted code, which wants an aligned stack */
-	"	push %rsi\n"
-	"	mov %rsp, (%rcx)\n"
-	"	push %rdx\n"
-	"	sub $200, %rsp\n" /* struct nt_run, struct pt_regs */
-	"	call *%rdi\n"
-	"	leave\n"
-	"	ret\n"
-	".size call_as_dispatcher, . - call_as_dispatcher\n");
 
 /* A loop that calls a function which always leaves by longjmp: each time the same word, holding the
  * same ra. */
@@ -213,16 +195,11 @@ static void test_own_word(const struct subject *s)
 {
 	static u64 words[SUBJECT_POOL];
 	struct nt_ret_entry *pool = pool_of(s);
-	struct nt_region ours = {
-	    .base = (u64)call_as_dispatcher, .size = 64, .state = NT_REGION_LIVE};
 	struct nt_row *row;
-	u64 at = 0;
+	u64 own = RA, at = (u64)&own;
 
-	_Static_assert(sizeof(struct nt_run) + NT_PT_REGS_SIZE == 200,
-		       "the frame that call_as_dispatcher() makes");
 	fill(s, words, THUNK);
 	row = s->row_slow();
-	call_as_dispatcher(s->ret_slow, RA, JUNK, &at);
 	for (u32 i = 0; i < SUBJECT_POOL; i++) {
 		pool[i].sp = i & 1 ? at : (u64)&words[i];
 		pool[i].row = i; /* no call is another one's successor */
@@ -230,22 +207,20 @@ static void test_own_word(const struct subject *s)
 	for (u32 i = 0; i < SUBJECT_POOL; i += 2)
 		words[i] = RA; /* these may be at their entry or exit on other threads */
 	row->missed = 0;
-	tap_ok(!call_as_dispatcher(s->ret_slow, RA, JUNK, &at),
-	       "not called by a dispatcher: all may live");
-	s->state->region[1] = ours;
+	tap_ok(!s->ret_slow(0), "nobody says where the word is: all may live");
 	row->missed = 0;
-	tap_ok(call_as_dispatcher(s->ret_slow, RA, JUNK, &at),
-	       "entries of the caller's own word are dead");
+	tap_ok(s->ret_slow(at), "entries of the caller's own word are dead");
 	tap_eq(list_len(s, row->free), 4, "all that were looked at");
 	for (u64 e = row->free; e; e = ((struct nt_ret_entry *)e)->next)
 		if (!(((struct nt_ret_entry *)e - pool) & 1))
 			tap_ok(false, "an entry of another word was taken");
 	row->free = 0;
+	s->state->region[1] = (struct nt_region){.base = REGION, .size = 64, .state = NT_REGION_LIVE};
+	own = REGION + 16;
 	for (u32 i = 0; i < SUBJECT_POOL; i++)
-		pool[i].ra = words[i] = ours.base + 16;
+		pool[i].ra = words[i] = REGION + 16;
 	row->missed = 0;
-	tap_ok(!call_as_dispatcher(s->ret_slow, ours.base + 16, JUNK, &at),
-	       "reached by a tail jump: they live");
+	tap_ok(!s->ret_slow(at), "reached by a tail jump: they live");
 	s->state->region[1].state = NT_REGION_FREE;
 }
 

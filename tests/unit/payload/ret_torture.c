@@ -96,7 +96,7 @@ bool torture_dispatch(u32 depth, volatile u64 *word);
  * Calls a function at `depth` the way a hit does: return address word, address into the slot, the
  * dispatcher's frame; from there, at that stack pointer, the refill if the list is empty.
  */
-bool torture_call(u32 depth, u64 ra, u64 into_slot, void *(*refill)(void));
+bool torture_call(u32 depth, u64 ra, u64 into_slot, void *(*refill)(u64 word_at));
 __asm__(".text\n"
 	".type torture_call, @function\n"
 	"torture_call:\n"
@@ -113,6 +113,7 @@ __asm__(".text\n"
 	"	pop %rcx\n"
 	"	test %al, %al\n"
 	"	jz 1f\n"
+	"	lea -16(%rbp), %rdi\n"
 	"	call *%rcx\n"
 	"1:	mov -8(%rbp), %rdi\n"
 	"	lea -16(%rbp), %rsi\n"

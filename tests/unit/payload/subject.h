@@ -17,7 +17,12 @@ struct subject {
 	struct nt_local *local;
 	bool wiped_on_fork;		       /* local is */
 	subject_helper *helper[NT_HELPER_MAX]; /* by id, NULL = there is none */
-	void *(*ret_slow)(void);
+	void *(*ret_slow)(u64 word_at);
+	struct nt_row *(*ret_deep)(u64 word_at);
+	struct nt_ret_entry *(*session_open)(u64 word_at, u64 n);
+	struct nt_ret_entry *(*session_keep)(struct nt_ret_entry *e);
+	u64 *(*session_at)(struct nt_ret_entry *e, u64 key);
+	void (*session_more)(struct nt_ret_entry *e, struct nt_row *row);
 	struct nt_row *(*row_slow)(void);
 	int (*dl_find_object)(void *pc, struct unwind_object *ret);
 	void (*r_brk)(void);

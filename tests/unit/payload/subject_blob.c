@@ -45,6 +45,11 @@ void subject_load(struct subject *s)
 	}
 	need(h->fn_ret_slow && h->fn_row_slow && h->fn_dl_find_object && h->fn_r_brk, "functions");
 	s->ret_slow = (void *)(at + h->fn_ret_slow);
+	s->ret_deep = (void *)(at + h->fn_ret_deep);
+	s->session_open = (void *)(at + h->fn_session_open);
+	s->session_keep = (void *)(at + h->fn_session_keep);
+	s->session_at = (void *)(at + h->fn_session_at);
+	s->session_more = (void *)(at + h->fn_session_more);
 	s->row_slow = (void *)(at + h->fn_row_slow);
 	s->dl_find_object = (void *)(at + h->fn_dl_find_object);
 	s->r_brk = (void *)(at + h->fn_r_brk);

@@ -48,6 +48,11 @@ void subject_load(struct subject *s)
 	for (u32 i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++)
 		s->helper[helpers[i].id] = helpers[i].fn;
 	s->ret_slow = ret_refill;
+	s->ret_deep = ret_deep;
+	s->session_open = session_open;
+	s->session_keep = session_keep;
+	s->session_at = session_at;
+	s->session_more = session_give_more;
 	s->row_slow = row_find_or_add;
 	s->dl_find_object = unwind_find_object;
 	s->r_brk = rbrk_notify;
