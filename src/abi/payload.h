@@ -12,7 +12,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 3u
+#define NT_PAYLOAD_VERSION 4u
 #define NT_HELPER_MAX 256u
 
 /* First bytes of the payload image. Offsets are from the start of the image; 0 = there is none. */
@@ -45,7 +45,7 @@ struct nt_row {
 	u64 seed; /* get_prandom_u32 */
 	u64 missed; /* return instances or program runs that were skipped */
 	u64 top; /* the newest of those calls, 0 = none */
-	u64 pad;
+	u64 signals; /* that the running program has sent, a byte each: payload/helper_signal.c */
 };
 _Static_assert(sizeof(struct nt_row) == 64, "a row is a cache line");
 #define NT_ROW_HASH_MUL 0x9e3779b97f4a7c15ull /* row index = (fs * MUL) >> (64 - row_bits), then linear probing */
@@ -131,6 +131,8 @@ _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 #define NT_MAX_RINGS 64u
 #define NT_COMM_LEN 16u
 #define NT_GATES_MAX 65536u
+#define NT_CGROUPS 16u
+#define NT_HELPER_DELIVER_SIGNALS 240u /* called by compiled code at the end of a program that may send signals */
 #define NT_REAP_BUCKETS 4096u
 
 #define NT_STATE_NO_SYSCALL 1u /* seccomp filter present: helpers must not enter the kernel */
@@ -154,7 +156,10 @@ struct nt_state {
 	u64 bell;	 /* struct nt_bell, shared with the broker */
 	u64 gates;	 /* u32[], shared, read-only here */
 	struct nt_map_view trace; /* ring buffer for bpf_trace_printk; base 0 = none */
-	u64 uid_gid_unused;
+	u64 pidns_dev, pidns_ino; /* st_dev, st_ino of /proc/PID/ns/pid; 0 = unknown */
+	u64 cgroup[NT_CGROUPS];	  /* ids of the process' cgroup (version 2) and those above it: [0] is the root's */
+	u32 cgroup_n;		  /* their number, 0 = unknown */
+	u32 cgroup_pad;
 	u32 nregions;
 	u32 rbrk_seq;	 /* calls of fn_r_brk, so the broker sees that there is news */
 	struct nt_region region[NT_MAX_REGIONS];

@@ -17,6 +17,17 @@ static inline void mem_copy(void *dst, const void *src, size_t n)
 		*d++ = *s++;
 }
 
+/* The ranges may overlap. */
+static inline void mem_move(void *dst, const void *src, size_t n)
+{
+	if ((uintptr_t)dst - (uintptr_t)src >= n) {
+		mem_copy(dst, src, n);
+		return;
+	}
+	while (n--)
+		((volatile u8 *)dst)[n] = ((const u8 *)src)[n];
+}
+
 static inline void mem_zero(void *dst, size_t n)
 {
 	u8 *d = dst;

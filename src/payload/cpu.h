@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One header per architecture supplies cpu_thread_self(), cpu_thread_base(), cpu_thread_u32(),
- * cpu_number(). */
+ * cpu_number(), cpu_node(). */
 #pragma once
 
 #if defined(__x86_64__)

@@ -4,6 +4,7 @@
 #include <asm/errno.h>
 
 #include "base/bits.h"
+#include "base/mem.h"
 #include "payload/safe_read.h"
 
 #define WIDTH_MAX ((1u << 23) - 1) /* the kernel's */
@@ -18,7 +19,8 @@ struct text {
 struct spec {
 	bool left, plus, space, zero, wide;
 	u32 width;
-	char kind; /* one of "dux Xcsp": i is d, x and X differ in their digits */
+	char kind; /* one of "dux Xcsp": i is d, x and X differ in their digits; "46": an IP address; "S": a symbol */
+	bool colons; /* or dots without leading zeros: %pI4, %pI6 */
 };
 
 static bool is_print(char c)
@@ -122,6 +124,32 @@ static void put_string(struct text *t, const struct spec *s, u64 addr)
 		put_fill(t, ' ', pad);
 }
 
+/* As the kernel writes an address that has no symbol. */
+static void put_symbol(struct text *t, u64 addr)
+{
+	put_char(t, '0');
+	put_char(t, 'x');
+	put_number(t, &(struct spec){.kind = 'x', .wide = true}, addr, 0);
+}
+
+static void put_ip(struct text *t, const struct spec *s, u64 addr)
+{
+	u32 n = s->kind == '4' ? 4 : 16;
+	struct spec byte = {.kind = s->kind == '4' ? 'u' : 'x', .zero = true};
+	u8 ip[16];
+
+	if (safe_read(ip, addr, n))
+		mem_zero(ip, sizeof(ip));
+	byte.width = s->kind == '6' ? 2 : s->colons ? 0 : 3;
+	for (u32 i = 0; i < n; i++) {
+		if (i && s->kind == '4')
+			put_char(t, '.');
+		else if (i && s->colons && i % 2 == 0)
+			put_char(t, ':');
+		put_number(t, &byte, ip[i], 0);
+	}
+}
+
 static void put_arg(struct text *t, struct spec *s, u64 arg)
 {
 	u32 pad = s->width > 1 ? s->width - 1 : 0;
@@ -140,6 +168,9 @@ static void put_arg(struct text *t, struct spec *s, u64 arg)
 		}
 		put_number(t, s, arg, 0);
 		return;
+	case 'S': put_symbol(t, arg); return;
+	case '4':
+	case '6': put_ip(t, s, arg); return;
 	default: put_integer(t, s, arg);
 	}
 }
@@ -154,9 +185,16 @@ static const char *parse_pointer(const char *p, struct spec *s)
 		s->kind = 's';
 		return p + 2;
 	}
-	if (p[0] == 'x' || p[0] == 'K' || p[0] == 's' || p[0] == 'S')
-		return p + 1;
-	return NULL;
+	if ((p[0] == 'i' || p[0] == 'I') && (p[1] == '4' || p[1] == '6')) {
+		s->kind = p[1];
+		s->colons = p[0] == 'I';
+		return p + 2;
+	}
+	if (p[0] == 's' || p[0] == 'S' || p[0] == 'B')
+		s->kind = 'S';
+	else if (p[0] != 'x' && p[0] != 'K')
+		return NULL;
+	return p + 1;
 }
 
 static const char *parse_integer(const char *p, struct spec *s)
@@ -209,7 +247,7 @@ static bool is_text(const char *s, u32 size)
 	for (u32 i = 0; i < size; i++) {
 		if (!s[i])
 			return true;
-		if (!is_print(s[i]) && !is_space(s[i]))
+		if (!is_print(s[i]) && !is_space(s[i]) && (u8)s[i] < 0x80) /* UTF-8 is welcome */
 			return false;
 	}
 	return false;

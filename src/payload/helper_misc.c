@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* bpf_get_prandom_u32, bpf_get_func_ip, bpf_get_attach_cookie, bpf_strncmp. */
+/* bpf_get_prandom_u32, bpf_get_func_ip, bpf_get_attach_cookie, bpf_get_branch_snapshot. */
+#include <asm/errno.h>
+
 #include "payload/row.h"
 
 u64 helper_prandom_u32(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
@@ -17,16 +19,8 @@ u64 helper_attach_cookie(u64 ctx, u64 r2, u64 r3, u64 r4, u64 r5)
 	return *(u64 *)(ctx + NT_CTX_COOKIE);
 }
 
-/* As strncmp(s1, s2, size), with the kernel's -1, 0, 1. */
-u64 helper_strncmp(u64 s1, u64 size, u64 s2, u64 r4, u64 r5)
+/* What a kernel says whose processor keeps no branch records. */
+u64 helper_branch_snapshot(u64 entries, u64 size, u64 flags, u64 r4, u64 r5)
 {
-	const u8 *a = (void *)s1, *b = (void *)s2;
-
-	for (u32 i = 0; i < (u32)size; i++) {
-		if (a[i] != b[i])
-			return a[i] < b[i] ? (u64)-1 : 1;
-		if (!a[i])
-			break;
-	}
-	return 0;
+	return flags ? (u64)-EINVAL : (u64)-ENOENT;
 }

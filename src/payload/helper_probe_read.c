@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpf_probe_read{,_user,_kernel} and their _str forms. What a program calls kernel memory (ctx, its
+ * bpf_probe_read{,_user,_kernel} and their _str forms, bpf_copy_from_user{,_task}. What a program calls kernel memory (ctx, its
  * stack, map values) is memory of this process too, so one routine serves all; addresses of the
  * real kernel are unreadable.
  */
@@ -16,6 +16,12 @@ u64 helper_probe_read(u64 dst, u64 size, u64 src, u64 r4, u64 r5)
 		return (u64)-EFAULT;
 	}
 	return 0;
+}
+
+/* The only task that a program can name is its own. */
+u64 helper_copy_from_user_task(u64 dst, u64 size, u64 src, u64 task, u64 flags)
+{
+	return flags ? (u64)-EINVAL : helper_probe_read(dst, size, src, 0, 0);
 }
 
 u64 helper_probe_read_str(u64 dst, u64 size, u64 src, u64 r4, u64 r5)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_current_comm, bpf_get_current_task,
- * bpf_get_smp_processor_id. Ids are those of the process' own namespaces. Where an id cannot be had
+ * bpf_get_smp_processor_id, bpf_get_numa_node_id, bpf_get_ns_current_pid_tgid,
+ * bpf_get_current_cgroup_id, bpf_get_current_ancestor_cgroup_id, bpf_get_cgroup_classid. Ids are those of the process' own namespaces. Where an id cannot be had
  * the answer is -EINVAL, the kernel's when there is no task.
  */
 #include <linux/prctl.h>
 
+#include "base/atomic.h"
 #include "base/bits.h"
 #include "base/mem.h"
 #include "payload/comm.h"
@@ -58,4 +60,46 @@ u64 helper_current_task(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
 u64 helper_smp_processor_id(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
 {
 	return thread_cpu();
+}
+
+u64 helper_numa_node_id(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
+{
+	return cpu_node(nt_state.flags & NT_STATE_RDPID);
+}
+
+struct pidns_info { /* struct bpf_pidns_info */
+	u32 pid, tgid;
+};
+
+u64 helper_ns_pid_tgid(u64 dev, u64 ino, u64 info, u64 size, u64 r5)
+{
+	struct pidns_info ids = {thread_tid(), thread_tgid()};
+
+	if ((u32)size == sizeof(ids) && ino && dev == nt_state.pidns_dev &&
+	    ino == nt_state.pidns_ino && ids.pid && ids.tgid) {
+		mem_copy((void *)info, &ids, sizeof(ids));
+		return 0;
+	}
+	mem_zero((void *)info, (u32)size);
+	return (u64)-EINVAL;
+}
+
+u64 helper_cgroup_id(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
+{
+	u32 n = at_load(&nt_state.cgroup_n);
+
+	return n && n <= NT_CGROUPS ? at_load(&nt_state.cgroup[n - 1]) : 0;
+}
+
+u64 helper_ancestor_cgroup_id(u64 level, u64 r2, u64 r3, u64 r4, u64 r5)
+{
+	u32 n = at_load(&nt_state.cgroup_n);
+
+	return (u32)level < bits_min(n, NT_CGROUPS) ? at_load(&nt_state.cgroup[(u32)level]) : 0;
+}
+
+/* bpf_get_cgroup_classid: net_cls is version 1 only, and 0 is its answer for whoever is not in it. */
+u64 helper_zero(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
+{
+	return 0;
 }

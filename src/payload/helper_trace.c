@@ -12,7 +12,6 @@
 #include "payload/thread.h"
 
 #define TEXT_MAX 1023u
-#define VPRINTK_ARGS_MAX 12u
 
 /* The text is made twice, first to know its length: it goes straight into the ring, the stack is
  * not ours. */
@@ -58,7 +57,7 @@ u64 helper_trace_vprintk(u64 fmt, u64 fmt_size, u64 data, u64 data_len, u64 r5)
 {
 	u32 n = (u32)data_len / sizeof(u64);
 
-	if ((u32)data_len % sizeof(u64) || n > VPRINTK_ARGS_MAX || (n && !data))
+	if ((u32)data_len % sizeof(u64) || n > FORMAT_ARGS_MAX || (n && !data))
 		return (u64)-EINVAL;
 	return trace((void *)fmt, (u32)fmt_size, (void *)data, n);
 }

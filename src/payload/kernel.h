@@ -25,3 +25,8 @@ static inline s64 kernel_call2(long nr, u64 a0, u64 a1)
 {
 	return kernel_call6(nr, a0, a1, 0, 0, 0, 0);
 }
+
+static inline s64 kernel_call3(long nr, u64 a0, u64 a1, u64 a2)
+{
+	return kernel_call6(nr, a0, a1, a2, 0, 0, 0);
+}

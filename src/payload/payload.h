@@ -45,14 +45,24 @@ typedef u64 helper_fn(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5);
 
 helper_fn helper_map_lookup, helper_map_update, helper_map_delete;
 helper_fn helper_probe_read, helper_probe_read_str;
-helper_fn helper_ktime_ns, helper_ktime_boot_ns, helper_ktime_coarse_ns, helper_jiffies64;
+helper_fn helper_copy_from_user_task;
+helper_fn helper_ktime_ns, helper_ktime_boot_ns, helper_ktime_coarse_ns, helper_ktime_tai_ns,
+    helper_jiffies64;
 helper_fn helper_trace_printk, helper_trace_vprintk;
-helper_fn helper_prandom_u32, helper_smp_processor_id, helper_strncmp;
+helper_fn helper_prandom_u32, helper_branch_snapshot;
+helper_fn helper_strncmp, helper_strtol, helper_strtoul, helper_snprintf;
+helper_fn helper_smp_processor_id, helper_numa_node_id;
 helper_fn helper_pid_tgid, helper_uid_gid, helper_comm, helper_current_task;
+helper_fn helper_ns_pid_tgid, helper_cgroup_id, helper_ancestor_cgroup_id, helper_zero;
+helper_fn helper_send_signal, helper_send_signal_thread, helper_deliver_signals;
+helper_fn helper_loop;
+helper_fn helper_dynptr_from_mem, helper_dynptr_read, helper_dynptr_write, helper_dynptr_data;
 helper_fn helper_func_ip, helper_attach_cookie;
 helper_fn helper_ringbuf_output, helper_ringbuf_reserve, helper_ringbuf_submit,
     helper_ringbuf_discard;
 helper_fn helper_ringbuf_query;
+helper_fn helper_ringbuf_reserve_dynptr, helper_ringbuf_submit_dynptr,
+    helper_ringbuf_discard_dynptr;
 
 /* May this thread have one more call that is reported at its return? Drops those that will never. */
 bool depth_allows(struct nt_row *row, u64 word_at);

@@ -66,6 +66,10 @@ int proc_start_time(pid_t pid, u64 *ret);
 /* The executable; -ENOENT for a kernel thread. */
 int proc_exe(pid_t pid, dev_t *ret_dev, u64 *ret_ino);
 
+/* Ids of the process' cgroup (version 2) and those above it, the root's first; their number, at most max, or -errno:
+ * -ENOENT where the hierarchy is not visible. */
+int proc_cgroup_ids(pid_t pid, u64 *ids, u32 max);
+
 /* What a thread does, without stopping it (/proc/PID/task/TID/syscall; needs ptrace access). */
 #define PROC_RUNNING (-2L) /* on a CPU or waiting for one */
 #define PROC_NO_CALL (-1L) /* blocked, but not in a system call (a page fault) */

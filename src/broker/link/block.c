@@ -5,10 +5,12 @@
  * broker that did not put it there finds everything from the address of the gates.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "base/bits.h"
@@ -99,6 +101,21 @@ static void find_tls(struct process *p, struct nt_state *state)
 		}
 }
 
+/* Namespace and cgroup, which a process can only ask for with descriptors: we ask for it. */
+static void find_places(struct process *p, struct nt_state *state)
+{
+	char path[64];
+	struct stat st;
+	int n = proc_cgroup_ids(p->pid, state->cgroup, NT_CGROUPS);
+
+	state->cgroup_n = n > 0 ? (u32)n : 0;
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", p->pid);
+	if (!stat(path, &st)) {
+		state->pidns_dev = st.st_dev;
+		state->pidns_ino = st.st_ino;
+	}
+}
+
 static int fill_block(struct process *p)
 {
 	struct shared *s = &p->engine->shared;
@@ -125,6 +142,7 @@ static int fill_block(struct process *p)
 	if (cpu_has_rdpid())
 		state->flags |= NT_STATE_RDPID;
 	find_tls(p, state);
+	find_places(p, state);
 	p->token = state->token;
 	r = inject_write(&p->target, p->image, nt_payload_blob, blob_hdr()->image_size);
 	if (!r)

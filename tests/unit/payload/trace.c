@@ -110,8 +110,8 @@ static void test_kernel_forms(const struct subject *s)
 static void test_refusals(const struct subject *s)
 {
 	static const char *const bad[] = {"%",	   "%q",   "%5",   "%l",    "%lld%", "%hd",
-					  "%sx",   "%.3d", "%*d",  "%f",    "%pi4",  "%pB",
-					  "%lllx", "%llp", "\x01", "a\x80", "%n"};
+					  "%sx",   "%.3d", "%*d",  "%f",     "%pB",
+					  "%lllx", "%llp", "\x01", "a\x7f", "%n"};
 	u64 arg[13] = {0};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -34,8 +34,9 @@ static inline u32 cpu_thread_u32(s64 off)
  * may ask for. */
 #define CPU_NODE_SELECTOR 0x7bul
 #define CPU_NUMBER_MASK 0xfffu
+#define CPU_NODE_SHIFT 12u
 
-static inline u32 cpu_number(bool has_rdpid)
+static inline u32 cpu_node_and_number(bool has_rdpid)
 {
 	u64 v;
 
@@ -43,5 +44,15 @@ static inline u32 cpu_number(bool has_rdpid)
 		__asm__ volatile("rdpid %0" : "=r"(v));
 	else
 		__asm__ volatile("lsl %1, %0" : "=r"(v) : "r"(CPU_NODE_SELECTOR));
-	return (u32)v & CPU_NUMBER_MASK;
+	return (u32)v;
+}
+
+static inline u32 cpu_number(bool has_rdpid)
+{
+	return cpu_node_and_number(has_rdpid) & CPU_NUMBER_MASK;
+}
+
+static inline u32 cpu_node(bool has_rdpid)
+{
+	return cpu_node_and_number(has_rdpid) >> CPU_NODE_SHIFT;
 }
