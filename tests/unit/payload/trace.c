@@ -95,7 +95,7 @@ static void test_kernel_forms(const struct subject *s)
 
 	check(s, "ffff888012345678 0000000000000000", print(s, "%p %p", p, 2));
 	check(s, "ffff888012345678,   0", print(s, "%px, %3pK", p, 2));
-	check(s, "ffff888012345678 0000000000000000.", print(s, "%ps %pS.", p, 2));
+	check(s, "0xffff888012345678 0x0.", print(s, "%ps %pS.", p, 2));
 	check(s, "abc def", print(s, "%pks %pus", str, 2));
 	check(s, "", print(s, "", NULL, 0));
 	check(s, "plain", print(s, "plain", NULL, 0));
@@ -110,13 +110,13 @@ static void test_kernel_forms(const struct subject *s)
 static void test_refusals(const struct subject *s)
 {
 	static const char *const bad[] = {"%",	   "%q",   "%5",   "%l",    "%lld%", "%hd",
-					  "%sx",   "%.3d", "%*d",  "%f",     "%pB",
+					  "%sx",   "%.3d", "%*d",  "%f",
 					  "%lllx", "%llp", "\x01", "a\x7f", "%n"};
 	u64 arg[13] = {0};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		tap_eq(print(s, bad[i], arg, 3), -EINVAL, "refused: %s",
-		       i == 14 || i == 15 ? "not text" : bad[i]);
+		       bad[i][0] == 1 || bad[i][0] == 'a' ? "not text" : bad[i]);
 	tap_eq(print(s, "%d %d", arg, 1), -EINVAL, "more conversions than arguments");
 	tap_eq(call5(s->helper[6], (u64) "%d%d%d%d", 9, 1, 2, 3), -EINVAL, "more than three");
 	tap_eq(call5(s->helper[6], (u64) "abc", 3, 0, 0, 0), -EINVAL, "no NUL within the size");
