@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ebpf/helpers.h"
 #include "subject.h"
 #include "tap.h"
 
@@ -20,24 +21,19 @@ extern const u8 nt_payload_blob[], nt_payload_blob_end[];
 
 static void test_header(const struct subject *s)
 {
-	static const u32 ids[] = {1,   2,   3,	 4,   5,   6,	7,   8,	  14,  15,
-				  16,  35,  45,	 112, 113, 114, 115, 118, 125, 130,
-				  131, 132, 133, 134, 160, 173, 174, 177, 182};
 	const struct nt_payload_hdr *h = (const void *)nt_payload_blob;
-	u32 n = 0, missing = 0;
+	u32 missing = 0;
 
 	tap_ok(!memcmp(nt_payload_blob, "notrappl", 8), "begins with the magic");
 	tap_eq(h->version, NT_PAYLOAD_VERSION, "version");
 	tap_eq(h->image_size, nt_payload_blob_end - nt_payload_blob, "size");
 	for (u32 i = 0; i < NT_HELPER_MAX; i++) {
-		n += !!h->helper[i];
-		if (h->helper[i] && (h->helper[i] < sizeof(*h) || h->helper[i] >= h->image_size))
-			missing++;
+		bool outside = h->helper[i] < sizeof(*h) || h->helper[i] >= h->image_size;
+
+		if (h->helper[i] ? outside : ebpf_helper_implemented(i) && i != BPF_FUNC_tail_call)
+			printf("# helper %u at %#x\n", i, h->helper[i]), missing++;
 	}
-	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
-		missing += !s->helper[ids[i]];
-	tap_eq(missing, 0, "every helper is there and inside the image");
-	tap_eq(n, sizeof(ids) / sizeof(ids[0]), "and no other");
+	tap_eq(missing, 0, "every helper that programs may call is inside the image");
 }
 
 /* A probe may sit where the stack pointer is anything. */
@@ -99,26 +95,50 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 	u64 key = 1, value = 2;
 	struct unwind_object o;
 	char buf[64];
+	u64 d[2], out, regs = (u64)f.regs, text = (u64)buf;
+	/* Those to whom a buffer, its size and a map would be an insult. */
+	const struct {
+		u32 id;
+		u64 arg[5];
+	} special[] = {
+	    {6, {(u64) "%s %d", 6, (u64)hash}},
+	    {105, {text, 8, 0, (u64)&out}},
+	    {106, {text, 8, 0, (u64)&out}},
+	    {109, {0}},
+	    {117, {0}},
+	    {120, {1, 1, text, 8}},
+	    {130, {(u64)ring, text, 8}},
+	    {134, {(u64)ring}},
+	    {165, {text, sizeof(buf), (u64) "%d", (u64)&key, 8}},
+	    {173, {regs}},
+	    {174, {regs}},
+	    {177, {(u64) "%d", 3, (u64)&key, 8}},
+	    {181, {0}},
+	    {182, {(u64) "a", 2, (u64) "b"}},
+	    {198, {(u64)ring, 8, 0, (u64)d}},
+	    {202, {(u64)d, 0, text, 8}},
+	    {201, {text, 8, (u64)d, 0}},
+	    {203, {(u64)d, 0, 8}},
+	    {199, {(u64)d, 0}},
+	    {200, {(u64)d, 0}},
+	    {197, {text, sizeof(buf), 0, (u64)d}},
+	};
+	bool done[NT_HELPER_MAX] = {[1] = true, [2] = true, [3] = true, [131] = true, [132] = true, [133] = true};
 
+	memset(buf, '1', sizeof(buf));
 	for (u32 id = 1; id <= 3; id++)
 		call5(s->helper[id], (u64)hash, (u64)&key, (u64)&value, 0, 0);
-	for (u32 id = 0; id < NT_HELPER_MAX; id++) {
-		bool ring_call = id >= 130 && id <= 134;
+	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
+		const u64 *a = special[i].arg;
 
-		if (!s->helper[id] || id <= 3 || ring_call || id == 6 || id == 177)
-			continue;
-		if (id == 173 || id == 174)
-			helper_call(s, id, f.regs, 0, 0);
-		else if (id == 182)
-			helper_call(s, id, "a", 2, "b");
-		else
-			helper_call(s, id, buf, sizeof(buf), hash);
+		call5(s->helper[special[i].id], a[0], a[1], a[2], a[3], a[4]);
+		done[special[i].id] = true;
 	}
-	helper_call(s, 6, "%s %d", 6, hash);
-	call5(s->helper[130], (u64)ring, (u64)buf, 8, 0, 0);
+	for (u32 id = 0; id < NT_HELPER_MAX; id++)
+		if (s->helper[id] && !done[id])
+			helper_call(s, id, buf, sizeof(buf), hash);
 	helper_call(s, 132, helper_call(s, 131, ring, 8, 0), 0, 0);
 	helper_call(s, 133, helper_call(s, 131, ring, 8, 0), BPF_RB_FORCE_WAKEUP, 0);
-	helper_call(s, 134, ring, 0, 0);
 	s->row_slow();
 	s->ret_slow(0);
 	s->dl_find_object((void *)1, &o);
