@@ -144,6 +144,10 @@ static int run_main(int argc, char **argv)
 			cli_help(c, stdout);
 			return CLI_OK;
 		}
+		if (!strcmp(argv[i], "--root") || !strcmp(argv[i], "--no-root")) {
+			setenv("NOTRAP_ROOT", argv[i][2] == 'r' ? "1" : "0", 1);
+			continue;
+		}
 		if (strcmp(argv[i], "-v") && strcmp(argv[i], "--verbose"))
 			return cli_usage_error(c, "unknown option %s", argv[i]);
 		verbose = true;
@@ -170,9 +174,11 @@ static int run_main(int argc, char **argv)
 
 const struct cli_command cli_run = {
     .name = "run",
-    .args = "[-v] [--] LOADER [ARGUMENT...]",
+    .args = "[-v] [--root] [--] LOADER [ARGUMENT...]",
     .help = "Run a BPF loader; its uprobes are attached without the kernel",
-    .details = "  -v, --verbose  tell which functions were refused, and why\n\n"
+    .details = "  -v, --verbose  tell which functions were refused, and why\n"
+	       "  --root         let the loader think that it is root, for those that insist (bpftrace always may:\n"
+	       "                 --no-root tells it the truth); files and processes know better\n\n"
 	       "The exit status is the loader's own; 127: not found, 126: cannot be run.\n",
     .fn = run_main,
 };

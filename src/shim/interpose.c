@@ -26,6 +26,8 @@ EXPORT int fcntl64(int fd, int cmd, long arg);
 EXPORT int ioctl(int fd, unsigned long request, long arg);
 EXPORT int epoll_ctl(int epfd, int op, int fd, void *event);
 
+EXPORT int capget(void *hdr, void *data); /* interpose_files.c */
+
 #define CLOSE_RANGE_FLAG_CLOEXEC 4
 #define PERF_IOCTL_TYPE '$'
 
@@ -212,6 +214,7 @@ long syscall(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
 	case __NR_perf_event_open:
 		r = shim_perf_open((u64)a0, (u64)a1, (u64)a2, (u64)a3, (u64)a4);
 		break;
+	case __NR_capget: return capget((void *)a0, (void *)a1);
 	case __NR_close: return close((int)a0);
 	case __NR_dup: return dup((int)a0);
 	case __NR_dup2: return dup2((int)a0, (int)a1);

@@ -17,6 +17,7 @@
 #include "shim/born.h"
 #include "shim/fdset.h"
 #include "shim/polled.h"
+#include "shim/pretend.h"
 #include "shim/run.h"
 #include "shim/session.h"
 
@@ -30,6 +31,7 @@ static struct {
 void shim_start(void)
 {
 	session_adopt(&shim.session, getenv("NOTRAP_FD"));
+	pretend_start(shim.session.ino);
 	born_tell(&shim.session);
 }
 

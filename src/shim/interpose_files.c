@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The libc functions by which a loader looks around before it begins (pretend.h). As in interpose.c: widest argument
+ * lists, no libc header that declares them. The real one is always tried first.
+ */
+#include <asm/unistd.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/fcntl.h>
+
+#include "abi/types.h"
+#include "base/syscall.h"
+#include "shim/pretend.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef struct file FILE; /* the C library's own; only passed through */
+
+EXPORT int open(const char *path, int flags, u32 mode);
+EXPORT int open64(const char *path, int flags, u32 mode);
+EXPORT int openat(int dir, const char *path, int flags, u32 mode);
+EXPORT int openat64(int dir, const char *path, int flags, u32 mode);
+EXPORT FILE *fopen(const char *path, const char *mode);
+EXPORT FILE *fopen64(const char *path, const char *mode);
+EXPORT u32 geteuid(void);
+EXPORT int capget(struct __user_cap_header_struct *hdr, struct __user_cap_data_struct *data);
+EXPORT int setrlimit(int resource, const void *limit);
+EXPORT int setrlimit64(int resource, const void *limit);
+EXPORT int prlimit(int pid, int resource, const void *limit, void *old);
+EXPORT int prlimit64(int pid, int resource, const void *limit, void *old);
+
+/* Next in line, found at the first call: others' constructors open files before ours could look. */
+static struct {
+	__typeof__(&open) open;
+	__typeof__(&openat) openat;
+	__typeof__(&fopen) fopen, fopen64;
+	FILE *(*fdopen)(int, const char *);
+} real;
+
+/* Twice at the same time does no harm. */
+static void find_real(void)
+{
+	if (real.fdopen)
+		return;
+	real.open = dlsym(RTLD_NEXT, "open");
+	real.openat = dlsym(RTLD_NEXT, "openat");
+	real.fopen = dlsym(RTLD_NEXT, "fopen");
+	real.fopen64 = dlsym(RTLD_NEXT, "fopen64");
+	__atomic_store_n(&real.fdopen, dlsym(RTLD_NEXT, "fdopen"), __ATOMIC_RELEASE);
+}
+
+static int result(s64 r)
+{
+	if (r >= 0)
+		return (int)r;
+	errno = (int)-r;
+	return -1;
+}
+
+/* r: of opening path. Only what is opened for reading is replaced. */
+static int opened(const char *path, int flags, int r, int saved)
+{
+	int fd = r >= 0 || (flags & O_ACCMODE) != O_RDONLY ? -1 : pretend_file(path, errno, flags & O_CLOEXEC);
+
+	if (fd < 0)
+		return r;
+	errno = saved;
+	return fd;
+}
+
+int openat(int dir, const char *path, int flags, u32 mode)
+{
+	int saved = errno;
+
+	find_real();
+	return opened(path, flags,
+		      real.openat ? real.openat(dir, path, flags, mode)
+			   : result(sys_call6(__NR_openat, (u64)dir, (u64)path, (u64)flags, mode, 0, 0)),
+		      saved);
+}
+
+int openat64(int dir, const char *path, int flags, u32 mode)
+{
+	return openat(dir, path, flags, mode);
+}
+
+int open(const char *path, int flags, u32 mode)
+{
+	int saved = errno;
+
+	find_real();
+	return opened(path, flags,
+		      real.open ? real.open(path, flags, mode)
+			   : result(sys_call6(__NR_openat, (u64)AT_FDCWD, (u64)path, (u64)flags, mode, 0, 0)),
+		      saved);
+}
+
+int open64(const char *path, int flags, u32 mode)
+{
+	return open(path, flags, mode);
+}
+
+/* f: what opening has given; saved: errno before. */
+static FILE *fopened(FILE *f, const char *path, const char *mode, int saved)
+{
+	int fd;
+
+	if (f || mode[0] != 'r' || mode[1] == '+')
+		return f;
+	fd = pretend_file(path, errno, true);
+	if (fd < 0)
+		return NULL;
+	errno = saved;
+	return real.fdopen(fd, "r");
+}
+
+FILE *fopen(const char *path, const char *mode)
+{
+	int saved = errno;
+
+	find_real();
+	return fopened(real.fopen(path, mode), path, mode, saved);
+}
+
+FILE *fopen64(const char *path, const char *mode)
+{
+	int saved = errno;
+
+	find_real();
+	return fopened(real.fopen64 ? real.fopen64(path, mode) : real.fopen(path, mode), path, mode, saved);
+}
+
+u32 geteuid(void)
+{
+	return pretend_root() ? 0 : (u32)sys_call3(__NR_geteuid, 0, 0, 0);
+}
+
+int capget(struct __user_cap_header_struct *hdr, struct __user_cap_data_struct *data)
+{
+	int r = result(sys_call3(__NR_capget, (u64)hdr, (u64)data, 0));
+	int n = hdr && hdr->version == _LINUX_CAPABILITY_VERSION_1 ? 1 : 2;
+
+	if (r || !data || !pretend_root() || (hdr->pid && hdr->pid != (int)sys_call3(__NR_getpid, 0, 0, 0)))
+		return r;
+	for (int i = 0; i < n; i++)
+		data[i].effective = data[i].permitted = i ? (1u << (CAP_LAST_CAP - 31)) - 1 : ~0u;
+	return 0;
+}
+
+int prlimit64(int pid, int resource, const void *limit, void *old)
+{
+	int saved = errno;
+	s64 r = sys_call6(__NR_prlimit64, (u64)pid, (u64)resource, (u64)limit, (u64)old, 0, 0);
+
+	if (r >= 0 || !limit || !pretend_limit(resource, (int)-r))
+		return result(r);
+	errno = saved;
+	return 0;
+}
+
+int prlimit(int pid, int resource, const void *limit, void *old)
+{
+	return prlimit64(pid, resource, limit, old);
+}
+
+int setrlimit64(int resource, const void *limit)
+{
+	return prlimit64(0, resource, limit, NULL);
+}
+
+int setrlimit(int resource, const void *limit)
+{
+	return prlimit64(0, resource, limit, NULL);
+}
