@@ -12,7 +12,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 4u
+#define NT_PAYLOAD_VERSION 5u
 #define NT_HELPER_MAX 256u
 
 /* First bytes of the payload image. Offsets are from the start of the image; 0 = there is none. */
@@ -118,13 +118,14 @@ struct nt_region {
 #define NT_REGION_LIVE 1u
 #define NT_REGION_OLD 2u /* no site jumps here any more (the ledger is void), but calls may still return through it */
 
-struct nt_ledger_site {
+struct nt_ledger_site { /* one place that is written; a site with a short jump has two: its own, and where that leads */
 	u64 addr;     /* patched address, 0 = not patched (any more) */
-	u32 slot_off; /* its slot from the region's base */
-	u8 len;	      /* bytes written at addr */
-	u8 orig[8];   /* what stood there */
-	u8 pad[3];
+	u32 slot_off; /* where its (first) long jump leads, from the region's base */
+	u8 len;	      /* bytes written at addr: 5; 2 = a short jump into the entry that follows; there: 5, or two jumps of 5 */
+	u8 back;      /* the site is this far behind addr; or NT_LEDGER_FAR */
+	u8 orig[10];  /* what stood there */
 };
+#define NT_LEDGER_FAR 0xffu
 _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 
 #define NT_MAX_REGIONS 1024u

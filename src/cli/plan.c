@@ -31,6 +31,8 @@ struct report {
 	struct site *site;
 	u32 n;
 	u32 form[PATCH_NFORMS], reason[PATCH_NREASONS];
+	u32 back; /* windows that begin before their site */
+	bool insns, show; /* instructions instead of functions; list those refused */
 	u32 return_reason[PATCH_NREASONS]; /* of sites that can be probed at entry */
 	u32 return_refused;
 };
@@ -82,35 +84,77 @@ static int select_sites(struct report *r)
 	return 0;
 }
 
-static void insert_sorted(u64 *a, u32 n, u64 v)
+static void insert_sorted(struct patch_range *a, u32 n, struct patch_range v)
 {
-	for (; n && a[n - 1] > v; n--)
+	for (; n && a[n - 1].lo > v.lo; n--)
 		a[n] = a[n - 1];
 	a[n] = v;
 }
 
+static void count(struct report *r, const struct patch_plan *p)
+{
+	r->form[p->form]++;
+	r->back += p->back != 0;
+	if (p->form == PATCH_REFUSED) {
+		r->reason[p->reason]++;
+	} else if (p->ret_reason) {
+		r->return_reason[p->ret_reason]++;
+		r->return_refused++;
+	}
+}
+
+/* As one link on all of them would be planned. */
 static int plan_all(struct report *r)
 {
-	u64 *islands free_auto = calloc(r->n + 1, sizeof(u64));
+	struct patch_range *taken free_auto = calloc(2ull * r->n + 1, sizeof(*taken)), takes[2];
+	u64 *all free_auto = calloc(r->n + 1ull, sizeof(u64));
 	u32 n = 0;
 
-	if (!islands)
+	if (!taken || !all)
 		return -ENOMEM;
+	for (u32 i = 0; i < r->n; i++)
+		all[i] = r->site[i].func->vaddr;
 	for (u32 i = 0; i < r->n; i++) {
 		struct patch_plan *p = &r->site[i].plan;
+		u32 k;
 
-		patch_plan_site_avoiding(r->binary, r->site[i].func->vaddr, NULL, 0, islands, n, p);
-		if (p->form == PATCH_ISLAND)
-			insert_sorted(islands, n++, p->island);
-		r->form[p->form]++;
-		if (p->form == PATCH_REFUSED) {
-			r->reason[p->reason]++;
-		} else if (p->ret_reason) {
-			r->return_reason[p->ret_reason]++;
-			r->return_refused++;
-		}
+		patch_plan_site_avoiding(r->binary, all[i], all, r->n, taken, n, p);
+		for (k = patch_plan_takes(p, takes); k; k--)
+			insert_sorted(taken, n++, takes[k - 1]);
+		count(r, p);
 	}
 	return 0;
+}
+
+static u32 insn_count(const struct report *r)
+{
+	u64 a = 0;
+	u32 n = 0;
+
+	for (; !patch_binary_next_insn(r->binary, a, &a); a++)
+		n++;
+	return n;
+}
+
+/* Instructions wherever they stand, each planned as if it were the only one: all, or about `want` of them, chosen by
+ * the seed. */
+static void plan_insns(struct report *r, u32 want, u64 seed)
+{
+	u32 all = insn_count(r);
+	u64 a = 0, state = seed ^ 0x9e3779b97f4a7c15ull;
+
+	for (; !patch_binary_next_insn(r->binary, a, &a); a++) {
+		struct patch_plan p;
+
+		state = state * 6364136223846793005ull + 1442695040888963407ull;
+		if (want && (state >> 33) % all >= want)
+			continue;
+		patch_plan_site(r->binary, a, NULL, 0, &p);
+		r->n++;
+		count(r, &p);
+		if (r->show && p.form == PATCH_REFUSED)
+			printf("%#-12" PRIx64 " %s\n", a, patch_reason_name(p.reason));
+	}
 }
 
 /* ---- for people ---- */
@@ -156,14 +200,14 @@ static double share(u32 part, u32 all)
 static void print_summary(const struct report *r)
 {
 	static const u8 order[] = {
-		PATCH_NOP5, PATCH_JMP, PATCH_JMP_N, PATCH_PAD, PATCH_ISLAND, PATCH_REFUSED,
+		PATCH_NOP5, PATCH_JMP, PATCH_JMP_N, PATCH_PAD, PATCH_ISLAND, PATCH_EVICT, PATCH_REFUSED,
 	};
 	u32 direct = r->n - r->form[PATCH_REFUSED];
 
-	printf("%s: %u function%s\n", r->file, r->n, r->n == 1 ? "" : "s");
+	printf("%s: %u %s%s\n", r->file, r->n, r->insns ? "instruction" : "function", r->n == 1 ? "" : "s");
 	if (util_elf_is_stripped(r->elf))
 		printf("no .symtab (stripped): functions are those of .dynsym and .eh_frame\n");
-	printf("\n%-8s %10s %9s\n", "FORM", "FUNCTIONS", "SHARE");
+	printf("\n%-8s %10s %9s\n", "FORM", r->insns ? "INSNS" : "FUNCTIONS", "SHARE");
 	for (u32 i = 0; i < sizeof(order); i++) {
 		u32 n = r->form[order[i]];
 
@@ -174,7 +218,12 @@ static void print_summary(const struct report *r)
 		}
 		printf("\n");
 	}
-	printf("\n%-8s %10u %7.2f %%\n", "entry", direct, share(direct, r->n));
+	printf("\n%-8s %10u %7.3f %%", r->insns ? "any" : "entry", direct, share(direct, r->n));
+	if (r->back)
+		printf("   window begins before the site: %u", r->back);
+	printf("\n");
+	if (r->insns)
+		return;
 	printf("%-8s %10u %7.2f %%", "return", direct - r->return_refused,
 	       share(direct - r->return_refused, r->n));
 	if (r->return_refused) {
@@ -217,6 +266,8 @@ static json_t *json_site(const struct site *s)
 	json_object_set_new(o, "return_reason", json_string(patch_reason_name(p->ret_reason)));
 	if (p->form == PATCH_ISLAND)
 		json_object_set_new(o, "island", json_integer((json_int_t)p->island));
+	if (p->form == PATCH_EVICT)
+		json_object_set_new(o, "evicted", json_integer((json_int_t)p->island));
 	return o;
 }
 
@@ -251,7 +302,7 @@ static int print_json(const struct report *r, bool sites)
 	json_object_set_new(o, "file", json_string(r->file));
 	json_object_set_new(o, "build_id", json_build_id(r));
 	json_object_set_new(o, "stripped", json_boolean(util_elf_is_stripped(r->elf)));
-	json_object_set_new(o, "functions", json_integer(r->n));
+	json_object_set_new(o, r->insns ? "instructions" : "functions", json_integer(r->n));
 	json_object_set_new(o, "refused", json_integer(r->form[PATCH_REFUSED]));
 	json_object_set_new(o, "forms", forms);
 	json_object_set_new(o, "reasons", json_reasons(r->reason));
@@ -278,7 +329,7 @@ static const char *open_error(int err)
 	}
 }
 
-static int make_report(struct report *r)
+static int make_report(struct report *r, u32 want, u64 seed)
 {
 	int err = util_elf_open(r->file, &r->elf);
 
@@ -286,6 +337,10 @@ static int make_report(struct report *r)
 		return cli_error(&cli_plan, "%s: %s", r->file, open_error(err));
 	r->desc = util_elf_desc(r->elf);
 	err = patch_binary_new(r->desc, &r->binary);
+	if (!err && r->insns) {
+		plan_insns(r, want, seed);
+		return CLI_OK;
+	}
 	if (!err)
 		err = select_sites(r);
 	if (!err)
@@ -302,22 +357,42 @@ static int make_report(struct report *r)
 	return CLI_OK;
 }
 
+/* "all", or a number up to 2^32. */
+static int parse_count(const char *s, unsigned long *ret)
+{
+	char *end;
+
+	*ret = 0;
+	if (!strcmp(s, "all"))
+		return 0;
+	*ret = strtoul(s, &end, 0);
+	return *end || !*s || !*ret || *ret > UINT32_MAX ? -EINVAL : 0;
+}
+
 static int plan_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' }, { "sites", no_argument, NULL, 's' },
+		{ "insns", required_argument, NULL, 'i' }, { "seed", required_argument, NULL, 'S' },
 		{ "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	struct report r util_cleanup(report_clear) = { 0 };
 	bool json = false, sites = false;
+	unsigned long want = 0, seed = 1;
 	int c, status;
 
 	opterr = 0;
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "jsh", options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "jshi:S:", options, NULL)) >= 0) {
 		switch (c) {
 		case 'j': json = true; break;
 		case 's': sites = true; break;
+		case 'S': seed = strtoul(optarg, NULL, 0); break;
+		case 'i':
+			r.insns = true;
+			if (parse_count(optarg, &want))
+				return cli_usage_error(&cli_plan, "how many instructions? '%s'", optarg);
+			break;
 		case 'h': cli_help(&cli_plan, stdout); return CLI_OK;
 		default: return cli_usage_error(&cli_plan, "unknown option '%s'", argv[optind - 1]);
 		}
@@ -327,10 +402,13 @@ static int plan_main(int argc, char **argv)
 	r.file = argv[optind];
 	r.pattern = argv + optind + 1;
 	r.npattern = argc - optind - 1;
-	status = make_report(&r);
+	if (r.insns && r.npattern)
+		return cli_usage_error(&cli_plan, "patterns are for functions, not for instructions");
+	r.show = sites && !json;
+	status = make_report(&r, (u32)want, seed);
 	if (status)
 		return status;
-	sites |= r.npattern > 0;
+	sites = !r.insns && (sites || r.npattern);
 	if (json)
 		return print_json(&r, sites);
 	if (sites)
@@ -341,16 +419,19 @@ static int plan_main(int argc, char **argv)
 
 const struct cli_command cli_plan = {
 	.name = "plan",
-	.args = "[--json] [--sites] FILE [PATTERN...]",
+	.args = "[--json] [--sites] [--insns N] FILE [PATTERN...]",
 	.help = "Show how the functions of a program or library can be probed",
 	.details = "  -s, --sites   list every function, not only the totals\n"
 		   "  -j, --json    write one JSON object\n"
+		   "  -i, --insns N plan some N of all instructions ('all': every one) instead of functions\n"
+		   "  -S, --seed N  which ones\n"
 		   "\n"
 		   "PATTERN is a shell pattern for function names, e.g. 'pthread_*' (quote it).\n"
 		   "Functions with several names count once.\n"
 		   "\n"
 		   "Forms, best first: nop5 and jmp displace one instruction, jmp-n several, pad\n"
-		   "uses padding behind the function, island needs a second jump in padding near by.\n"
+		   "uses padding behind the function, island needs a second jump in padding near by,\n"
+		   "evict makes room for that jump among other instructions.\n"
 		   "A refused function cannot be probed; RETURN says why its return cannot.\n",
 	.fn = plan_main,
 };

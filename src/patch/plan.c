@@ -6,6 +6,7 @@
 static const char *const form_names[PATCH_NFORMS] = {
 	[PATCH_REFUSED] = "refused", [PATCH_NOP5] = "nop5", [PATCH_JMP] = "jmp",
 	[PATCH_JMP_N] = "jmp-n",     [PATCH_PAD] = "pad",   [PATCH_ISLAND] = "island",
+	[PATCH_EVICT] = "evict",
 };
 
 static const char *const reason_names[PATCH_NREASONS] = {
@@ -35,4 +36,17 @@ const char *patch_form_name(enum patch_form f)
 const char *patch_reason_name(enum patch_reason r)
 {
 	return (u32)r < PATCH_NREASONS && reason_names[r] ? reason_names[r] : "?";
+}
+
+u32 patch_plan_takes(const struct patch_plan *p, struct patch_range ret[2])
+{
+	u32 n = 0;
+
+	if (p->form == PATCH_REFUSED)
+		return 0;
+	if (p->far_len)
+		ret[n++] = (struct patch_range){ p->island, p->island + (p->victim.len ? p->victim.len : p->far_len) };
+	if (p->back)
+		ret[n++] = (struct patch_range){ patch_plan_at(p), patch_plan_at(p) + p->wlen };
+	return n;
 }

@@ -14,6 +14,7 @@ enum patch_form {
 	PATCH_JMP_N,  /* several instructions are displaced */
 	PATCH_PAD,    /* the window runs into dead padding behind the function */
 	PATCH_ISLAND, /* 2-byte short jump to a 5-byte jump in dead padding within +-127 bytes */
+	PATCH_EVICT,  /* the same, but the 5-byte jump stands among instructions that were displaced to make room for it */
 	PATCH_NFORMS
 };
 
@@ -28,7 +29,7 @@ enum patch_reason { /* why a site is refused; patch_reason_name() gives the word
 	PATCH_R_SIGRETURN,     /* __restore_rt: recognised by its bytes */
 	PATCH_R_OVERLAP,       /* another site lies in the window */
 	PATCH_R_NO_RETURN_PROBE, /* entry is possible, a return probe is not (returns twice, looks at its return address ...) */
-	PATCH_R_BAD_INSN,      /* the kernel refuses it too: int3, hlt, lock prefix ... */
+	PATCH_R_BAD_INSN,      /* the kernel refuses it too: int3, hlt, in, out ... */
 	PATCH_R_DATA_INSIDE,
 	PATCH_R_MID_INSN,      /* the site is not the first byte of an instruction */
 	PATCH_R_GO,	       /* Go: goroutine stacks have no room for a program */
@@ -65,42 +66,77 @@ struct patch_binary; /* analysis of one binary: all branch targets, functions, p
 int patch_binary_new(const struct patch_binary_desc *desc, struct patch_binary **ret);
 void patch_binary_free(struct patch_binary *b);
 
+/* The first instruction at or behind vaddr, padding that is never executed left out. -ENOENT: there is none. */
+int patch_binary_next_insn(const struct patch_binary *b, u64 vaddr, u64 *ret);
+
 #define PATCH_WINDOW_MAX 20 /* 4 bytes + one instruction of 15 is 19 */
+#define PATCH_VICTIM_MAX 24 /* 9 bytes + one instruction of 15 */
+#define PATCH_FAR_MAX 10    /* two jumps */
+
+/* Instructions that have to make room for a jump, though nobody asked for a probe on them (PATCH_EVICT). */
+struct patch_victim {
+	u8 len, ninsn;	/* bytes displaced; instructions */
+	u8 insn_off[10];
+	u8 orig[PATCH_VICTIM_MAX];
+};
 
 struct patch_plan {
 	u64 vaddr;	/* of the site */
 	u8 form;	/* enum patch_form */
 	u8 reason;	/* enum patch_reason when refused */
-	u8 wlen;	/* bytes displaced: execution continues at vaddr + wlen */
-	u8 patch_len;	/* bytes written at vaddr: 5, or 2 for an island */
+	u8 back;	/* the window begins this many bytes before the site: the site alone is too short */
+	u8 first;	/* number of the site's instruction among the displaced ones: how many stand before it */
+	u8 wlen;	/* bytes displaced: execution continues at vaddr - back + wlen */
+	u8 patch_len;	/* bytes written at vaddr - back: 5, or 2 for a short jump */
+	u8 far_len;	/* bytes written at island: 0, 5, or 10 = a jump for the displaced instructions there, then ours */
 	bool entry;	/* the site is a function's first instruction and nothing jumps back to it: flags and red zone are dead */
 	u8 ret_reason;	/* PATCH_OK: a call-through return probe is possible here; else why not */
 	u8 ninsn;	/* displaced instructions */
 	u8 insn_off[8]; /* their offsets in the window */
 	u8 orig[PATCH_WINDOW_MAX]; /* the window's bytes */
-	u64 island;	/* PATCH_ISLAND: where the 5-byte jump goes (dead bytes, original content island_orig) */
-	u8 island_orig[5];
+	u64 island;	/* where the far bytes go ... */
+	u8 island_orig[PATCH_FAR_MAX]; /* ... and what stands there */
+	struct patch_victim victim; /* PATCH_EVICT: begins at island */
 };
+
+/* Where the window begins. */
+static inline u64 patch_plan_at(const struct patch_plan *p)
+{
+	return p->vaddr - p->back;
+}
+
+/* Where the site's short jump leads. */
+static inline u64 patch_plan_hop(const struct patch_plan *p)
+{
+	return p->island + p->far_len - 5;
+}
 
 /* Plans one site; other_sites (sorted vaddrs, may be NULL) are probed too, so no window may cover them. Always
  * succeeds: a refusal is a plan. */
 void patch_plan_site(const struct patch_binary *b, u64 vaddr, const u64 *other_sites, u32 nother, struct patch_plan *ret);
 
-/* The same for a caller who has patched before: no island is chosen that overlaps one of islands[] (sorted addresses, 5
- * bytes each). Two plans that know nothing of each other may choose the same island; a batch passes the islands it
- * has chosen so far. A window in padding never overlaps an island. */
+/* The same for a caller who has patched before: nothing is written to taken[] (sorted, disjoint), the places that earlier
+ * plans use apart from their sites. Two plans that know nothing of each other may choose the same island. */
 void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64 *other_sites, u32 nother,
-			      const u64 *islands, u32 nislands, struct patch_plan *ret);
+			      const struct patch_range *taken, u32 ntaken, struct patch_plan *ret);
 
-/* Upper bound of what patch_relocate() writes for this plan. */
+/* What this plan takes in that sense: up to two ranges; returns their number. */
+u32 patch_plan_takes(const struct patch_plan *p, struct patch_range ret[2]);
+
+/* Upper bound of what patch_relocate() writes for this plan, patch_relocate_head() and _victim() included. */
 u32 patch_relocated_size(const struct patch_plan *p);
 
 /*
- * Writes the displaced instructions so that they do at `to` what they did at `site` (run-time addresses), followed by
- * a jump to site + wlen. new_off[i] gets the offset in out of displaced instruction i (for threads found inside the
- * window). Returns bytes written, -ENOSPC, -ERANGE (a displacement does not reach), -EINVAL.
+ * Writes the displaced instructions, from the site's on, so that they do at `to` what they did at `site` (run-time
+ * addresses), followed by a jump to what comes behind the window. new_off[i] gets the offset in out of displaced
+ * instruction i (for threads found inside the window), from the first-th on. Returns bytes written, -ENOSPC, -ERANGE (a
+ * displacement does not reach), -EINVAL.
  */
 int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u8 *out, u32 cap, u8 new_off[8]);
+/* The instructions before the site, followed by a jump to `slot`; fills new_off[0..first). Only if p->back. */
+int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u8 *out, u32 cap, u8 new_off[8]);
+/* The victim's instructions; `at` is the victim's run-time address. Only for PATCH_EVICT. */
+int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u8 *out, u32 cap, u8 new_off[10]);
 
-const char *patch_form_name(enum patch_form f);   /* "jmp", "jmp-n", "nop5", "pad", "island" */
+const char *patch_form_name(enum patch_form f);   /* "jmp", "jmp-n", "nop5", "pad", "island", "evict" */
 const char *patch_reason_name(enum patch_reason r); /* "jump-inside" ... */

@@ -7,8 +7,8 @@
  *     [dispatchers, exits]    one pair per distinct consumer list ("shape")
  *     [thunks]                return probes: call body; jmp exit      <- the unwinder knows these
  *     [eh_frame_hdr, eh_frame]
- *     [ledger]                struct nt_ledger_site per site
- *     [slots]                 meta; call dispatcher; displaced instructions; jmp back
+ *     [ledger]                struct nt_ledger_site per place that is written
+ *     [slots]                 meta; call dispatcher; displaced instructions; jmp back; copies of what else is displaced
  *
  * A slot is never changed after it was published: another consumer list means another slot in another region, and
  * the site's jump is turned to it. A thread inside an old slot finishes there; a call that has yet to return is
@@ -58,9 +58,17 @@ struct region_site {
 	int error;	   /* out: 0, or -ERANGE: its displaced instructions do not reach from here; no slot */
 	u32 slot_off;	   /* out: slot's code from the region's base */
 	u32 meta_off;	   /* out: its struct nt_slot_meta from the region's base */
-	u32 body_off;	   /* out: relocated instructions from the region's base */
-	u8 new_off[8];	   /* out: displaced instruction i is at body_off + new_off[i] */
+	u32 jump_off;	   /* out: where the site's jump leads: the slot, or the copy of what stands before the site */
+	u32 body_off;	   /* out: relocated instructions from the region's base, from the site's on */
+	u32 victim_off;	   /* out: PATCH_EVICT: the victim's relocated instructions */
+	u8 new_off[8];	   /* out: displaced instruction i is at body_off (those before the site: jump_off) + new_off[i] */
+	u8 victim_new_off[10];
 };
+
+/* Where a thread found inside the window (or the victim) has to go on, from the region's base; addr = its run-time
+ * address. 0 = not inside, or at no instruction. */
+u32 region_moved(const struct region_site *s, u64 addr);
+u32 region_moved_victim(const struct region_site *s, u64 victim, u64 addr);
 
 struct region_env { /* the process */
 	u64 fn_ret_slow, fn_row_slow, fn_ret_deep; /* run-time addresses in the payload */
@@ -86,6 +94,9 @@ u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct reg
 int region_build(const struct region_env *env, const struct region_shape *shape, u32 nshapes,
 		 struct region_site *site, u32 nsites, u64 base, u8 *out, u32 cap, struct region_layout *ret);
 
-/* The bytes that go to the site: a jump to its slot (plan->patch_len of them; the rest of the window stays). For an
- * island the bytes at the site jump to plan->island, and *ret_island gets the five bytes for that place. */
-int region_site_bytes(const struct region_site *site, u64 base, u64 island_addr, u8 ret_bytes[5], u8 ret_island[5]);
+/* The bytes of one site, given where its slot is (jump_off, victim_off): plan->patch_len of them at the window's start, and
+ * plan->far_len at far_addr, the run-time address of plan->island. -ERANGE: out of reach. */
+int region_site_bytes(const struct region_site *site, u64 base, u64 far_addr, u8 ret_bytes[5], u8 ret_far[PATCH_FAR_MAX]);
+
+/* Entries of the ledger for this many sites: a site's own is followed by one for its far bytes, if it has such. */
+u32 region_ledger_count(const struct region_site *site, u32 nsites);

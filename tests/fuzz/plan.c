@@ -26,26 +26,65 @@ static void check(bool ok, const char *what, const struct patch_plan *p)
 	abort();
 }
 
+enum { SITE, HEAD, VICTIM };
+
+static int relocate(const struct patch_plan *p, int what, u64 to, u8 *out, u32 cap)
+{
+	u8 off[10];
+
+	switch (what) {
+	case SITE: return patch_relocate(p, p->vaddr, to, out, cap, off);
+	case HEAD: return patch_relocate_head(p, p->vaddr, to, to + 0x1000, out, cap, off);
+	default: return patch_relocate_victim(p, p->island, to, out, cap, off);
+	}
+}
+
 static void check_relocated(const struct patch_plan *p)
 {
-	u8 out[512], off[8];
 	u64 to = p->vaddr + 0x1000000;
-	u32 bound = patch_relocated_size(p);
-	int n = patch_relocate(p, p->vaddr, to, out, sizeof(out), off);
-	u32 at = 0;
+	u32 bound = patch_relocated_size(p), size = 0;
 
-	if (n == -34) /* random displacements may reach out of range */
+	for (int what = SITE; what <= VICTIM; what++) {
+		u8 out[512];
+		u32 at = 0;
+		int n;
+
+		if ((what == HEAD && !p->back) || (what == VICTIM && !p->victim.len)) {
+			check(relocate(p, what, to, out, sizeof(out)) == -22, "there is no such part", p);
+			continue;
+		}
+		n = relocate(p, what, to, out, sizeof(out));
+		if (n == -34) /* random displacements may reach out of range */
+			return;
+		check(n > 0 && (size += (u32)n) <= bound, "relocated size", p);
+		check(relocate(p, what, to, out, (u32)n - 1) == -28, "one byte short", p);
+		for (struct x86_insn i; at < (u32)n; at += i.len)
+			check(x86_read_strict(out + at, (u32)n - at, &i), "relocated code decodes", p);
+		check(at == (u32)n, "relocated code ends with an instruction", p);
+	}
+}
+
+static void check_far(const struct patch_plan *p, const u8 *code, size_t n, u64 other)
+{
+	u64 at = patch_plan_at(p) - CODE_AT, far = p->island - CODE_AT;
+	u64 far_end = far + (p->victim.len ? p->victim.len : p->far_len);
+	s64 d = (s64)(patch_plan_hop(p) - (patch_plan_at(p) + 2));
+
+	check((p->form == PATCH_ISLAND || p->form == PATCH_EVICT) == (p->far_len != 0), "far side", p);
+	check((p->form == PATCH_EVICT) == (p->victim.len != 0), "victim", p);
+	check((p->patch_len == 2) == (p->far_len != 0), "short jump", p);
+	if (!p->far_len)
 		return;
-	check(n > 0 && (u32)n <= bound, "relocated size", p);
-	check(patch_relocate(p, p->vaddr, to, out, (u32)n - 1, off) == -28, "one byte short", p);
-	for (struct x86_insn i; at < (u32)n; at += i.len)
-		check(x86_read_strict(out + at, (u32)n - at, &i), "relocated code decodes", p);
-	check(at == (u32)n, "relocated code ends with an instruction", p);
+	check(far_end <= n && !memcmp(p->island_orig, code + far, p->far_len), "far bytes", p);
+	check(d >= -128 && d <= 127 && (far_end <= at || far >= at + p->wlen), "in reach", p);
+	check(other - CODE_AT < far || other - CODE_AT >= far_end, "no site there", p);
+	check(!p->victim.len || (p->victim.len >= 10 && p->victim.len <= PATCH_VICTIM_MAX && p->victim.ninsn <= 10 &&
+				 !memcmp(p->victim.orig, code + far, p->victim.len)), "victim", p);
 }
 
 static void check_plan(const struct patch_plan *p, const u8 *code, size_t n, u64 other)
 {
-	u64 o = p->vaddr - CODE_AT;
+	u64 o = patch_plan_at(p) - CODE_AT;
 
 	if (p->form == PATCH_REFUSED) {
 		check(p->reason != PATCH_OK && p->reason < PATCH_NREASONS, "a refusal has a reason",
@@ -56,14 +95,10 @@ static void check_plan(const struct patch_plan *p, const u8 *code, size_t n, u64
 	      "window", p);
 	check(o + p->wlen <= n && !memcmp(p->orig, code + o, p->wlen), "original bytes", p);
 	check(p->ninsn && p->ninsn <= 5 && !p->insn_off[0], "instructions", p);
-	check(other <= p->vaddr || other >= p->vaddr + p->patch_len, "other site", p);
-	if (p->form == PATCH_ISLAND) {
-		u64 i = p->island - CODE_AT;
-		s64 d = (s64)(p->island - (p->vaddr + 2));
-
-		check(i + 5 <= n && !memcmp(p->island_orig, code + i, 5), "island bytes", p);
-		check(d >= -128 && d <= 127 && (i + 5 <= o || i >= o + 2), "island in reach", p);
-	}
+	check(p->first < p->ninsn && p->insn_off[p->first] == p->back && p->back < p->patch_len, "the site's", p);
+	check(!p->back || !p->entry, "no entry in the middle", p);
+	check(other == p->vaddr || other < patch_plan_at(p) || other >= patch_plan_at(p) + p->patch_len, "other site", p);
+	check_far(p, code, n, other);
 	check_relocated(p);
 }
 

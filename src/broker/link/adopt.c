@@ -93,11 +93,13 @@ static void take_site(struct process *p, struct code_region *r, const struct nt_
 
 		if (l->addr < m->lo || l->addr >= m->hi)
 			continue;
-		s = site_by_vaddr(m->binary, l->addr - m->bias);
+		s = site_by_vaddr(m->binary, l->addr + l->back - m->bias);
 		if (!s || s->id >= m->npatch)
 			continue;
-		m->patch[s->id] = (struct module_patch){ .region = r, .slot_off = l->slot_off, .meta_off = meta_of(r, s),
+		m->patch[s->id] = (struct module_patch){ .region = r, .jump_off = l->slot_off, .meta_off = meta_of(r, s),
 						       .ledger = index, .counted = s->ref_ctr };
+		if (s->plan.victim.len && index + 1 < r->nledger)
+			m->patch[s->id].victim_off = l[1].slot_off;
 		m->patched++;
 		r->live++;
 		return;
@@ -112,7 +114,7 @@ static int take_region(struct process *p, const struct process *parent, const st
 	if (!r)
 		return -ENOMEM;
 	*r = (struct code_region){ .base = data->base, .size = data->size, .index = index, .data = *data,
-				   .ledger_off = data->ledger_off, .nsites = data->nsites,
+				   .ledger_off = data->ledger_off, .nledger = data->nsites,
 				   .code_end = data->frames_lo != data->frames_hi ? (u32)(data->frames_lo - data->base)
 										  : data->ledger_off };
 	r->next = p->regions;
@@ -125,7 +127,7 @@ static int take_region(struct process *p, const struct process *parent, const st
 	if (!ledger)
 		return -EBADMSG;
 	for (u32 i = 0; i < data->nsites; i++)
-		if (ledger[i].addr)
+		if (ledger[i].addr && ledger[i].back != NT_LEDGER_FAR)
 			take_site(p, r, &ledger[i], i);
 	return 0;
 }
@@ -261,9 +263,10 @@ static bool is_for_us(struct process *p, u64 gates_addr, u64 ino, bool others)
 	return r == -ESRCH || (!r && !g.found);
 }
 
-struct restore { /* what a site, or its island, gets back */
-	u64 addr, site;
-	u8 len, bytes[5], jump[5];
+struct restore { /* what a place gets back */
+	u64 addr;
+	u64 hop; /* where its short jump leads: from there a thread goes back to addr; 0 = it is a long jump */
+	u8 len, bytes[PATCH_FAR_MAX], jump[PATCH_FAR_MAX];
 };
 
 struct restores {
@@ -271,7 +274,7 @@ struct restores {
 	u32 n, cap;
 };
 
-static int restores_add(struct restores *rs, u64 addr, u64 site, const u8 *jump, const u8 *bytes, u8 len)
+static int restores_add(struct restores *rs, const struct nt_ledger_site *l, u64 hop, const u8 *now)
 {
 	if (rs->n == rs->cap) {
 		u32 cap = rs->cap ? rs->cap * 2 : 256;
@@ -282,9 +285,9 @@ static int restores_add(struct restores *rs, u64 addr, u64 site, const u8 *jump,
 		rs->r = more;
 		rs->cap = cap;
 	}
-	rs->r[rs->n] = (struct restore){ .addr = addr, .site = site, .len = len };
-	memcpy(rs->r[rs->n].jump, jump, len);
-	memcpy(rs->r[rs->n++].bytes, bytes, len);
+	rs->r[rs->n] = (struct restore){ .addr = l->addr, .hop = hop, .len = l->len };
+	memcpy(rs->r[rs->n].jump, now, l->len);
+	memcpy(rs->r[rs->n++].bytes, l->orig, l->len);
 	return 0;
 }
 
@@ -297,23 +300,20 @@ static bool jumps_into(const u8 now[5], u64 at, const struct nt_region *r)
 }
 
 /* Only what is our jump into this region; the site may have moved on to another one, or be somebody else's by now. */
-static int restore_site(struct process *p, const struct nt_region *r, const struct nt_ledger_site *l,
-			struct restores *rs)
+static int restore_place(struct process *p, const struct nt_region *r, const struct nt_ledger_site *l,
+			 struct restores *rs)
 {
-	u8 now[5], far[5];
-	u64 island;
-	int e;
+	u8 now[PATCH_FAR_MAX], far[5];
+	u64 hop;
 
-	if (!l->addr || inject_read(&p->target, l->addr, now, sizeof(now)))
+	if (!l->addr || l->len > sizeof(now) || l->len < 2 || inject_read(&p->target, l->addr, now, l->len))
 		return 0;
-	if (l->len == 5)
-		return jumps_into(now, l->addr, r) ? restores_add(rs, l->addr, l->addr, now, l->orig, 5) : 0;
-	island = l->addr + 2 + (u64)(s64)(s8)now[1];
-	if (l->len != 2 || now[0] != 0xeb || inject_read(&p->target, island, far, sizeof(far)) ||
-	    !jumps_into(far, island, r))
+	if (l->len != 2)
+		return jumps_into(now, l->addr, r) ? restores_add(rs, l, 0, now) : 0;
+	hop = l->addr + 2 + (u64)(s64)(s8)now[1];
+	if (now[0] != 0xeb || inject_read(&p->target, hop, far, sizeof(far)) || !jumps_into(far, hop, r))
 		return 0;
-	e = restores_add(rs, l->addr, l->addr, now, l->orig, 2);
-	return e ? e : restores_add(rs, island, l->addr, far, l->orig + LEDGER_ISLAND, 5);
+	return restores_add(rs, l, hop, now);
 }
 
 static int find_restores(struct process *p, const struct nt_state *state, struct restores *rs)
@@ -327,26 +327,26 @@ static int find_restores(struct process *p, const struct nt_state *state, struct
 			continue;
 		ledger = read_ledger(p, &state->region[i]);
 		for (u32 j = 0; ledger && j < state->region[i].nsites && !r; j++)
-			r = restore_site(p, &state->region[i], &ledger[j], rs);
+			r = restore_place(p, &state->region[i], &ledger[j], rs);
 	}
 	return r;
 }
 
-/* A thread that has jumped to an island but no further goes back to the site. */
-static void leave_islands(struct process *p, const struct restores *rs)
+/* A thread between two jumps goes back to the first. */
+static void leave_hops(struct process *p, const struct restores *rs)
 {
 	struct inject_target *t = &p->target;
 
 	for (u32 i = 0; i < t->nthreads; i++)
 		for (u32 j = 0; j < rs->n && t->thread[i].stopped && !inject_regs(t, i); j++)
-			if (rs->r[j].site != rs->r[j].addr && rs->r[j].addr == t->thread[i].regs.rip)
-				inject_set_pc(t, i, rs->r[j].site);
+			if (rs->r[j].hop && rs->r[j].hop == t->thread[i].regs.rip)
+				inject_set_pc(t, i, rs->r[j].addr);
 }
 
 /* Another broker may have been here since we looked, and have attached anew. */
 static int restore(struct process *p, const struct restore *rs)
 {
-	u8 now[5];
+	u8 now[PATCH_FAR_MAX];
 	int r = inject_read(&p->target, rs->addr, now, rs->len);
 
 	if (r || memcmp(now, rs->jump, rs->len))
@@ -362,7 +362,7 @@ static int bury(struct process *p, struct nt_state *state)
 	if (!r)
 		r = inject_stop(&p->target, STOP_TIMEOUT_MS);
 	if (!r) {
-		leave_islands(p, &rs);
+		leave_hops(p, &rs);
 		for (u32 i = 0; i < rs.n && !r; i++)
 			r = restore(p, &rs.r[i]);
 		state->magic = 0;

@@ -12,6 +12,3 @@
  * 1: done, 0: nothing to do, or -errno.
  */
 int attach_adopt(struct process *p, u64 gates_addr, u64 gates_ino, bool others);
-
-/* A ledger entry of two bytes is an island's; what stood at the island follows in orig. */
-#define LEDGER_ISLAND 2

@@ -37,68 +37,67 @@
 
 /* --- 2: the stop --- */
 
-/* The place in the relocated copy where a thread at pc has to go on; 0 = pc is in no new window. */
-static u64 moved_pc(const struct batch *b, u64 pc)
-{
-	u32 lo = 0, hi = b->nplaced;
-
-	while (lo < hi) {
-		u32 mid = (lo + hi) / 2;
-		const struct region_site *s = &b->placed[mid];
-
-		if (pc <= s->addr) {
-			hi = mid;
-		} else if (pc >= s->addr + s->plan->wlen) {
-			lo = mid + 1;
-		} else {
-			if (s->error)
-				return 0;
-			for (u32 i = 0; i < s->plan->ninsn; i++)
-				if (s->addr + s->plan->insn_off[i] == pc)
-					return b->region.base + s->body_off + s->new_off[i];
-			return 0;
-		}
-	}
-	return 0;
-}
-
-static bool write_ends_island(const struct batch *b, const struct batch_write *w)
-{
-	return w->placed == ~0u && w->addr != w->site->plan.vaddr + b->m->bias;
-}
-
-static bool ends_islands(const struct batch *b)
-{
-	for (u32 i = 0; i < b->nwrites; i++)
-		if (write_ends_island(b, &b->write[i]))
-			return true;
-	return false;
-}
-
-/* On an island that is taken away: the jump that led there did nothing else, so back to the site. 0 = not there. */
-static u64 off_island_pc(const struct batch *b, u64 pc)
+/* The first write that ends behind pc, or nwrites. They are sorted and disjoint. */
+static u32 write_behind(const struct batch *b, u64 pc)
 {
 	u32 lo = 0, hi = b->nwrites;
 
 	while (lo < hi) {
 		u32 mid = (lo + hi) / 2;
-		const struct batch_write *w = &b->write[mid];
 
-		if (w->addr == pc)
-			return write_ends_island(b, w) ? w->site->plan.vaddr + b->m->bias : 0;
-		if (w->addr < pc)
+		if (b->write[mid].addr + b->write[mid].len <= pc)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return 0;
+	return lo;
+}
+
+/* The place in a relocated copy where a thread at pc, in a window or among instructions that make room, has to go on;
+ * 0 = no need. What is displaced but not written over goes on where it stands. */
+static u64 moved_pc(const struct batch *b, u64 pc)
+{
+	u32 i = write_behind(b, pc);
+	const struct batch_write *w = &b->write[i];
+	const struct region_site *s;
+	u32 off;
+
+	if (i == b->nwrites || pc < w->addr || w->placed == ~0u || b->placed[w->placed].error)
+		return 0;
+	s = &b->placed[w->placed];
+	off = w->far ? region_moved_victim(s, w->addr, pc) : region_moved(s, pc);
+	return off ? b->region.base + off : 0;
+}
+
+static bool write_ends_hop(const struct batch_write *w)
+{
+	return w->placed == ~0u && w->far;
+}
+
+static bool ends_hops(const struct batch *b)
+{
+	for (u32 i = 0; i < b->nwrites; i++)
+		if (write_ends_hop(&b->write[i]))
+			return true;
+	return false;
+}
+
+/* On the second of two jumps, which is taken away: the jump that led there did nothing else, so back to it. 0 = not
+ * there. */
+static u64 off_hop_pc(const struct batch *b, u64 pc)
+{
+	const struct batch_write *w = &b->write[write_behind(b, pc)];
+
+	if (w == b->write + b->nwrites || !write_ends_hop(w) || pc != patch_plan_hop(&w->site->plan) + b->m->bias)
+		return 0;
+	return patch_plan_at(&w->site->plan) + b->m->bias;
 }
 
 static u64 new_pc(const struct batch *b, u64 pc)
 {
 	u64 to = moved_pc(b, pc);
 
-	return to ? to : off_island_pc(b, pc);
+	return to ? to : off_hop_pc(b, pc);
 }
 
 struct frame_fix {
@@ -139,7 +138,7 @@ static int fix_threads(struct batch *b)
 	struct frame_fix f = { .b = b };
 	int r;
 
-	if (!b->nplaced && !ends_islands(b))
+	if (!b->nplaced && !ends_hops(b))
 		return 0;
 	for (u32 i = 0; i < t->nthreads; i++) {
 		if (!t->thread[i].stopped || t->thread[i].gone)
@@ -151,7 +150,7 @@ static int fix_threads(struct batch *b)
 			return r;
 		fix_thread(b, i);
 	}
-	r = inject_scan_stacks(t, b->write[0].addr, b->write[b->nwrites - 1].addr + PATCH_WINDOW_MAX, SCAN_LIMIT,
+	r = inject_scan_stacks(t, b->write[0].addr, b->write[b->nwrites - 1].addr + PATCH_FAR_MAX, SCAN_LIMIT,
 			       fix_signal_frame, &f);
 	return r < 0 ? r : f.error;
 }
@@ -194,16 +193,6 @@ static int batch_commit(struct batch *b)
 }
 
 /* --- 1 and 3 --- */
-
-/* Whoever has to take the jumps out with nothing but the ledger needs to know what an island was. */
-static void ledger_add_islands(const struct batch *b, u8 *bytes, u32 ledger_off)
-{
-	struct nt_ledger_site *l = (struct nt_ledger_site *)(bytes + ledger_off);
-
-	for (u32 i = 0; i < b->nplaced; i++)
-		if (!b->placed[i].error && b->placed[i].plan->form == PATCH_ISLAND)
-			memcpy(l[i].orig + LEDGER_ISLAND, b->placed[i].plan->island_orig, 5);
-}
 
 static u32 region_free_index(const struct process *p)
 {
@@ -262,15 +251,14 @@ static int region_create(struct batch *b)
 	r = region_build(&p->env, b->shape, b->nshapes, b->placed, b->nplaced, b->region.base, bytes, bound, &layout);
 	if (r)
 		return r;
-	ledger_add_islands(b, bytes, layout.ledger_off);
 	r = inject_write(&p->target, b->region.base, bytes, layout.size);
 	if (r)
 		return r;
 	b->region.code_end = layout.code_end;
 	b->region.follow_off = layout.follow_off;
 	b->region.ledger_off = layout.ledger_off;
-	b->region.nsites = b->nplaced;
-	b->region.data = (struct nt_region){ .base = b->region.base, .size = b->region.size, .nsites = b->nplaced,
+	b->region.nledger = region_ledger_count(b->placed, b->nplaced);
+	b->region.data = (struct nt_region){ .base = b->region.base, .size = b->region.size, .nsites = b->region.nledger,
 					     .ledger_off = layout.ledger_off, .state = NT_REGION_LIVE,
 					     .frames_lo = layout.frames_lo, .frames_hi = layout.frames_hi,
 					     .eh_frame_hdr = layout.eh_frame_hdr, .seq = p->engine->seq };
@@ -299,14 +287,18 @@ static bool leaves(const struct batch *b, u32 i, const struct code_region *r)
 /* Slots were left: their ledger entries must not restore anything any more. One write for all of a region. */
 static void ledger_void(struct batch *b, const struct code_region *r)
 {
-	u64 at = r->base + r->ledger_off, size = r->nsites * sizeof(struct nt_ledger_site);
+	u64 at = r->base + r->ledger_off, size = r->nledger * sizeof(struct nt_ledger_site);
 	struct nt_ledger_site *ledger free_auto = malloc(size + 1);
 
 	if (!ledger || inject_read(&b->p->target, at, ledger, size))
 		return;
-	for (u32 i = 0; i < b->nleft; i++)
-		if (leaves(b, i, r) && b->m->patch[b->left[i]->id].ledger < r->nsites)
-			ledger[b->m->patch[b->left[i]->id].ledger].addr = 0;
+	for (u32 i = 0; i < b->nleft; i++) {
+		u32 first = b->m->patch[b->left[i]->id].ledger, n = 1 + (b->left[i]->plan.far_len != 0);
+
+		if (leaves(b, i, r))
+			for (u32 k = first; k < first + n && k < r->nledger; k++)
+				ledger[k].addr = 0;
+	}
 	inject_write(&b->p->target, at, ledger, size);
 }
 
@@ -350,15 +342,19 @@ static void batch_count(struct batch *b, const struct site *s, struct module_pat
 
 static void batch_record(struct batch *b, struct code_region *r)
 {
+	u32 ledger = 0, mine;
+
 	batch_leave(b);
 	for (u32 i = 0; i < b->nplaced; i++) {
 		struct module_patch *mp = &b->m->patch[b->placed_site[i]->id];
 
+		mine = ledger;
+		ledger += 1 + (b->placed_site[i]->plan.far_len != 0);
 		if (b->placed[i].error)
 			continue;
-		*mp = (struct module_patch){ .region = r, .slot_off = b->placed[i].slot_off,
-					     .meta_off = b->placed[i].meta_off, .ledger = i,
-					     .counted = mp->counted };
+		*mp = (struct module_patch){ .region = r, .jump_off = b->placed[i].jump_off,
+					     .victim_off = b->placed[i].victim_off, .meta_off = b->placed[i].meta_off,
+					     .ledger = mine, .counted = mp->counted };
 		r->live++;
 		b->m->patched++;
 		batch_count(b, b->placed_site[i], mp, true);

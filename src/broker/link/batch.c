@@ -267,44 +267,55 @@ void batch_deinit(struct batch *b)
 
 /* --- bytes --- */
 
-/* The bytes at a site (and at its island) when it jumps to the slot at slot_off of a region. */
-static int jump_bytes(const struct batch *b, const struct site *s, u64 base, u32 slot_off, u8 at_site[5], u8 at_island[5])
-{
-	struct region_site rs = { .plan = &s->plan, .addr = s->plan.vaddr + b->m->bias, .slot_off = slot_off };
+struct site_bytes {
+	u8 at[5], far[PATCH_FAR_MAX];
+};
 
-	return region_site_bytes(&rs, base, s->plan.island + b->m->bias, at_site, at_island);
+static struct site_bytes original_bytes(const struct site *s)
+{
+	struct site_bytes b;
+
+	memcpy(b.at, s->plan.orig, sizeof(b.at));
+	memcpy(b.far, s->plan.island_orig, sizeof(b.far));
+	return b;
 }
 
-static void add_write(struct batch *b, const struct site *s, u64 addr, u8 len, const u8 *old, const u8 *new,
-		      u32 placed)
+/* The bytes of a site that has its slot there, in a region at base. */
+static int jump_bytes(const struct batch *b, const struct site *s, u64 base, u32 jump_off, u32 victim_off,
+		      struct site_bytes *ret)
+{
+	struct region_site rs = { .plan = &s->plan, .addr = s->plan.vaddr + b->m->bias, .jump_off = jump_off,
+				  .victim_off = victim_off };
+
+	return region_site_bytes(&rs, base, s->plan.island + b->m->bias, ret->at, ret->far);
+}
+
+static void add_write(struct batch *b, const struct site *s, bool far, const struct site_bytes *old,
+		      const struct site_bytes *new, u32 placed)
 {
 	struct batch_write *w = &b->write[b->nwrites++];
 
-	*w = (struct batch_write){ .addr = addr, .len = len, .placed = placed, .site = s };
-	memcpy(w->old, old, len);
-	memcpy(w->new, new, len);
+	*w = (struct batch_write){ .addr = (far ? s->plan.island : patch_plan_at(&s->plan)) + b->m->bias,
+				   .len = far ? s->plan.far_len : s->plan.patch_len, .placed = placed, .site = s, .far = far };
+	memcpy(w->old, far ? old->far : old->at, w->len);
+	memcpy(w->new, far ? new->far : new->at, w->len);
 }
 
 static int write_for(struct batch *b, const struct site *s, const struct region_site *to, u32 placed)
 {
 	const struct module_patch *mp = &b->m->patch[s->id];
-	u8 old[5], old_island[5], new[5], new_island[5];
-	u64 addr = s->plan.vaddr + b->m->bias;
+	struct site_bytes old = original_bytes(s), new = old;
 	int r = 0;
 
-	memcpy(old, s->plan.orig, 5);
-	memcpy(new, s->plan.orig, 5);
-	memcpy(old_island, s->plan.island_orig, 5);
-	memcpy(new_island, s->plan.island_orig, 5);
 	if (mp->region)
-		r = jump_bytes(b, s, mp->region->base, mp->slot_off, old, old_island);
+		r = jump_bytes(b, s, mp->region->base, mp->jump_off, mp->victim_off, &old);
 	if (!r && to)
-		r = jump_bytes(b, s, b->region.base, to->slot_off, new, new_island);
+		r = jump_bytes(b, s, b->region.base, to->jump_off, to->victim_off, &new);
 	if (r)
 		return r;
-	add_write(b, s, addr, s->plan.patch_len, old, new, placed);
-	if (s->plan.form == PATCH_ISLAND)
-		add_write(b, s, s->plan.island + b->m->bias, 5, old_island, new_island, placed);
+	add_write(b, s, false, &old, &new, placed);
+	if (s->plan.far_len)
+		add_write(b, s, true, &old, &new, placed);
 	return 0;
 }
 

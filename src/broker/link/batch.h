@@ -13,7 +13,8 @@ struct batch_run { /* target bytes [lo, hi), kept at `at` in before and after */
 struct batch_write {
 	u64 addr;
 	u8 len;
-	u8 old[5], new[5];
+	u8 old[PATCH_FAR_MAX], new[PATCH_FAR_MAX];
+	bool far; /* where a short jump leads, not the site itself */
 	u32 placed; /* index in placed, or ~0: a jump is taken out */
 	const struct site *site;
 };

@@ -13,7 +13,7 @@
 
 struct module_patch { /* one site of a module, by site id */
 	struct code_region *region; /* NULL: not patched */
-	u32 slot_off, meta_off;
+	u32 jump_off, victim_off, meta_off; /* as in struct region_site */
 	u32 ledger;	/* index in the region's ledger */
 	bool counted;	/* the site's reference counter is up by one */
 	bool busy;	/* somebody else's bytes were found here: our jump may come back, so it stays recorded */
@@ -38,7 +38,7 @@ struct code_region {
 	struct code_region *next;
 	u64 base;
 	u32 size, live; /* live: patched sites whose slot is in here */
-	u32 code_end, ledger_off, nsites;
+	u32 code_end, ledger_off, nledger;
 	u32 index;	/* in nt_state.region */
 	struct nt_region data; /* as published */
 	const struct module *module; /* that it was made for, NULL when that is gone */

@@ -40,7 +40,7 @@ static void binary_free(struct binary *b)
 	util_elf_close(b->elf);
 	free(b->image);
 	free(b->site);
-	free(b->island);
+	free(b->taken);
 	free(b->path);
 	free(b);
 }
@@ -195,33 +195,37 @@ static struct wanted *sort_wanted(const u64 *offsets, u32 n)
 	return w;
 }
 
-static void island_take(struct binary *b, u64 vaddr)
+static void range_take(struct binary *b, struct patch_range r)
 {
-	u64 *more = realloc(b->island, (b->nislands + 1) * sizeof(*more));
-	u32 i = b->nislands;
+	struct patch_range *more = realloc(b->taken, (b->ntaken + 1) * sizeof(*more));
+	u32 i = b->ntaken;
 
 	if (!more)
 		return; /* a second site may plan for it: the attach finds the conflict and leaves one out */
-	b->island = more;
-	b->nislands++;
-	for (; i && b->island[i - 1] > vaddr; i--)
-		b->island[i] = b->island[i - 1];
-	b->island[i] = vaddr;
+	b->taken = more;
+	b->ntaken++;
+	for (; i && b->taken[i - 1].lo > r.lo; i--)
+		b->taken[i] = b->taken[i - 1];
+	b->taken[i] = r;
 }
 
 static void site_plan(struct binary *b, struct site *s, const struct site *before, const u64 *all, u32 nall)
 {
+	struct patch_range takes[2];
 	u64 vaddr;
+	u32 n;
 
 	if (binary_vaddr(b, s->off, &vaddr)) {
 		s->plan = (struct patch_plan){ .form = PATCH_REFUSED, .reason = PATCH_R_NOT_CODE };
 		return;
 	}
-	patch_plan_site_avoiding(b->analysis, vaddr, all, nall, b->island, b->nislands, &s->plan);
-	if (before && before->plan.form != PATCH_REFUSED && vaddr < before->plan.vaddr + before->plan.wlen)
+	patch_plan_site_avoiding(b->analysis, vaddr, all, nall, b->taken, b->ntaken, &s->plan);
+	if (before && s->plan.form != PATCH_REFUSED && before->plan.form != PATCH_REFUSED &&
+	    patch_plan_at(&s->plan) < patch_plan_at(&before->plan) + before->plan.wlen)
 		s->plan = (struct patch_plan){ .vaddr = vaddr, .form = PATCH_REFUSED, .reason = PATCH_R_OVERLAP };
-	if (s->plan.form == PATCH_ISLAND)
-		island_take(b, s->plan.island);
+	n = patch_plan_takes(&s->plan, takes);
+	while (n--)
+		range_take(b, takes[n]);
 }
 
 /* Merges the sorted w into b->site; sites that did not exist come from chunk, *ret_new counts them. */

@@ -34,8 +34,8 @@ struct binary {
 	struct site **site; /* [nsites], sorted by off */
 	u32 nsites;
 	u32 next_id;
-	u64 *island; /* [nislands] taken so far, sorted: two sites must not jump to the same one */
-	u32 nislands;
+	struct patch_range *taken; /* [ntaken] what plans use apart from their sites, sorted: no other may use it */
+	u32 ntaken;
 	struct site_chunk *chunks;
 	UT_hash_handle hh;
 };

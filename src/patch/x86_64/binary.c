@@ -124,3 +124,20 @@ s64 binary_func_at(const struct patch_binary *b, u64 addr)
 		lo--;
 	return lo;
 }
+
+int patch_binary_next_insn(const struct patch_binary *b, u64 vaddr, u64 *ret)
+{
+	u64 best = ~0ull;
+
+	for (u32 i = 0; i < b->desc.nseg; i++) {
+		const struct text *t = &b->text[i];
+
+		for (u64 k = vaddr > t->lo ? vaddr - t->lo : 0; k < t->hi - t->lo && t->lo + k < best; k++)
+			if (bit_test(t->start, k) && !bit_test(t->dead, k))
+				best = t->lo + k;
+	}
+	if (best == ~0ull)
+		return -ENOENT;
+	*ret = best;
+	return 0;
+}

@@ -9,48 +9,32 @@
  *     |<------- displaced ------------->|          run from the copy, then jump to site+wlen
  *          ^ no target here             ^ here it is all right
  *
- * Forms are tried from best to worst: window of 5 (a nop; one instruction; several; several and
- * dead padding), then a window of 2 with a short jump to an island. The island's 5 bytes lie in
- * dead padding, but never in the first 4 bytes of it: those may belong to the window of the
- * function in front.
+ * Forms are tried from best to worst:
+ *
+ *   1. a window of 5 bytes from the site on: a nop; one instruction; several; several and dead padding
+ *   2. a window of 2 bytes with a short jump to an island: 5 bytes of dead padding in reach, but never the first 4 bytes
+ *      of it, which may belong to the window of the function in front
+ *   3. a window of 5 bytes that begins before the site. Control must come to the site from there and from nowhere else:
+ *      the copy of what stands before the site leads to the slot. For `ret`, `pop` and other short instructions that
+ *      are followed by something that is jumped to
+ *   4. a short jump to room made among other instructions (evict.c)
+ *   5. the same two with a window of 2 bytes that begins before the site
  */
-#include "patch/x86_64/binary.h"
+#include "patch/x86_64/window.h"
 
 #include <string.h>
 
-#include "isa/x86_64/reader.h"
 #include "isa/x86_64/relocator.h"
 
-enum { JMP_LEN = 5, SHORT_LEN = 2, PAD_WINDOW = JMP_LEN - 1 };
+enum { PAD_WINDOW = JMP_LEN - 1 };
 
-struct ask {
-	const struct patch_binary *b;
-	const struct text *t;
-	u64 site;
-	u64 func_end; /* 0 = not known */
-	const u64 *other, *islands;
-	u32 nother, nislands;
-};
-
-/* mov rax, 15; syscall: unwinders know a signal frame by these bytes at the return address. */
-static bool covers_sigreturn(const struct text *t, u64 site, u32 n)
+/*
+ * Of what uprobes of kernel 6.18 refuse (arch/x86/kernel/uprobes.c: good_insns_64 and the bad prefixes; compared with a
+ * running kernel, opcode by opcode) these are refused here too: they trap or fault, and it shall be seen where. The lock
+ * and segment prefixes are no trouble for us.
+ */
+static bool is_bad(const struct x86_insn *i)
 {
-	static const u8 code[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
-	u64 a = site - t->lo < sizeof(code) - 1 ? t->lo : site - (sizeof(code) - 1);
-
-	for (; a < site + n && t->hi - a >= sizeof(code); a++)
-		if (t->bytes[a - t->lo] == code[0] &&
-		    !memcmp(t->bytes + (a - t->lo), code, sizeof(code)))
-			return true;
-	return false;
-}
-
-/* Exactly what uprobes of kernel 6.18 refuse (arch/x86/kernel/uprobes.c: good_insns_64 and the bad
- * prefixes; compared with a running kernel, opcode by opcode). */
-static bool kernel_refuses(const struct x86_insn *i)
-{
-	if (i->prefix & (X86_P_LOCK | X86_P_SEG))
-		return true;
 	if (i->map != X86_MAP_ONE)
 		return false;
 	switch (i->opcode) {
@@ -63,100 +47,6 @@ static bool kernel_refuses(const struct x86_insn *i)
 	return false;
 }
 
-/* Displaced, these would report an address that nobody knows: a debugger's or a runtime's trap. */
-static bool is_trap(const struct x86_insn *i)
-{
-	return i->map == X86_MAP_ONE &&
-	       (i->opcode == 0xcc || i->opcode == 0xcd || i->opcode == 0xf1 || i->opcode == 0xf4);
-}
-
-/* First index with a[index] >= v. */
-static u32 lower_bound(const u64 *a, u32 n, u64 v)
-{
-	u32 lo = 0;
-
-	while (lo < n) {
-		u32 mid = lo + (n - lo) / 2;
-
-		if (a[mid] < v)
-			lo = mid + 1;
-		else
-			n = mid;
-	}
-	return lo;
-}
-
-static bool has_value(const u64 *a, u32 n, u64 lo, u64 hi)
-{
-	u32 i = a ? lower_bound(a, n, lo) : 0;
-
-	return a && i < n && a[i] < hi;
-}
-
-/* Nothing executes [lo, hi): dead padding, or padding inside the function behind the end of the
- * flow. */
-static bool is_padding(const struct text *t, u64 lo, u64 hi, bool in_func)
-{
-	struct x86_insn i;
-
-	while (lo < hi) {
-		if (bit_test(t->dead, lo - t->lo)) {
-			lo++;
-			continue;
-		}
-		if (!in_func || !x86_read_strict(t->bytes + (lo - t->lo), t->hi - lo, &i))
-			return false;
-		if (i.kind != X86_K_NOP && !(i.opcode == 0xcc && i.len == 1))
-			return false;
-		lo += i.len;
-	}
-	return true;
-}
-
-/* Fills p with the window whose first `need` bytes are patched. */
-static enum patch_reason try_window(const struct ask *q, u32 need, struct patch_plan *p)
-{
-	const struct text *t = q->t;
-	u64 end = q->func_end ? q->func_end : t->hi;
-	bool ended = false;
-	u32 off = 0;
-
-	p->ninsn = 0;
-	p->form = PATCH_JMP_N;
-	if (t->hi - q->site < need)
-		return PATCH_R_TOO_SHORT;
-	while (off < need && !ended && q->site + off < end) {
-		u64 a = q->site + off;
-		struct x86_insn i;
-
-		if (!x86_read_strict(t->bytes + (a - t->lo), end - a, &i))
-			return PATCH_R_UNDECODABLE;
-		if ((off && is_trap(&i)) || !x86_can_relocate(t->bytes + (a - t->lo), &i))
-			return PATCH_R_RELOCATE;
-		p->insn_off[p->ninsn++] = (u8)off;
-		off += i.len;
-		ended = x86_ends_flow(&i);
-		if (off < need && (i.kind == X86_K_CALL || i.kind == X86_K_CALL_IND))
-			return PATCH_R_CALL_INSIDE;
-		if (!(p->ninsn - 1) && off >= need)
-			p->form = i.kind == X86_K_NOP && need == JMP_LEN ? PATCH_NOP5 : PATCH_JMP;
-	}
-	if (bit_range(t->target, q->site + 1 - t->lo, need - 1))
-		return PATCH_R_JUMP_INSIDE;
-	if (has_value(q->other, q->nother, q->site + 1, q->site + need))
-		return PATCH_R_OVERLAP;
-	if (off < need) {
-		if (!ended ||
-		    !is_padding(t, q->site + off, q->site + need, q->func_end > q->site + off))
-			return PATCH_R_TOO_SHORT;
-		p->form = PATCH_PAD;
-		off = need;
-	}
-	p->wlen = (u8)off;
-	p->patch_len = (u8)need;
-	return PATCH_OK;
-}
-
 static bool island_free(const struct ask *q, u64 a)
 {
 	const u32 n = PAD_WINDOW + JMP_LEN;
@@ -166,13 +56,13 @@ static bool island_free(const struct ask *q, u64 a)
 		return false;
 	if (bit_range(t->dead, a - PAD_WINDOW - t->lo, n) != (1u << n) - 1)
 		return false;
-	return !has_value(q->islands, q->nislands, a - (JMP_LEN - 1), a + JMP_LEN);
+	return !window_taken(q, a, a + JMP_LEN);
 }
 
-/* The nearest free place that `jmp rel8` at the site reaches; forward first. 0 = none. */
-static u64 find_island(const struct ask *q)
+/* The nearest free place that `jmp rel8` at `at` reaches; forward first. 0 = none. */
+static u64 find_island(const struct ask *q, u64 at)
 {
-	u64 from = q->site + SHORT_LEN;
+	u64 from = at + SHORT_LEN;
 
 	for (u32 d = 0; d <= 128; d++) {
 		if (d < 128 && island_free(q, from + d))
@@ -183,44 +73,97 @@ static u64 find_island(const struct ask *q)
 	return 0;
 }
 
-static bool try_island(const struct ask *q, struct patch_plan *p)
+static bool island_try(const struct ask *q, const struct window *w, struct patch_plan *p)
 {
-	u64 a;
+	u64 a = find_island(q, w->at);
 
-	if (try_window(q, SHORT_LEN, p))
-		return false;
-	a = find_island(q);
 	if (!a)
 		return false;
 	p->form = PATCH_ISLAND;
 	p->island = a;
+	p->far_len = JMP_LEN;
 	memcpy(p->island_orig, q->t->bytes + (a - q->t->lo), JMP_LEN);
 	return true;
+}
+
+static void use_window(const struct ask *q, const struct window *w, u32 need, struct patch_plan *p)
+{
+	p->form = w->form;
+	p->back = (u8)(q->site - w->at);
+	p->first = w->first;
+	p->wlen = w->len;
+	p->patch_len = (u8)need;
+	p->ninsn = w->ninsn;
+	memcpy(p->insn_off, w->off, sizeof(p->insn_off));
+	memcpy(p->orig, q->t->bytes + (w->at - q->t->lo), w->len);
+}
+
+/* The shortest window of at least `need` bytes that begins before the site. */
+static bool back_window(const struct ask *q, u32 need, struct window *ret)
+{
+	if (bit_test(q->t->target, q->site - q->t->lo))
+		return false;
+	for (u32 back = 1; back < need && q->site - q->t->lo >= back; back++) {
+		u64 at = q->site - back;
+
+		if (bit_test(q->t->start, at - q->t->lo) && !bit_test(q->t->dead, at - q->t->lo) &&
+		    !window_sigreturn(q->t, at, need) &&
+		    !window_try(q, at, q->site, need, q->func_end ? q->func_end : q->t->hi, ret))
+			return true;
+	}
+	return false;
+}
+
+static bool try_short(const struct ask *q, struct patch_plan *p)
+{
+	struct window w;
+
+	if (back_window(q, JMP_LEN, &w)) {
+		use_window(q, &w, JMP_LEN, p);
+		return true;
+	}
+	if (!window_try(q, q->site, q->site, SHORT_LEN, q->func_end ? q->func_end : q->t->hi, &w)) {
+		use_window(q, &w, SHORT_LEN, p);
+		if (evict_try(q, &w, p))
+			return true;
+	}
+	if (!back_window(q, SHORT_LEN, &w))
+		return false;
+	use_window(q, &w, SHORT_LEN, p);
+	return island_try(q, &w, p) || evict_try(q, &w, p);
 }
 
 static enum patch_reason plan_window(const struct ask *q, struct patch_plan *p)
 {
 	const u8 *bytes = q->t->bytes + (q->site - q->t->lo);
+	u64 end = q->func_end ? q->func_end : q->t->hi;
 	enum patch_reason r;
 	struct x86_insn i;
+	struct window w;
 
 	if (q->b->desc.is_go)
 		return PATCH_R_GO;
 	if (bit_test(q->t->dead, q->site - q->t->lo)) /* may become somebody's island */
 		return PATCH_R_NOT_CODE;
-	if (covers_sigreturn(q->t, q->site, JMP_LEN))
+	if (window_sigreturn(q->t, q->site, JMP_LEN))
 		return PATCH_R_SIGRETURN;
 	if (!x86_read_strict(bytes, q->t->hi - q->site, &i))
 		return PATCH_R_UNDECODABLE;
 	if (!bit_test(q->t->start, q->site - q->t->lo))
 		return PATCH_R_MID_INSN;
-	if (kernel_refuses(&i))
+	if (is_bad(&i))
 		return PATCH_R_BAD_INSN;
-	r = try_window(q, JMP_LEN, p);
-	if (r && !try_island(q, p))
-		return r;
-	memcpy(p->orig, bytes, p->wlen);
-	return PATCH_OK;
+	r = window_try(q, q->site, q->site, JMP_LEN, end, &w);
+	if (!r) {
+		use_window(q, &w, JMP_LEN, p);
+		return PATCH_OK;
+	}
+	if (!window_try(q, q->site, q->site, SHORT_LEN, end, &w)) {
+		use_window(q, &w, SHORT_LEN, p);
+		if (island_try(q, &w, p))
+			return PATCH_OK;
+	}
+	return try_short(q, p) ? PATCH_OK : r;
 }
 
 static bool is_entry(const struct patch_binary *b, s64 f, u64 site)
@@ -235,25 +178,25 @@ static bool is_entry(const struct patch_binary *b, s64 f, u64 site)
 }
 
 void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64 *other_sites,
-			      u32 nother, const u64 *islands, u32 nislands, struct patch_plan *ret)
+			      u32 nother, const struct patch_range *taken, u32 ntaken, struct patch_plan *ret)
 {
 	struct patch_plan p = { .vaddr = vaddr };
 	const struct text *t = binary_text(b, vaddr);
 	s64 f = t ? binary_func_at(b, vaddr) : -1;
-	struct ask q = { .b = b, .t = t, .site = vaddr, .other = other_sites, .islands = islands,
-			 .nother = nother, .nislands = nislands };
+	struct ask q = { .b = b, .t = t, .site = vaddr, .other = other_sites, .taken = taken,
+			 .nother = nother, .ntaken = ntaken };
 	enum patch_reason r = PATCH_R_NOT_CODE;
 
 	if (t) {
 		if (f >= 0 && b->info[f].end > vaddr)
 			q.func_end = b->info[f].end < t->hi ? b->info[f].end : t->hi;
-		r = plan_window(&q, &p);
+		r = window_taken(&q, vaddr, vaddr + 1) ? PATCH_R_OVERLAP : plan_window(&q, &p);
 	}
 	if (r) {
 		*ret = (struct patch_plan){ .vaddr = vaddr, .reason = (u8)r, .ret_reason = (u8)r };
 		return;
 	}
-	p.entry = is_entry(b, f, vaddr);
+	p.entry = !p.back && is_entry(b, f, vaddr);
 	p.ret_reason = (u8)(p.entry ? return_refused(b, f) : PATCH_R_NOT_ENTRY);
 	*ret = p;
 }

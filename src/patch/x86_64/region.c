@@ -91,7 +91,8 @@ u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct reg
 		size += 3 * (DISPATCH_BOUND + consumers_bound(&shape[i])) + 64;
 	size += FRAMES_SIZE + FOLLOW_BOUND + 64;
 	for (u32 i = 0; i < nsites; i++)
-		size += slot_bound(shape, &site[i], nsites) + THUNK_SIZE + sizeof(struct nt_ledger_site);
+		size += slot_bound(shape, &site[i], nsites) + THUNK_SIZE;
+	size += region_ledger_count(site, nsites) * sizeof(struct nt_ledger_site);
 	return size > REGION_MAX ? REGION_MAX : (u32)bits_round_up(size, NT_PAGE);
 }
 
@@ -167,6 +168,28 @@ static int write_dispatchers(struct build *b, u32 *ret_end)
 	return w.error;
 }
 
+/* What else the patch displaces, behind the slot: the instructions before the site, and a victim's. Advances *at. */
+static int write_displaced(struct build *b, struct region_site *s, u32 *at)
+{
+	const struct patch_plan *p = s->plan;
+	int n = 0;
+
+	s->jump_off = s->slot_off;
+	s->victim_off = 0;
+	if (p->back) {
+		s->jump_off = *at;
+		n = patch_relocate_head(p, s->addr, b->base + *at, b->base + s->slot_off, b->out + *at, b->cap - *at, s->new_off);
+		*at += n > 0 ? (u32)n : 0;
+	}
+	if (n >= 0 && p->victim.len) {
+		s->victim_off = *at;
+		n = patch_relocate_victim(p, s->addr + (p->island - p->vaddr), b->base + *at, b->out + *at, b->cap - *at,
+					  s->victim_new_off);
+		*at += n > 0 ? (u32)n : 0;
+	}
+	return n < 0 ? n : 0;
+}
+
 /* One slot; thunk is the offset of its thunk or 0. Advances *at. */
 static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk)
 {
@@ -209,6 +232,9 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	if (w.error)
 		return w.error;
 	*at = s->slot_off + w.len;
+	n = write_displaced(b, s, at);
+	if (n)
+		return n;
 	meta.body = b->base + body;
 	if (thunk) {
 		meta.thunk = b->base + thunk + 5;
@@ -223,13 +249,43 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	return 0;
 }
 
+u32 region_ledger_count(const struct region_site *site, u32 nsites)
+{
+	u32 n = nsites;
+
+	for (u32 i = 0; i < nsites; i++)
+		n += site[i].plan->far_len != 0;
+	return n;
+}
+
+static void put_ledger(struct build *b, u32 *index, const struct nt_ledger_site *l)
+{
+	memcpy(b->out + b->ledger + (*index)++ * sizeof(*l), l, sizeof(*l));
+}
+
+/* void: the site has no slot, its entries stay for the numbering only. */
+static void write_ledger(struct build *b, const struct region_site *s, u32 *index)
+{
+	const struct patch_plan *p = s->plan;
+	struct nt_ledger_site l = { .addr = s->error ? 0 : s->addr - p->back, .slot_off = s->jump_off, .len = p->patch_len,
+				    .back = p->back };
+
+	memcpy(l.orig, p->orig, 5);
+	put_ledger(b, index, &l);
+	if (!p->far_len)
+		return;
+	l = (struct nt_ledger_site){ .addr = s->error ? 0 : s->addr + (p->island - p->vaddr), .len = p->far_len,
+				     .slot_off = p->victim.len ? s->victim_off : s->jump_off, .back = NT_LEDGER_FAR };
+	memcpy(l.orig, p->island_orig, p->far_len);
+	put_ledger(b, index, &l);
+}
+
 static int write_sites(struct build *b, u32 *ret_end)
 {
-	u32 at = b->slots, thunk = b->thunks;
+	u32 at = b->slots, thunk = b->thunks, ledger = 0;
 
 	for (u32 i = 0; i < b->nsites; i++) {
 		struct region_site *s = &b->site[i];
-		struct nt_ledger_site l = { .addr = 0 };
 		u32 this_thunk = site_returns(b->shape, s) ? thunk : 0;
 
 		if (this_thunk)
@@ -237,13 +293,7 @@ static int write_sites(struct build *b, u32 *ret_end)
 		s->error = write_slot(b, s, &at, this_thunk);
 		if (s->error && s->error != -ERANGE)
 			return s->error;
-		if (!s->error) {
-			l.addr = s->addr;
-			l.slot_off = s->slot_off;
-			l.len = s->plan->patch_len;
-			memcpy(l.orig, s->plan->orig, sizeof(l.orig));
-		}
-		memcpy(b->out + b->ledger + i * sizeof(l), &l, sizeof(l));
+		write_ledger(b, s, &ledger);
 	}
 	*ret_end = at;
 	return 0;
@@ -263,7 +313,7 @@ static int build_all(struct build *b, struct region_layout *ret)
 	b->thunks = bits_round_up(end, 64u);
 	b->frames = b->thunks + THUNK_SIZE * b->nreturns;
 	b->ledger = bits_round_up(b->frames + (b->nreturns ? FRAMES_SIZE : 0), 16u);
-	b->slots = bits_round_up(b->ledger + b->nsites * (u32)sizeof(struct nt_ledger_site), 64u);
+	b->slots = bits_round_up(b->ledger + region_ledger_count(b->site, b->nsites) * (u32)sizeof(struct nt_ledger_site), 64u);
 	if (b->nreturns) {
 		l.frames_lo = b->base + b->thunks;
 		l.frames_hi = b->base + b->frames;
@@ -322,16 +372,46 @@ static int jump(u64 from, u64 to, u8 bytes[5])
 	return 0;
 }
 
-int region_site_bytes(const struct region_site *s, u64 base, u64 island_addr, u8 ret_bytes[5], u8 ret_island[5])
+int region_site_bytes(const struct region_site *s, u64 base, u64 far_addr, u8 ret_bytes[5], u8 ret_far[PATCH_FAR_MAX])
 {
+	u64 at = s->addr - s->plan->back, hop = far_addr + s->plan->far_len - 5;
 	s64 d;
 
-	if (s->plan->form != PATCH_ISLAND)
-		return jump(s->addr, base + s->slot_off, ret_bytes);
-	d = (s64)(island_addr - (s->addr + 2));
+	if (!s->plan->far_len)
+		return jump(at, base + s->jump_off, ret_bytes);
+	d = (s64)(hop - (at + 2));
 	if (d != (s8)d)
 		return -ERANGE;
 	ret_bytes[0] = 0xeb;
 	ret_bytes[1] = (u8)d;
-	return jump(island_addr, base + s->slot_off, ret_island);
+	if (s->plan->victim.len && jump(far_addr, base + s->victim_off, ret_far))
+		return -ERANGE;
+	return jump(hop, base + s->jump_off, ret_far + (hop - far_addr));
+}
+
+/* At the site itself its program has not run yet; before it the way to it is not finished. */
+u32 region_moved(const struct region_site *s, u64 addr)
+{
+	const struct patch_plan *p = s->plan;
+	u64 off = addr - (s->addr - p->back);
+
+	for (u32 i = 1; off && off < p->wlen && i < p->ninsn; i++) {
+		if (p->insn_off[i] != off)
+			continue;
+		if (i == p->first)
+			return s->slot_off;
+		return (i < p->first ? s->jump_off : s->body_off) + s->new_off[i];
+	}
+	return 0;
+}
+
+u32 region_moved_victim(const struct region_site *s, u64 victim, u64 addr)
+{
+	const struct patch_victim *v = &s->plan->victim;
+	u64 off = addr - victim;
+
+	for (u32 i = 1; off && off < v->len && i < v->ninsn; i++)
+		if (v->insn_off[i] == off)
+			return s->victim_off + s->victim_new_off[i];
+	return 0;
 }

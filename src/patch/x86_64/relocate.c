@@ -6,63 +6,119 @@
 #include "isa/x86_64/reader.h"
 #include "isa/x86_64/relocator.h"
 
-/* Bytes of displaced instruction k; the last one ends at or before wlen (padding may follow it). */
-static bool read_displaced(const struct patch_plan *p, u32 k, struct x86_insn *ret)
-{
-	u8 padded[2 * PATCH_WINDOW_MAX] = { 0 };
+struct displaced { /* a window's instructions */
+	const u8 *orig, *off;
+	u8 len, ninsn;
+	bool drop; /* nops: nothing to do */
+};
 
-	if (k >= 8 || p->insn_off[k] >= p->wlen || p->wlen > PATCH_WINDOW_MAX)
-		return false;
-	for (u32 i = p->insn_off[k]; i < p->wlen; i++)
-		padded[i - p->insn_off[k]] = p->orig[i];
-	return x86_read(padded, sizeof(padded), ret) && p->insn_off[k] + ret->len <= p->wlen;
+static struct displaced of_site(const struct patch_plan *p)
+{
+	return (struct displaced){ .orig = p->orig, .off = p->insn_off, .len = p->wlen, .ninsn = p->ninsn,
+				   .drop = p->form == PATCH_NOP5 };
 }
 
-static int write_all(struct x86_writer *w, const struct patch_plan *p, u64 site, u8 new_off[8])
+static struct displaced of_victim(const struct patch_plan *p)
 {
+	return (struct displaced){ .orig = p->victim.orig, .off = p->victim.insn_off, .len = p->victim.len,
+				   .ninsn = p->victim.ninsn };
+}
+
+/* Bytes of displaced instruction k; the last one ends at or before len (padding may follow it). */
+static bool read_displaced(const struct displaced *d, u32 k, struct x86_insn *ret)
+{
+	u8 padded[PATCH_VICTIM_MAX + X86_INSN_MAX] = { 0 };
+
+	if (d->off[k] >= d->len || d->len > PATCH_VICTIM_MAX)
+		return false;
+	for (u32 i = d->off[k]; i < d->len; i++)
+		padded[i - d->off[k]] = d->orig[i];
+	return x86_read(padded, sizeof(padded), ret) && d->off[k] + ret->len <= d->len;
+}
+
+/* Instructions [from, to) of the window at run-time address `at`, then a jump to `next` unless the flow has ended. */
+static int write_some(struct x86_writer *w, const struct displaced *d, u64 at, u32 from, u32 to, u64 next, u8 *new_off)
+{
+	u32 start = w->len;
 	bool falls = true;
 
-	for (u32 k = 0; k < p->ninsn; k++) {
-		const u8 *bytes = p->orig + p->insn_off[k];
+	for (u32 k = from; k < to; k++) {
+		const u8 *bytes = d->orig + d->off[k];
 		struct x86_insn i;
 
-		if (!read_displaced(p, k, &i) || !x86_can_relocate(bytes, &i))
+		if (!read_displaced(d, k, &i) || !x86_can_relocate(bytes, &i))
 			return -EINVAL;
-		new_off[k] = (u8)w->len;
-		if (p->form != PATCH_NOP5)
-			x86_relocate(w, bytes, &i, site + p->insn_off[k]);
+		new_off[k] = (u8)(w->len - start);
+		if (!d->drop)
+			x86_relocate(w, bytes, &i, at + d->off[k]);
 		falls = x86_relocated_falls_through(&i);
 	}
 	if (falls)
-		x86_jmp(w, site + p->wlen);
-	return w->error ? w->error : (int)w->len;
+		x86_jmp(w, next);
+	return w->error ? w->error : (int)(w->len - start);
+}
+
+static bool plan_is_sane(const struct patch_plan *p)
+{
+	return p->form != PATCH_REFUSED && p->ninsn && p->ninsn <= 8 && p->first < p->ninsn && p->victim.ninsn <= 10;
 }
 
 u32 patch_relocated_size(const struct patch_plan *p)
 {
+	struct displaced site = of_site(p), victim = of_victim(p);
 	struct x86_writer w;
-	u8 off[8];
-	int n;
+	u8 off[10];
+	int r = 0;
 
-	if (p->form == PATCH_REFUSED)
+	if (!plan_is_sane(p))
 		return 0;
 	x86_init(&w, NULL, 0, 0);
-	n = write_all(&w, p, 0, off);
-	return n < 0 ? 0 : (u32)n;
+	r = write_some(&w, &site, 0, p->first, p->ninsn, 0, off);
+	if (r >= 0 && p->back)
+		r = write_some(&w, &site, 0, 0, p->first, 0, off);
+	if (r >= 0 && victim.len)
+		r = write_some(&w, &victim, 0, 0, victim.ninsn, 0, off);
+	return r < 0 ? 0 : w.len;
+}
+
+/* new_off is untouched on failure. */
+static int relocate(const struct displaced *d, u64 at, u32 from, u32 to, u64 next, u64 dst, u8 *out, u32 cap, u8 *new_off)
+{
+	struct x86_writer w;
+	u8 off[10] = { 0 };
+	int n;
+
+	x86_init(&w, out, cap, dst);
+	n = write_some(&w, d, at, from, to, next, off);
+	for (u32 k = from; n >= 0 && k < to; k++)
+		new_off[k] = off[k];
+	return n;
 }
 
 int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u8 *out, u32 cap, u8 new_off[8])
 {
-	struct x86_writer w;
-	u8 off[8] = { 0 };
-	int n;
+	struct displaced d = of_site(p);
+	u64 at = site - p->back;
 
-	if (p->form == PATCH_REFUSED || !p->ninsn || p->ninsn > 8)
+	if (!plan_is_sane(p))
 		return -EINVAL;
-	x86_init(&w, out, cap, to);
-	n = write_all(&w, p, site, off);
-	if (n >= 0)
-		for (u32 k = 0; k < p->ninsn; k++)
-			new_off[k] = off[k];
-	return n;
+	return relocate(&d, at, p->first, p->ninsn, at + p->wlen, to, out, cap, new_off);
+}
+
+int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u8 *out, u32 cap, u8 new_off[8])
+{
+	struct displaced d = of_site(p);
+
+	if (!plan_is_sane(p) || !p->back)
+		return -EINVAL;
+	return relocate(&d, site - p->back, 0, p->first, slot, to, out, cap, new_off);
+}
+
+int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u8 *out, u32 cap, u8 new_off[10])
+{
+	struct displaced d = of_victim(p);
+
+	if (!plan_is_sane(p) || !d.len)
+		return -EINVAL;
+	return relocate(&d, at, 0, d.ninsn, at + d.len, to, out, cap, new_off);
 }

@@ -88,7 +88,12 @@ static void describe(const struct patch_plan *p, char *out, size_t n)
 	else
 		k += (size_t)snprintf(out + k, n - k, " return");
 	if (p->form == PATCH_ISLAND)
-		snprintf(out + k, n - k, " island:%llu", (unsigned long long)(p->island - CODE_AT));
+		k += (size_t)snprintf(out + k, n - k, " island:%llu", (unsigned long long)(p->island - CODE_AT));
+	if (p->form == PATCH_EVICT)
+		k += (size_t)snprintf(out + k, n - k, " evict:%llu+%u", (unsigned long long)(p->island - CODE_AT),
+				      p->victim.len);
+	if (p->back)
+		snprintf(out + k, n - k, " back:%u", p->back);
 }
 
 static void check_site(struct golden *c, const char *s)
@@ -160,17 +165,17 @@ static void test_avoiding(void)
 	const struct patch_binary_desc d = { .seg = &seg, .nseg = 1, .func = func, .nfunc = 4 };
 	struct patch_binary *b = NULL;
 	struct patch_plan p, q;
-	u64 taken[2];
+	struct patch_range taken[4];
 
 	tap_eq(patch_binary_new(&d, &b), 0, "islands: analysed");
 	patch_plan_site(b, 0x1000, NULL, 0, &p);
 	patch_plan_site(b, 0x1003, NULL, 0, &q);
 	tap_ok(p.form == PATCH_ISLAND && q.form == PATCH_ISLAND && p.island == q.island,
 	       "two plans, one island");
-	taken[0] = p.island;
+	tap_eq(patch_plan_takes(&p, taken), 1, "which the first takes");
 	patch_plan_site_avoiding(b, 0x1003, NULL, 0, taken, 1, &q);
 	tap_ok(q.form == PATCH_ISLAND && q.island >= p.island + 5, "a second island is found");
-	taken[1] = q.island;
+	tap_eq(patch_plan_takes(&q, taken + 1), 1, "which is taken too");
 	patch_plan_site_avoiding(b, 0x1003, NULL, 0, taken, 2, &q);
 	tap_ok(q.form == PATCH_REFUSED && q.reason == PATCH_R_JUMP_INSIDE,
 	       "until there is none left");

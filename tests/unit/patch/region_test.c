@@ -109,7 +109,7 @@ static struct region_layout setup(struct region_consumer *c, u32 n, const u64 *c
 				  .fn_ret_deep = (u64)ret_deep, .rows = (u64)rows,
 				  .row_bits = ROW_BITS, .fs0 = true };
 	struct region_layout l = { 0 };
-	u8 bytes[5], island[5];
+	u8 bytes[5], island[PATCH_FAR_MAX];
 	u32 bound;
 
 	plan = plan_of(entry);

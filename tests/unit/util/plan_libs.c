@@ -21,7 +21,7 @@ struct lib {
 	const struct patch_segment *seg;
 	ZydisDecoder decoder;
 	u8 *target; /* one byte per byte of the segment: a direct branch leads here */
-	u64 sites, accepted, entries, insns, bad;
+	u64 sites, accepted, entries, insns, bad, form[PATCH_NFORMS], back;
 };
 
 struct insn {
@@ -139,52 +139,74 @@ static bool same_loop(const struct lib *l, const struct insn *a, u64 at, const u
 	       absolute(&skip, 0, over) == t + jmp.i.length;
 }
 
-static bool check_copy(const struct lib *l, const struct patch_plan *p)
+/* n bytes of copies at out, to: instructions [from, ninsn) of the window that stood at `at`. */
+static bool check_insns(const struct lib *l, const u8 *orig, u32 len, const u8 *insn_off, u32 from, u32 ninsn, u64 at,
+			const u8 *out, int n, u64 to, const u8 *off)
 {
-	u64 site = p->vaddr, to = site + DISTANCE;
-	u8 out[256], off[8] = { 0 };
-	int n = patch_relocate(p, site, to, out, sizeof(out), off);
-
-	if (n <= 0 || (u32)n > patch_relocated_size(p))
-		return false;
-	if (p->form == PATCH_NOP5)
-		return n == 5 && out[0] == 0xe9;
-	for (u32 k = 0; k < p->ninsn; k++) {
-		u64 at = site + p->insn_off[k], bt = to + off[k];
+	for (u32 k = from; k < ninsn; k++) {
+		u64 src = at + insn_off[k], dst = to + off[k];
 		const u8 *q = out + off[k];
 		size_t left = (size_t)n - off[k];
 		struct insn a, b;
 
-		if (!decode(l, p->orig + p->insn_off[k], p->wlen - p->insn_off[k], &a))
+		if (!decode(l, orig + insn_off[k], len - insn_off[k], &a))
 			return false;
 		if (a.i.mnemonic == ZYDIS_MNEMONIC_CALL) {
-			if (!same_call(l, &a, at, q, left, bt))
+			if (!same_call(l, &a, src, q, left, dst))
 				return false;
 		} else if (is_loop(&a)) {
-			if (!same_loop(l, &a, at, q, left, bt))
+			if (!same_loop(l, &a, src, q, left, dst))
 				return false;
-		} else if (!decode(l, q, left, &b) || !same_insn(&a, at, &b, bt)) {
+		} else if (!decode(l, q, left, &b) || !same_insn(&a, src, &b, dst)) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static bool check_plan(const struct lib *l, const struct patch_plan *p)
+static bool check_copy(const struct lib *l, const struct patch_plan *p)
 {
-	u64 o = p->vaddr - l->seg->vaddr;
+	u64 at = patch_plan_at(p), to = p->vaddr + DISTANCE;
+	u8 out[256], off[10] = { 0 };
+	int n = patch_relocate(p, p->vaddr, to, out, sizeof(out), off);
 
-	if (p->wlen < p->patch_len || (p->patch_len != 5) != (p->form == PATCH_ISLAND) || !p->ninsn)
+	if (n <= 0 || (u32)n > patch_relocated_size(p))
 		return false;
-	if (memcmp(p->orig, l->seg->bytes + o, p->wlen))
+	if (p->form == PATCH_NOP5)
+		return n == 5 && out[0] == 0xe9;
+	if (!check_insns(l, p->orig, p->wlen, p->insn_off, p->first, p->ninsn, at, out, n, to, off))
 		return false;
-	for (u32 k = 1; k < p->patch_len; k++)
-		if (l->target[o + k])
+	if (p->back) {
+		n = patch_relocate_head(p, p->vaddr, to, to + 4096, out, sizeof(out), off);
+		if (n <= 0 || !check_insns(l, p->orig, p->wlen, p->insn_off, 0, p->first, at, out, n, to, off))
 			return false;
-	for (u32 k = 0; k < 5 && p->form == PATCH_ISLAND; k++)
-		if (l->target[p->island - l->seg->vaddr + k])
+	}
+	if (!p->victim.len)
+		return true;
+	n = patch_relocate_victim(p, p->island, to, out, sizeof(out), off);
+	return n > 0 && check_insns(l, p->victim.orig, p->victim.len, p->victim.insn_off, 0, p->victim.ninsn, p->island,
+				    out, n, to, off);
+}
+
+static bool no_targets(const struct lib *l, u64 lo, u64 hi)
+{
+	for (u64 a = lo - l->seg->vaddr; a < hi - l->seg->vaddr; a++)
+		if (l->target[a])
 			return false;
 	return true;
+}
+
+static bool check_plan(const struct lib *l, const struct patch_plan *p)
+{
+	u64 at = patch_plan_at(p);
+
+	if (p->wlen < p->patch_len || (p->patch_len != 5) != (p->far_len != 0) || !p->ninsn)
+		return false;
+	if (memcmp(p->orig, l->seg->bytes + (at - l->seg->vaddr), p->wlen))
+		return false;
+	/* The first byte of a victim may be jumped to, of an island not. */
+	return no_targets(l, at + 1, at + p->patch_len) &&
+	       no_targets(l, p->island + (p->form == PATCH_EVICT), p->island + p->far_len);
 }
 
 static void find_targets(struct lib *l)
@@ -214,6 +236,8 @@ static void check_site(struct lib *l, u64 vaddr)
 	l->accepted++;
 	l->entries += p.entry;
 	l->insns += p.ninsn;
+	l->form[p.form]++;
+	l->back += p.back != 0;
 	if (!check_plan(l, &p) || !check_copy(l, &p)) {
 		if (l->bad++ < 5) {
 			printf("# at %#llx, %s:", (unsigned long long)vaddr,
@@ -252,7 +276,11 @@ static void check_lib(const char *path)
 		printf("# %llu sites, %llu accepted, %llu entries, %llu displaced instructions\n",
 		       (unsigned long long)l.sites, (unsigned long long)l.accepted,
 		       (unsigned long long)l.entries, (unsigned long long)l.insns);
+		printf("# %llu islands, %llu evictions, %llu windows that begin before their site\n",
+		       (unsigned long long)l.form[PATCH_ISLAND], (unsigned long long)l.form[PATCH_EVICT],
+		       (unsigned long long)l.back);
 		tap_ok(l.accepted > l.sites / 2, "%s: most sites can be patched", path);
+		tap_ok(l.form[PATCH_EVICT] && l.form[PATCH_ISLAND] && l.back, "%s: every form occurs", path);
 		tap_eq(l.bad, 0, "%s: all plans and copies are right", path);
 	}
 	patch_binary_free(l.binary);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* What plan_site.c and evict.c share: one question to the planner, and windows. Internal to src/patch/x86_64. */
+#pragma once
+
+#include "isa/x86_64/reader.h"
+#include "patch/x86_64/binary.h"
+
+enum { JMP_LEN = 5, SHORT_LEN = 2 };
+
+struct ask {
+	const struct patch_binary *b;
+	const struct text *t;
+	u64 site;
+	u64 func_end; /* of the function around the site; 0 = not known */
+	const u64 *other;
+	const struct patch_range *taken;
+	u32 nother, ntaken;
+};
+
+struct window { /* whole instructions from `at` on whose first `need` bytes are patched */
+	u64 at;
+	u8 form; /* PATCH_NOP5, PATCH_JMP, PATCH_JMP_N, PATCH_PAD */
+	u8 len, ninsn;
+	u8 off[10];
+	u8 first; /* the instruction that begins at the site */
+	bool has_syscall, ends_flow, conditional;
+};
+
+/*
+ * Can the first `need` (at most 10) bytes at `at` be written over? The window ends with a whole instruction behind them;
+ * end = how far the code goes. `site` is an instruction inside, or `at` itself. PATCH_OK and *ret filled, or the reason.
+ */
+enum patch_reason window_try(const struct ask *q, u64 at, u64 site, u32 need, u64 end, struct window *ret);
+
+/* Is something else probed whose jump may lie in [lo, hi)? */
+bool window_other(const struct ask *q, u64 lo, u64 hi);
+bool window_taken(const struct ask *q, u64 lo, u64 hi);
+/* Does [at, at + n) touch code by whose bytes unwinders know a signal frame? */
+bool window_sigreturn(const struct text *t, u64 at, u32 n);
+
+/* evict.c: fills the far side of p, whose short jump stands at patch_plan_at(p). */
+bool evict_try(const struct ask *q, const struct window *site_window, struct patch_plan *p);
