@@ -28,8 +28,10 @@ struct nt_map_view {
 	u64 cpu_stride; /* per-CPU array: bytes from one CPU's values to the next one's */
 	u32 elem_size;	/* hash: bytes of one element */
 	u32 nbuckets;	/* hash: a power of two */
+	/* Filled by the broker in views that targets get: */
+	u8 *outputs; /* perf event array: where the output arena (abi/output.h) is mapped in this process */
 };
-_Static_assert(sizeof(struct nt_map_view) == 80, "the broker writes this struct into targets");
+_Static_assert(sizeof(struct nt_map_view) == 88, "the broker writes this struct into targets");
 
 /* Who is calling into a map: taken once per helper call. */
 struct nt_caller {
@@ -52,10 +54,15 @@ struct nt_caller {
 #define NT_RING_DISCARD (1u << 30)
 #define NT_RING_HDR 8u /* {u32 len | flags, u32 owner tid}: the kernel's header size; consumers read only the first word */
 
+/* A lock whose holder may be killed (maps/lock.h). */
+struct nt_lock {
+	u32 owner; /* tid of the holder, 0 = free */
+	u32 stuck; /* holder that somebody gave up waiting for, 0 = none */
+};
+
 struct nt_ring_ctl {
-	u32 lock;     /* tid of the producer that reserves, 0 = free */
-	u32 armed;    /* 1: somebody waits for the doorbell; a producer takes it with an exchange and rings */
-	u64 dropped;  /* reservations refused because the ring was full */
-	u32 stuck;    /* owner of the lock that somebody gave up waiting for, 0 = none */
+	struct nt_lock lock; /* of who reserves */
+	u64 dropped;	     /* reservations refused because the ring was full */
+	u32 armed; /* 1: somebody waits for the doorbell; a producer takes it with an exchange and rings */
 	u32 pad;
 };

@@ -15,7 +15,9 @@ enum nt_op {
 	NT_OP_BPF,	   /* bpf(cmd = arg[0], attr = arg[1], size = arg[2]) */
 	NT_OP_PERF_OPEN,   /* perf_event_open(attr = arg[0], pid = arg[1], cpu = arg[2], group_fd = arg[3], flags = arg[4]) */
 	NT_OP_IOCTL,	   /* ioctl(fd = arg[0], request = arg[1], argument = arg[2]) on a perf event of ours */
-	NT_OP_POLLABLE,	   /* fd = arg[0] is a map: answer with a pollable eventfd that stands for it */
+	NT_OP_MMAP,	   /* mmap(fd = arg[0], length = arg[1], prot = arg[2], flags = arg[3], offset = arg[4]): an error, or
+			    * NT_REPLY_NATIVE, or a descriptor to map instead, from the offset that is the call's value */
+	NT_OP_POLLABLE,	   /* fd = arg[0]: answer with a pollable eventfd that stands for it, or NT_REPLY_NATIVE: as it is */
 	NT_OP_SYNC,	   /* answer after every close that happened before has taken effect */
 	NT_OP_QUERY,	   /* cli: arg[0] = NT_QUERY_*; the answer is a memfd with JSON text */
 	NT_OP_TRACE,	   /* cli: answer with one end of a stream socket that gets bpf_trace_printk lines */

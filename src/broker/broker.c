@@ -11,6 +11,7 @@
 #include "base/bits.h"
 #include "broker/link/link.h"
 #include "broker/object/map.h"
+#include "broker/object/output.h"
 #include "broker/object/perf.h"
 #include "broker/server.h"
 #include "broker/trace.h"
@@ -132,6 +133,9 @@ void broker_deinit(struct broker *b)
 	/* What is left are maps that loaders still have open: their memory outlives us. */
 	HASH_ITER(hh, b->objects.by_id[OBJECT_MAP], o, otmp)
 	object_unref(o);
+	HASH_ITER(hh, b->objects.by_id[OBJECT_OUTPUT], o, otmp)
+	object_unref(o);
+	output_arena_free(b);
 	engine_free(b->engine);
 	b->engine = NULL;
 	trace_free(b->trace);

@@ -14,6 +14,7 @@
 struct client;
 struct engine; /* links, sites, processes: broker/link/link.h */
 struct server; /* the socket: broker/server.h */
+struct output_arena; /* perf buffers: broker/object/output.h */
 struct trace;  /* bpf_trace_printk: broker/trace.h */
 
 struct broker {
@@ -24,6 +25,7 @@ struct broker {
 	struct client *clients; /* utlist DL, member prev/next */
 	struct engine *engine;
 	struct trace *trace;
+	struct output_arena *outputs; /* NULL: nobody has any */
 	struct nt_caller caller; /* us, as a caller of the maps library */
 	u32 ncpus;		 /* possible CPUs: per-CPU maps have one value for each */
 	s32 uprobe_type; /* type of the uprobe PMU for perf_event_open, -1: the kernel has none */

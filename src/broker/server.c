@@ -16,6 +16,7 @@
 #include "broker/link/run.h"
 #include "broker/object/map.h"
 #include "broker/link/link.h"
+#include "broker/object/output.h"
 #include "broker/query.h"
 #include "broker/trace.h"
 #include "ipc/ipc.h"
@@ -52,13 +53,13 @@ static s64 server_hello(struct client *c, const struct nt_request *q)
 static s64 server_pollable(struct call *k, int fd)
 {
 	struct object *o;
-	int r = object_by_fd(k->c, fd, OBJECT_MAP, &o);
+	int r = object_by_fd(k->c, fd, OBJECT_NKINDS, &o);
 
-	if (r < 0) {
+	if (r < 0 || (o->kind != OBJECT_MAP && o->kind != OBJECT_OUTPUT)) {
 		k->native = true;
 		return 0;
 	}
-	r = object_map_pollable(object_to_map(o));
+	r = o->kind == OBJECT_MAP ? object_map_pollable(object_to_map(o)) : object_output_pollable(object_to_output(o));
 	if (r < 0)
 		return r;
 	k->ret_fd = dup(r);
@@ -85,6 +86,7 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	case NT_OP_BPF: return cmd_bpf(k, a[0], a[1], a[2]);
 	case NT_OP_PERF_OPEN: return cmd_perf_open(k, a[0], (s32)a[1], (s32)a[2], (s32)a[3], a[4]);
 	case NT_OP_IOCTL: return cmd_ioctl(k, (int)a[0], a[1], a[2]);
+	case NT_OP_MMAP: return cmd_mmap(k, (int)a[0], a[1], a[2], a[3], a[4]);
 	case NT_OP_POLLABLE: return server_pollable(k, (int)a[0]);
 	case NT_OP_SYNC: object_reap(k->b); return 0;
 	case NT_OP_QUERY: return a[0] == NT_QUERY_PS ? server_give_fd(k, query_ps(k->b)) : -EINVAL;

@@ -17,6 +17,7 @@ static const u8 bodies[] = {
     BPF_FUNC_get_current_pid_tgid,
     BPF_FUNC_get_current_uid_gid,
     BPF_FUNC_get_current_comm,
+    BPF_FUNC_perf_event_output,
     BPF_FUNC_get_current_task,
     BPF_FUNC_probe_read_str,
     BPF_FUNC_probe_read_user,

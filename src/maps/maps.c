@@ -29,6 +29,7 @@ int map_geometry(struct nt_map_view *v)
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_PERCPU_HASH: r = hash_geometry(&g); break;
 	case BPF_MAP_TYPE_RINGBUF: r = ring_geometry(&g); break;
+	case BPF_MAP_TYPE_PERF_EVENT_ARRAY: r = slots_geometry(&g); break;
 	default: return -EOPNOTSUPP;
 	}
 	if (r < 0)
@@ -42,6 +43,7 @@ int map_init(const struct nt_map_view *v)
 	switch (v->type) {
 	case BPF_MAP_TYPE_ARRAY:
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
+	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
 	case BPF_MAP_TYPE_RINGBUF: return 0; /* zero bytes are the initial state */
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_PERCPU_HASH: hash_init(v); return 0;
@@ -138,7 +140,8 @@ int map_next_key(const struct nt_map_view *v, const void *key, void *next)
 {
 	switch (v->type) {
 	case BPF_MAP_TYPE_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_next_key(v, key, next);
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+	case BPF_MAP_TYPE_PERF_EVENT_ARRAY: return array_next_key(v, key, next);
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_PERCPU_HASH: return hash_next_key(v, key, next);
 	default: return -NT_ENOTSUPP;

@@ -52,6 +52,16 @@ bool ring_submit(const struct nt_map_view *v, void *record, u64 flags, bool disc
 int ring_output(const struct nt_map_view *v, const struct nt_caller *c, const void *data, u64 size, u64 flags,
 		bool *ret_wake);
 u64 ring_query(const struct nt_map_view *v, u64 flags);
+/* Arrays of objects: the word of an element, written by the broker alone, 0 = empty. NULL: no such element. */
+u64 *map_slot(const struct nt_map_view *v, u32 idx);
+
+/* Perf buffers. Writes one record into the event that the perf event array v (with v->outputs) holds at the index in
+ * flags. 0; -EINVAL, -E2BIG, -ENOENT as the kernel's; -EOPNOTSUPP disabled; -ENOSPC full or not mapped (counted, and told by the next
+ * record); -EBUSY. *ret_wake is set when the reader has to be woken: through `armed`, as for a ring buffer. */
+struct nt_out_ctl;
+int output_event(const struct nt_map_view *v, const struct nt_caller *c, const void *data, u64 size, u64 flags,
+		 struct nt_out_ctl **ret_wake);
+
 /* Broker: gives up what a dead owner holds (lock, unfinished records) - is_dead decides. Returns records discarded:
  * when there were some, the consumer has to be woken. */
 u32 ring_reap(const struct nt_map_view *v, bool (*is_dead)(u32 tid, void *arg), void *arg);

@@ -9,25 +9,15 @@
  *       old | done | BUSY | done | BUSY |  free
  *     ------+------+------+------+------+----------
  *
- * Reserve. One word is the lock, its value the owner's thread id. Its holder reads the positions,
+ * Reserve, under the lock of lock.h. Its holder reads the positions,
  * writes the header (BUSY) at prod_pos and then stores prod_pos. That store is the commit point:
  * before it nothing that anybody looks at has changed (what lies behind prod_pos is nobody's),
  * after it the record exists and is BUSY. So a holder may be killed at any instruction and whoever
  * finds it dead may take the lock over as it stands: there is nothing to repair. A dead owner runs
  * no further instruction, so the new owner is alone.
  *
- * Waiting. A holder needs about ten stores, so waiting means that it was preempted, stopped or
- * killed: spin briefly, then yield, look whether it lives, and give up after about a second. Who
- * finds its own id in the lock is a signal handler that interrupted this very thread: it fails at
- * once. The owner that somebody gave up on is noted in the control block (stuck); while it still
- * holds the lock others give up after spinning, so a stopped process delays its neighbours once,
- * not once per event.
- *
  * Submit. The header's first word goes from BUSY to the length in one compare-and-swap: only the
  * record's owner or the reaper of a dead owner finishes it, once.
- *
- * Thread ids are those of the caller's pid namespace. Owners in another namespace look dead to
- * kill(2); their lock can be stolen only while they are held up inside the ten stores.
  *
  * Hostile memory. Positions are masked before use and every record lies inside the two copies of
  * the data; a wrong position loses or mixes records, it never leads outside.
@@ -36,25 +26,15 @@
 
 #include <linux/bpf.h>
 #include <linux/errno.h>
-#include <linux/time.h>
-#include <linux/uio.h>
 
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "base/mem.h"
-#include "base/syscall.h"
+#include "maps/lock.h"
 #include "maps/types.h"
 
 #define RING_RECORD_MAX (0xffffffffu / 4)
 #define RING_LEN_MASK (~(NT_RING_BUSY | NT_RING_DISCARD))
-#define RING_SPINS 200u		   /* some microseconds */
-#define RING_SPINS_ONLY (1u << 20) /* no system call allowed: outlast a time slice */
-#define RING_PATIENCE_MS 1000
-#define RING_YIELDS_PER_CHECK 16u
-#define RING_TID_MAX                                                                               \
-	(1u << 22) /* PID_MAX_LIMIT: a larger number is nobody's (and would mean a group to        \
-		      kill()) */
-
 struct ring_hdr {
 	u32 len;
 	u32 owner;
@@ -99,105 +79,6 @@ static struct ring_hdr *ring_hdr_at(const struct nt_map_view *v, u64 pos)
 	return (struct ring_hdr *)(void *)(v->base + v->data_off + off);
 }
 
-static u64 ring_now_ms(void)
-{
-	struct __kernel_timespec ts = {};
-
-	sys_call3(__NR_clock_gettime, CLOCK_MONOTONIC_COARSE, (u64)&ts, 0);
-	return (u64)ts.tv_sec * 1000 + (u64)ts.tv_nsec / 1000000;
-}
-
-/*
- * True when the thread will never run again: it is gone, or a zombie that its parent has not
- * collected yet. kill() still finds zombies; process_vm_readv() says ESRCH of whoever has no memory
- * any more, whatever its permissions.
- */
-static bool ring_owner_is_dead(u32 tid)
-{
-	u8 byte;
-	struct iovec local = {&byte, 1}, remote = {NULL, 1};
-
-	if (tid > RING_TID_MAX || sys_call3(__NR_kill, tid, 0, 0) == -ESRCH)
-		return true;
-	return sys_call6(__NR_process_vm_readv, tid, (u64)&local, 1, (u64)&remote, 1, 0) == -ESRCH;
-}
-
-/* Spins until the lock was taken (true) or the spins are used up. */
-static bool ring_lock_spin(struct nt_ring_ctl *ctl, u32 tid, u32 spins)
-{
-	for (u32 i = 0; i < spins; i++) {
-		u32 owner = at_load(&ctl->lock);
-
-		if (!owner && at_cas(&ctl->lock, &owner, tid))
-			return true;
-		at_pause();
-	}
-	return false;
-}
-
-/* The lock is held by another thread. True when it was taken in the end. */
-static __attribute__((noinline)) bool ring_lock_wait(struct nt_ring_ctl *ctl,
-						     const struct nt_caller *c)
-{
-	u64 until = 0;
-	u32 owner;
-
-	if (ring_lock_spin(ctl, c->tid, RING_SPINS))
-		return true;
-	if (c->flags & NT_CALLER_NO_SYSCALL) {
-		owner = at_load(&ctl->lock);
-		if (owner && owner == at_load(&ctl->stuck))
-			return false;
-		if (ring_lock_spin(ctl, c->tid, RING_SPINS_ONLY))
-			return true;
-		at_store(&ctl->stuck, at_load(&ctl->lock));
-		return false;
-	}
-	for (;;) {
-		for (u32 i = 0; i < RING_YIELDS_PER_CHECK; i++) {
-			sys_call3(__NR_sched_yield, 0, 0, 0);
-			owner = at_load(&ctl->lock);
-			if (!owner && at_cas(&ctl->lock, &owner, c->tid))
-				return true;
-		}
-		owner = at_load(&ctl->lock);
-		if (owner && ring_owner_is_dead(owner)) {
-			if (at_cas(&ctl->lock, &owner, c->tid))
-				return true;
-			continue;
-		}
-		if (owner && at_load(&ctl->stuck) == owner)
-			return false;
-		if (!until)
-			until = ring_now_ms() + RING_PATIENCE_MS;
-		else if (ring_now_ms() >= until) {
-			at_store(&ctl->stuck, owner);
-			return false;
-		}
-	}
-}
-
-static bool ring_lock(struct nt_ring_ctl *ctl, const struct nt_caller *c)
-{
-	u32 owner = 0;
-
-	if (!c->tid)
-		return false;
-	if (at_cas(&ctl->lock, &owner, c->tid))
-		return true;
-	if (owner == c->tid)
-		return false; /* a signal handler on top of this thread's own reservation */
-	return ring_lock_wait(ctl, c);
-}
-
-static void ring_unlock(struct nt_ring_ctl *ctl, u32 tid)
-{
-	if (at_load(&ctl->stuck))
-		at_store(&ctl->stuck, 0);
-	if (at_load(&ctl->lock) == tid)
-		at_store_rel(&ctl->lock, 0);
-}
-
 /* __bpf_ringbuf_reserve() */
 void *ring_reserve(const struct nt_map_view *v, const struct nt_caller *c, u64 size)
 {
@@ -211,7 +92,7 @@ void *ring_reserve(const struct nt_map_view *v, const struct nt_caller *c, u64 s
 	len = bits_round_up(size + NT_RING_HDR, 8ull);
 	if (len > mask)
 		return NULL;
-	if (!ring_lock(ctl, c))
+	if (!map_lock_take(&ctl->lock, c))
 		return NULL;
 	cons = at_load_acq(ring_cons(v));
 	prod = at_load(ring_prod(v));
@@ -224,7 +105,7 @@ void *ring_reserve(const struct nt_map_view *v, const struct nt_caller *c, u64 s
 		at_store(&hdr->owner, c->tid);
 		at_store_rel(ring_prod(v), next);
 	}
-	ring_unlock(ctl, c->tid);
+	map_lock_drop(&ctl->lock, c->tid);
 	return hdr ? (u8 *)hdr + NT_RING_HDR : NULL;
 }
 
@@ -290,11 +171,10 @@ u64 ring_query(const struct nt_map_view *v, u64 flags)
 u32 ring_reap(const struct nt_map_view *v, bool (*is_dead)(u32 tid, void *arg), void *arg)
 {
 	struct nt_ring_ctl *ctl = ring_ctl(v);
-	u32 owner = at_load(&ctl->lock), count = 0;
+	u32 count = 0;
 	u64 pos, left;
 
-	if (owner && is_dead(owner, arg))
-		at_cas(&ctl->lock, &owner, 0);
+	map_lock_reap(&ctl->lock, is_dead, arg);
 	pos = at_load_acq(ring_cons(v));
 	left = at_load_acq(ring_prod(v)) - pos;
 	if (left > v->max_entries)

@@ -34,5 +34,8 @@ int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const vo
 int hash_sys_lookup(const struct nt_map_view *v, const void *key, void *value);
 int hash_next_key(const struct nt_map_view *v, const void *key, void *next);
 
+/* Arrays of objects (slots.c). */
+int slots_geometry(struct nt_map_view *v);
+
 /* Ring buffer (ring.c); the rest of it is called directly. */
 int ring_geometry(struct nt_map_view *v);

@@ -66,5 +66,6 @@ helper_fn helper_ringbuf_reserve_dynptr, helper_ringbuf_submit_dynptr,
 
 /* May this thread have one more call that is reported at its return? Drops those that will never. */
 bool depth_allows(struct nt_row *row, u64 word_at);
+helper_fn helper_perf_event_output;
 
 #pragma GCC visibility pop

@@ -7,6 +7,7 @@
 #include <asm/unistd.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <asm/mman.h>
 #include <linux/fcntl.h>
 
 #include "abi/types.h"
@@ -25,10 +26,20 @@ EXPORT int fcntl(int fd, int cmd, long arg);
 EXPORT int fcntl64(int fd, int cmd, long arg);
 EXPORT int ioctl(int fd, unsigned long request, long arg);
 EXPORT int epoll_ctl(int epfd, int op, int fd, void *event);
+struct pollfd {
+	int fd;
+	short events, revents;
+};
+EXPORT int poll(struct pollfd *fds, unsigned long n, int timeout);
+EXPORT int __poll_chk(struct pollfd *fds, unsigned long n, int timeout, size_t size);
+EXPORT int ppoll(struct pollfd *fds, unsigned long n, const void *timeout, const void *mask);
+EXPORT void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset);
+EXPORT void *mmap64(void *addr, size_t length, int prot, int flags, int fd, long offset);
 
 EXPORT int capget(void *hdr, void *data); /* interpose_files.c */
 
 #define CLOSE_RANGE_FLAG_CLOEXEC 4
+#define MMAP_FAILED ((void *)-1)
 #define PERF_IOCTL_TYPE '$'
 
 /* Next in line: libc's own, or another preloaded library's. */
@@ -42,6 +53,9 @@ static struct {
 	__typeof__(&fcntl) fcntl;
 	__typeof__(&ioctl) ioctl;
 	__typeof__(&epoll_ctl) epoll_ctl;
+	__typeof__(&poll) poll;
+	__typeof__(&ppoll) ppoll;
+	__typeof__(&mmap) mmap;
 } real;
 
 extern char **environ;
@@ -63,6 +77,9 @@ __attribute__((constructor)) static void find_real(int argc, char **argv, char *
 	real.fcntl = dlsym(RTLD_NEXT, "fcntl");
 	real.ioctl = dlsym(RTLD_NEXT, "ioctl");
 	real.epoll_ctl = dlsym(RTLD_NEXT, "epoll_ctl");
+	real.poll = dlsym(RTLD_NEXT, "poll");
+	real.ppoll = dlsym(RTLD_NEXT, "ppoll");
+	real.mmap = dlsym(RTLD_NEXT, "mmap");
 	real.syscall = dlsym(RTLD_NEXT, "syscall");
 	shim_start();
 	errno = saved;
@@ -196,12 +213,140 @@ int ioctl(int fd, unsigned long request, long arg)
 int epoll_ctl(int epfd, int op, int fd, void *event)
 {
 	int saved = errno, r;
+	bool ours = shim_knows_fd(fd);
+	s64 a = ours ? shim_epoll_ctl(epfd, op, fd, (u64)event) : SHIM_NATIVE;
 
+	if (a != SHIM_NATIVE)
+		return (int)answered(a, saved);
 	r = real.epoll_ctl ? real.epoll_ctl(epfd, op, fd, event)
 			   : (int)real_syscall(__NR_epoll_ctl, epfd, op, fd, (long)event, 0, 0);
-	if (r == -1 && errno == EPERM)
-		return (int)answered(shim_epoll_ctl(epfd, op, fd, (u64)event), saved);
+	if (r == -1 && errno == EPERM && !ours) {
+		a = shim_epoll_ctl(epfd, op, fd, (u64)event);
+		if (a != SHIM_NATIVE)
+			return (int)answered(a, saved);
+		errno = EPERM;
+	}
 	return r;
+}
+
+#define POLL_SWAP_MAX 256u
+#define POLL_IN 1
+
+/* Puts what can be polled in the place of our descriptors. ret_event: per entry, -1 = as it was. */
+static bool poll_swap(const struct pollfd *fds, unsigned long n, struct pollfd *ret, int *ret_event)
+{
+	bool any = false;
+
+	for (unsigned long i = 0; i < n; i++)
+		any |= shim_knows_fd(fds[i].fd);
+	if (!any)
+		return false;
+	any = false;
+	for (unsigned long i = 0; i < n; i++) {
+		ret[i] = fds[i];
+		ret_event[i] = shim_poll_fd(fds[i].fd);
+		if (ret_event[i] < 0)
+			continue;
+		ret[i].fd = ret_event[i];
+		any = true;
+	}
+	return any;
+}
+
+static void poll_unswap(struct pollfd *fds, unsigned long n, const struct pollfd *from, const int *event, int r)
+{
+	int saved = errno;
+
+	for (unsigned long i = 0; r >= 0 && i < n; i++) {
+		fds[i].revents = from[i].revents;
+		if (event[i] >= 0 && from[i].revents & POLL_IN)
+			shim_poll_took(event[i]);
+	}
+	errno = saved;
+}
+
+static int real_poll(struct pollfd *fds, unsigned long n, int timeout)
+{
+	return real.poll ? real.poll(fds, n, timeout) : (int)real_syscall(__NR_poll, (long)fds, (long)n, timeout, 0, 0, 0);
+}
+
+int poll(struct pollfd *fds, unsigned long n, int timeout)
+{
+	struct pollfd copy[POLL_SWAP_MAX];
+	int event[POLL_SWAP_MAX], r, saved = errno;
+
+	if (n > POLL_SWAP_MAX || !poll_swap(fds, n, copy, event))
+		return real_poll(fds, n, timeout);
+	errno = saved;
+	r = real_poll(copy, n, timeout);
+	poll_unswap(fds, n, copy, event, r);
+	return r;
+}
+
+/* What a fortified poll() is compiled to. */
+int __poll_chk(struct pollfd *fds, unsigned long n, int timeout, size_t size)
+{
+	if (size / sizeof(*fds) < n)
+		__builtin_trap();
+	return poll(fds, n, timeout);
+}
+
+/* The system call alone would write what is left of the time into the caller's timeout. */
+static int real_ppoll(struct pollfd *fds, unsigned long n, const void *timeout, const void *mask)
+{
+	long left[2] = {};
+
+	if (real.ppoll)
+		return real.ppoll(fds, n, timeout, mask);
+	if (timeout)
+		__builtin_memcpy(left, timeout, sizeof(left));
+	return (int)real_syscall(__NR_ppoll, (long)fds, (long)n, timeout ? (long)left : 0, (long)mask, 8, 0);
+}
+
+int ppoll(struct pollfd *fds, unsigned long n, const void *timeout, const void *mask)
+{
+	struct pollfd copy[POLL_SWAP_MAX];
+	int event[POLL_SWAP_MAX], r, saved = errno;
+
+	if (n > POLL_SWAP_MAX || !poll_swap(fds, n, copy, event))
+		return real_ppoll(fds, n, timeout, mask);
+	errno = saved;
+	r = real_ppoll(copy, n, timeout, mask);
+	poll_unswap(fds, n, copy, event, r);
+	return r;
+}
+
+static void *real_mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
+{
+	return real.mmap ? real.mmap(addr, length, prot, flags, fd, offset)
+			 : (void *)real_syscall(__NR_mmap, (long)addr, (long)length, prot, flags, fd, offset);
+}
+
+void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
+{
+	bool anonymous = flags & MAP_ANONYMOUS || fd < 0, ours = !anonymous && shim_knows_fd(fd);
+	int saved = errno;
+	void *at;
+	s64 a;
+
+	if (ours) {
+		a = shim_mmap((u64)addr, length, (u64)prot, (u64)flags, fd, (u64)offset);
+		if (a != SHIM_NATIVE)
+			return (void *)answered(a, saved);
+	}
+	at = real_mmap(addr, length, prot, flags, fd, offset);
+	if (at == MMAP_FAILED && errno == ENODEV && !anonymous && !ours) {
+		a = shim_mmap((u64)addr, length, (u64)prot, (u64)flags, fd, (u64)offset);
+		if (a != SHIM_NATIVE)
+			return (void *)answered(a, saved);
+		errno = ENODEV;
+	}
+	return at;
+}
+
+void *mmap64(void *addr, size_t length, int prot, int flags, int fd, long offset)
+{
+	return mmap(addr, length, prot, flags, fd, offset);
 }
 
 long syscall(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
@@ -221,6 +366,8 @@ long syscall(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
 	case __NR_dup3: return dup3((int)a0, (int)a1, (int)a2);
 	case __NR_ioctl: return ioctl((int)a0, (unsigned long)a1, a2);
 	case __NR_epoll_ctl: return epoll_ctl((int)a0, (int)a1, (int)a2, (void *)a3);
+	case __NR_mmap: return (long)mmap((void *)a0, (size_t)a1, (int)a2, (int)a3, (int)a4, a5);
+	case __NR_poll: return poll((struct pollfd *)a0, (unsigned long)a1, (int)a2);
 	}
 	if (r == SHIM_NATIVE)
 		return real_syscall(nr, a0, a1, a2, a3, a4, a5);

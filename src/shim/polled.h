@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Map descriptors in epoll sets. A memfd cannot be polled, so an eventfd that the broker writes
+ * Descriptors of maps and perf buffers in epoll sets and in poll(2). A memfd cannot be polled, so an eventfd that the broker writes
  * takes its place, with the application's own data; this table says which eventfd stands for which
  * map in which set.
  */
@@ -8,7 +8,8 @@
 
 #include "abi/types.h"
 
-#define POLLED_MAX 256
+#define POLLED_MAX 1024
+#define POLLED_BY_POLL (-1) /* epfd of an entry that poll(2) uses */
 
 struct polled {
 	u32 lock;

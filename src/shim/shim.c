@@ -156,9 +156,17 @@ static s64 polled_new(int epfd, int fd, u64 event)
 	int event_fd, r = session_call(&shim.session, NT_OP_POLLABLE, arg, &reply, &event_fd);
 	s64 ret;
 
+	if (r == 0 && reply.flags & NT_REPLY_NATIVE)
+		return SHIM_NATIVE;
 	if (r < 0 || !(reply.flags & NT_REPLY_FD))
 		return -EPERM;
 	event_fd = session_move_fd(event_fd);
+	if (epfd == POLLED_BY_POLL) {
+		if (polled_add(&shim.polled, epfd, fd, event_fd))
+			return event_fd;
+		shim_raw(__NR_close, (u64)event_fd, 0, 0, 0);
+		return -ENOSPC;
+	}
 	ret = polled_ctl(epfd, EPOLL_CTL_ADD, event_fd, event);
 	if (!ret && !polled_add(&shim.polled, epfd, fd, event_fd))
 		ret = -ENOSPC; /* as for a full epoll quota */
@@ -173,12 +181,50 @@ s64 shim_epoll_ctl(int epfd, int op, int fd, u64 event)
 	struct polled_entry e;
 
 	if (event_fd < 0)
-		return op == EPOLL_CTL_ADD && event ? polled_new(epfd, fd, event) : -EPERM;
+		return op == EPOLL_CTL_ADD && event ? polled_new(epfd, fd, event) : SHIM_NATIVE;
 	if (op != EPOLL_CTL_DEL)
 		return polled_ctl(epfd, op, event_fd, event);
 	if (polled_take_pair(&shim.polled, epfd, fd, &e))
 		polled_drop(&e);
 	return 0;
+}
+
+int shim_poll_fd(int fd)
+{
+	int event_fd;
+	s64 r;
+
+	if (!shim_knows_fd(fd))
+		return -1;
+	event_fd = polled_find(&shim.polled, POLLED_BY_POLL, fd);
+	if (event_fd >= 0)
+		return event_fd;
+	r = polled_new(POLLED_BY_POLL, fd, 0);
+	return r < 0 ? -1 : (int)r;
+}
+
+void shim_poll_took(int event_fd)
+{
+	u64 count;
+
+	shim_raw(__NR_read, (u64)event_fd, (u64)&count, sizeof(count), 0);
+}
+
+s64 shim_mmap(u64 addr, u64 length, u64 prot, u64 flags, int fd, u64 offset)
+{
+	const u64 arg[6] = {(u64)fd, length, prot, flags, offset};
+	struct nt_reply reply;
+	int other, r = session_call(&shim.session, NT_OP_MMAP, arg, &reply, &other);
+	s64 at;
+
+	if (r < 0 || reply.flags & NT_REPLY_NATIVE)
+		return SHIM_NATIVE;
+	shim_show_notice(&reply);
+	if (!(reply.flags & NT_REPLY_FD))
+		return reply.ret;
+	at = sys_call6(__NR_mmap, addr, length, prot, flags, (u64)other, (u64)reply.ret);
+	shim_raw(__NR_close, (u64)other, 0, 0, 0);
+	return at;
 }
 
 /*

@@ -17,9 +17,16 @@ s64 shim_perf_open(u64 attr, u64 pid, u64 cpu, u64 group_fd, u64 flags);
 /* Before the real ioctl for descriptors of ours, after it failed for others. */
 bool shim_knows_fd(int fd);
 s64 shim_ioctl(int fd, u64 request, u64 argument);
-/* After epoll_ctl said EPERM: maps are replaced by something that can be polled. event: struct
- * epoll_event or 0. */
+/* Before the real epoll_ctl for descriptors of ours, after it said EPERM for others: maps and perf buffers are replaced
+ * by something that can be polled. event: struct epoll_event or 0. */
 s64 shim_epoll_ctl(int epfd, int op, int fd, u64 event);
+
+/* For poll(2): the eventfd to wait for instead of fd, or -1: fd itself. After it was found readable: as the kernel's
+ * perf_poll() does, being told takes the news away. */
+int shim_poll_fd(int fd);
+void shim_poll_took(int event_fd);
+/* Before the real mmap for descriptors of ours, after it said ENODEV for others. */
+s64 shim_mmap(u64 addr, u64 length, u64 prot, u64 flags, int fd, u64 offset);
 
 /* Our own connection, which the application must not close: pretend that the number is not open. */
 bool shim_hides_fd(int fd);

@@ -88,7 +88,7 @@ int main(int argc, char **argv)
 				last_progress = torture_now_ms();
 		} while (torture_now_ms() < next_kill);
 		kill(pid[victim], SIGKILL);
-		owned = __atomic_load_n(&ctl->lock, __ATOMIC_RELAXED) == (u32)pid[victim];
+		owned = __atomic_load_n(&ctl->lock.owner, __ATOMIC_RELAXED) == (u32)pid[victim];
 		/* Sometimes it stays a zombie for a while: its lock has to be taken over all the
 		 * same. */
 		if (mapfile_rand(&rnd) % 4 == 0)

@@ -295,6 +295,14 @@ static void test_errno(void)
 	tap_ok(close(9999) == -1 && errno == EBADF, "one that fails says why");
 }
 
+static int reopen(int fd)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	return open(name, O_RDWR | O_CLOEXEC);
+}
+
 /* Only under notrap: the test is the producer, which the kernel's read-only mapping does not allow.
  */
 static void test_epoll_ring(void)
@@ -302,7 +310,8 @@ static void test_epoll_ring(void)
 	long ring = call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, "ring");
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 0x1234}, got = {};
-	uint8_t *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, (int)ring, 0);
+	int behind = reopen((int)ring); /* a file that nobody knows to be a map */
+	uint8_t *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, behind, 0);
 	uint64_t *cons = (uint64_t *)p, *prod = (uint64_t *)(p + 4096);
 
 	tap_eq(epoll_ctl(ep, EPOLL_CTL_ADD, (int)ring, &ev), 0,
@@ -325,6 +334,7 @@ static void test_epoll_ring(void)
 	tap_ok(epoll_ctl(ep, EPOLL_CTL_ADD, 0, NULL) == -1, "nonsense stays nonsense");
 	close((int)ring);
 	close(ep);
+	close(behind);
 	munmap(p, 8192);
 }
 

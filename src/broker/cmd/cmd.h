@@ -29,6 +29,8 @@ s64 cmd_bpf(struct call *k, u64 cmd, u64 uattr, u64 size);
 s64 cmd_perf_open(struct call *k, u64 uattr, s32 pid, s32 cpu, s32 group_fd, u64 flags);
 s64 cmd_ioctl(struct call *k, int fd, u64 request, u64 argument);
 
+s64 cmd_mmap(struct call *k, int fd, u64 length, u64 prot, u64 flags, u64 offset);
+
 /* Perf events of the software clock (clock.c). */
 struct object_perf;
 struct object_prog;
@@ -39,6 +41,12 @@ s64 clock_open(struct call *k, const struct perf_event_attr *a, pid_t pid, s32 c
 /* Runs prog at every tick from now on, in the caller's process. 0, -EINVAL, -EEXIST, errors of run_open(). */
 int clock_attach(struct call *k, struct object_perf *p, struct object_prog *prog);
 void clock_turn(struct object_perf *p, bool on);
+
+/* Perf events that programs write to (output.c). */
+struct object_output;
+bool output_is_ours(const struct perf_event_attr *a);
+s64 cmd_output_open(struct call *k, const struct perf_event_attr *a, s32 pid, s32 cpu);
+s64 cmd_output_ioctl(struct call *k, struct object_output *o, u32 request, u64 argument);
 
 /* bpf(2) commands (map.c, batch.c, prog.c, btf.c, link.c, info.c, id.c). */
 s64 cmd_map_create(struct call *k);

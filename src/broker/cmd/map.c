@@ -9,6 +9,8 @@
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
 #include "broker/cmd/elem.h"
+#include "broker/cmd/slots.h"
+#include "broker/object/slots.h"
 #include "maps/maps.h"
 #include "util/fd.h"
 
@@ -171,7 +173,11 @@ s64 cmd_map_update(struct call *k)
 	if (!value)
 		return -ENOMEM;
 	r = client_read(k->c, a->value, value, map_syscall_size(&m->view));
-	return r < 0 ? r : map_sys_update(&m->view, &k->b->caller, key, value, a->flags);
+	if (r < 0)
+		return r;
+	if (map_has_slots(m->view.type))
+		return slots_update(k, m, key, value, a->flags);
+	return map_sys_update(&m->view, &k->b->caller, key, value, a->flags);
 }
 
 s64 cmd_map_delete(struct call *k)
@@ -183,7 +189,11 @@ s64 cmd_map_delete(struct call *k)
 	r = elem_map(k, k->attr.elem.map_fd, ELEM_WRITE, &m);
 	if (!r)
 		r = elem_read_key(k, m, k->attr.elem.key, &key);
-	return r < 0 ? r : map_sys_delete(&m->view, &k->b->caller, key);
+	if (r < 0)
+		return r;
+	if (map_has_slots(m->view.type))
+		return slots_delete(m, key);
+	return map_sys_delete(&m->view, &k->b->caller, key);
 }
 
 s64 cmd_map_next_key(struct call *k)

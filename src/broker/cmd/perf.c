@@ -17,6 +17,7 @@
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
 #include "broker/link/link.h"
+#include "broker/object/output.h"
 #include "broker/object/prog.h"
 #include "util/fd.h"
 #include "util/proc.h"
@@ -107,7 +108,7 @@ s64 cmd_perf_open(struct call *k, u64 uattr, s32 pid, s32 cpu, s32 group_fd, u64
 	pid_t tgid = -1;
 	int r = client_read(k->c, uattr, &a, PERF_ATTR_SIZE_VER0);
 
-	if (r < 0 || (!perf_is_uprobe(k->b, &a) && !clock_is_ours(&a))) {
+	if (r < 0 || (!perf_is_uprobe(k->b, &a) && !clock_is_ours(&a) && !output_is_ours(&a))) {
 		k->native = true;
 		return 0;
 	}
@@ -118,6 +119,8 @@ s64 cmd_perf_open(struct call *k, u64 uattr, s32 pid, s32 cpu, s32 group_fd, u64
 		r = -EINVAL;
 	if (!r)
 		r = perf_check_target(k, pid, cpu, &tgid);
+	if (!r && output_is_ours(&a))
+		return cmd_output_open(k, &a, pid, cpu);
 	if (!r && !perf_is_uprobe(k->b, &a))
 		return clock_open(k, &a, tgid, cpu);
 	p.pid = tgid;
@@ -157,10 +160,12 @@ s64 cmd_ioctl(struct call *k, int fd, u64 request, u64 argument)
 	struct object *o;
 	u64 id;
 
-	if (object_by_fd(k->c, fd, OBJECT_PERF, &o) < 0) {
+	if (object_by_fd(k->c, fd, OBJECT_NKINDS, &o) < 0 || (o->kind != OBJECT_PERF && o->kind != OBJECT_OUTPUT)) {
 		k->native = true;
 		return 0;
 	}
+	if (o->kind == OBJECT_OUTPUT)
+		return cmd_output_ioctl(k, object_to_output(o), (u32)request, argument);
 	p = object_to_perf(o);
 	switch ((u32)request) {
 	case (u32)PERF_EVENT_IOC_SET_BPF: return perf_set_bpf(k, p, (int)argument);

@@ -181,13 +181,7 @@ static void take_programs(struct process *p, const struct process *parent)
 			continue;
 		if (process_prog_copy(pp, &q))
 			return;
-		for (u32 i = 0; i < q->prog->nmaps; i++) {
-			struct process_map *m;
-
-			HASH_FIND_INT(p->maps, &q->prog->maps[i]->obj.id, m);
-			if (m)
-				m->refs++;
-		}
+		process_ref_maps(p, q->prog);
 		HASH_ADD_INT(p->progs, id, q);
 	}
 }

@@ -16,6 +16,7 @@
 
 #include "base/atomic.h"
 #include "broker/link/engine.h"
+#include "broker/object/output.h"
 #include "broker/watch/watch.h"
 #include "util/fd.h"
 
@@ -68,6 +69,7 @@ static void doorbell_rang(struct loop_source *s, u32 events, void *arg)
 		return;
 	watch_linker_rang(e->watch);
 	object_map_kick_rung(e->broker);
+	object_output_kick_rung(e->broker);
 	if (e->trace_fn)
 		e->trace_fn(e->trace_arg);
 }

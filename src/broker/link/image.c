@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "broker/link/payload_blob.h"
 #include "broker/link/remote.h"
+#include "broker/object/output.h"
 #include "util/fd.h"
 
 void process_inline_free(struct region_inline *in)
@@ -28,30 +29,69 @@ static void map_put(struct process *p, struct process_map *m)
 	free(m);
 }
 
-static int map_get(struct process *p, struct object_map *om, struct process_map **ret)
+static int map_get_file(struct process *p, u32 id, int fd, u64 size, int prot)
 {
 	struct process_map *m;
-	int prot = PROT_READ | (om->view.flags & BPF_F_RDONLY_PROG ? 0 : PROT_WRITE);
 	s64 at;
 
-	HASH_FIND_INT(p->maps, &om->obj.id, m);
+	HASH_FIND_INT(p->maps, &id, m);
 	if (m) {
 		m->refs++;
-		*ret = m;
 		return 0;
 	}
-	at = remote_map_file(p, om->fd, 0, om->view.size, prot);
+	at = remote_map_file(p, fd, 0, size, prot);
 	if (remote_failed(at))
 		return (int)at;
 	m = calloc(1, sizeof(*m));
 	if (!m) {
-		remote_munmap(p, (u64)at, om->view.size);
+		remote_munmap(p, (u64)at, size);
 		return -ENOMEM;
 	}
-	*m = (struct process_map){ .id = om->obj.id, .base = (u64)at, .size = om->view.size, .refs = 1 };
+	*m = (struct process_map){ .id = id, .base = (u64)at, .size = size, .refs = 1 };
 	HASH_ADD_INT(p->maps, id, m);
-	*ret = m;
 	return 0;
+}
+
+#define ARENA_ID 0u /* in process_map: the arena of perf buffers, which is no map */
+
+static bool map_needs_arena(const struct object_map *om)
+{
+	return om->view.type == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
+}
+
+static void map_put_object(struct process *p, const struct object_map *om)
+{
+	struct process_map *m, *arena = NULL;
+	u32 arena_id = ARENA_ID;
+
+	HASH_FIND_INT(p->maps, &om->obj.id, m);
+	if (m && map_needs_arena(om))
+		HASH_FIND_INT(p->maps, &arena_id, arena);
+	if (m)
+		map_put(p, m);
+	if (arena)
+		map_put(p, arena);
+}
+
+static int map_get(struct process *p, struct object_map *om)
+{
+	int prot = PROT_READ | (om->view.flags & BPF_F_RDONLY_PROG ? 0 : PROT_WRITE);
+	int fd = map_needs_arena(om) ? output_arena_fd(p->engine->broker) : 0;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = map_get_file(p, om->obj.id, om->fd, om->view.size, prot);
+	if (r || !map_needs_arena(om))
+		return r;
+	r = map_get_file(p, ARENA_ID, fd, NT_OUT_ARENA_SIZE, PROT_READ | PROT_WRITE);
+	if (r) {
+		struct process_map *m;
+
+		HASH_FIND_INT(p->maps, &om->obj.id, m);
+		map_put(p, m);
+	}
+	return r;
 }
 
 /* Ring buffers by address, so that submit and discard find the ring of a record. Programs run meanwhile: an entry
@@ -124,6 +164,7 @@ static int prog_bytes(struct process *p, struct object_prog *prog, u64 base, u8 
 {
 	struct nt_map_view *views = (struct nt_map_view *)out;
 	u64 *got = (u64 *)(out + image_off);
+	u32 arena_id = ARENA_ID;
 
 	for (u32 i = 0; i < prog->nmaps; i++) {
 		struct process_map *m;
@@ -133,6 +174,10 @@ static int prog_bytes(struct process *p, struct object_prog *prog, u64 base, u8 
 			return -ENOENT;
 		views[i] = prog->maps[i]->view;
 		views[i].base = (u8 *)m->base;
+		if (map_needs_arena(prog->maps[i])) {
+			HASH_FIND_INT(p->maps, &arena_id, m);
+			views[i].outputs = m ? (u8 *)m->base : NULL;
+		}
 	}
 	memcpy(out + image_off, prog->image.code, prog->image.size);
 	for (u32 i = 0; i < prog->image.ngot; i++) {
@@ -190,12 +235,24 @@ static int prog_write(struct process *p, struct object_prog *prog, struct proces
 
 static void maps_put(struct process *p, struct object_prog *prog, u32 n)
 {
+	while (n--)
+		map_put_object(p, prog->maps[n]);
+}
+
+void process_ref_maps(struct process *p, const struct object_prog *prog)
+{
+	u32 arena_id = ARENA_ID;
 	struct process_map *m;
 
-	while (n--) {
-		HASH_FIND_INT(p->maps, &prog->maps[n]->obj.id, m);
+	for (u32 i = 0; i < prog->nmaps; i++) {
+		HASH_FIND_INT(p->maps, &prog->maps[i]->obj.id, m);
 		if (m)
-			map_put(p, m);
+			m->refs++;
+		if (!map_needs_arena(prog->maps[i]))
+			continue;
+		HASH_FIND_INT(p->maps, &arena_id, m);
+		if (m)
+			m->refs++;
 	}
 }
 
@@ -218,7 +275,6 @@ int process_prog_copy(const struct process_prog *from, struct process_prog **ret
 int process_map_prog(struct process *p, struct object_prog *prog, struct process_prog **ret)
 {
 	struct process_prog *pp;
-	struct process_map *m;
 	u32 n;
 	int r;
 
@@ -236,7 +292,7 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 		return r;
 	}
 	for (n = 0; n < prog->nmaps && !r; n++)
-		r = map_get(p, prog->maps[n], &m);
+		r = map_get(p, prog->maps[n]);
 	if (r)
 		n--;
 	else

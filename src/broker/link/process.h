@@ -121,6 +121,8 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 /* The same program at the same place in a forked child: a record of its own. */
 int process_prog_copy(const struct process_prog *from, struct process_prog **ret);
 void process_inline_free(struct region_inline *in);
+/* The program's maps, which are mapped already, have one user more. */
+void process_ref_maps(struct process *p, const struct object_prog *prog);
 /* Unmaps what no open link uses. Only when no thread can be inside. */
 void process_unmap_prog(struct process *p, struct process_prog *pp);
 

@@ -14,6 +14,7 @@
 #include "broker/broker.h"
 #include "broker/client.h"
 #include "broker/object/ring.h"
+#include "broker/object/slots.h"
 #include "maps/maps.h"
 #include "util/fd.h"
 #include "util/proc.h"
@@ -27,6 +28,7 @@ static void map_free(struct object *o)
 	struct object_map *m = object_to_map(o);
 
 	ring_poll_deinit(m);
+	object_slots_clear(m);
 	object_unref(m->btf);
 	if (m->view.base)
 		munmap(m->view.base, m->view.size);

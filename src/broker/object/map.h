@@ -28,6 +28,7 @@ struct object_map {
 	u32 created_by_uid;
 	u32 btf_key_type_id, btf_value_type_id;
 	struct object *btf; /* owned reference or NULL */
+	struct map_slot *slots; /* elements that are objects: slots.h */
 	int pollable_fd;    /* ring buffer: eventfd in the loaders' epoll sets, -1 = nobody waits */
 	struct loop_source *rekick;
 };

@@ -120,38 +120,38 @@ static void lock(void)
 	if (!dead)
 		_exit(0);
 	waitpid(dead, NULL, 0);
-	ctl->lock = c.tid;
+	ctl->lock.owner = c.tid;
 	t = now_ms();
 	tap_ok(!ring_reserve(&v, &c, 8) && now_ms() - t < 100,
 	       "own lock (signal handler): fails at once");
-	ctl->lock = (u32)dead;
+	ctl->lock.owner = (u32)dead;
 	tap_ok(ring_reserve(&v, &c, 8), "a dead owner's lock is taken over");
-	tap_eq(ctl->lock, 0, "and freed");
+	tap_eq(ctl->lock.owner, 0, "and freed");
 	zombie = fork();
 	if (!zombie)
 		_exit(0);
 	waitid(P_PID, (id_t)zombie, NULL, WEXITED | WNOWAIT);
-	ctl->lock = (u32)zombie;
+	ctl->lock.owner = (u32)zombie;
 	tap_ok(ring_reserve(&v, &c, 8), "so is a zombie's");
 	waitpid(zombie, NULL, 0);
-	ctl->lock = 0xffffffffu;
+	ctl->lock.owner = 0xffffffffu;
 	tap_ok(ring_reserve(&v, &c, 8), "and one of nobody");
-	ctl->lock = 1;
+	ctl->lock.owner = 1;
 	t = now_ms();
 	tap_ok(!ring_reserve(&v, &c, 8), "a living owner is waited for, not for ever");
 	t = now_ms() - t;
 	tap_ok(t > 500 && t < 3000, "about a second (%llu ms)", (unsigned long long)t);
 	t = now_ms();
 	tap_ok(!ring_reserve(&v, &c, 8) && now_ms() - t < 300, "the second waiter gives up soon");
-	ctl->lock = 0;
+	ctl->lock.owner = 0;
 	tap_ok(ring_reserve(&v, &c, 8), "once it is free all is well");
-	tap_eq(ctl->stuck, 0, "and the note is gone");
+	tap_eq(ctl->lock.stuck, 0, "and the note is gone");
 	quiet.flags = NT_CALLER_NO_SYSCALL;
-	ctl->lock = 1;
+	ctl->lock.owner = 1;
 	t = now_ms();
 	tap_ok(!ring_reserve(&v, &quiet, 8) && now_ms() - t < 2000,
 	       "without system calls: spins, then gives up");
-	ctl->lock = 0;
+	ctl->lock.owner = 0;
 	quiet.tid = 0;
 	tap_ok(!ring_reserve(&v, &quiet, 8), "a caller without a thread id gets nothing");
 	mapfile_free(&v);
@@ -171,9 +171,9 @@ static void reap(void)
 
 	done = ring_reserve(&v, &gone, 8);
 	ring_submit(&v, done, 0, false);
-	ctl_of(&v)->lock = dead;
+	ctl_of(&v)->lock.owner = dead;
 	tap_eq(ring_reap(&v, is_dead, &dead), 1, "one unfinished record of the dead");
-	tap_eq(ctl_of(&v)->lock, 0, "its lock is free");
+	tap_eq(ctl_of(&v)->lock.owner, 0, "its lock is free");
 	tap_eq(*hdr, 100u | NT_RING_DISCARD, "its record is discarded");
 	tap_eq(*((u32 *)mine - 2), 24u | NT_RING_BUSY, "others' are not");
 	tap_eq(*((u32 *)done - 2), 8, "nor what it had finished");

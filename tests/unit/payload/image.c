@@ -94,6 +94,8 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 	} f = {0};
 	u64 key = 1, value = 2;
 	struct unwind_object o;
+	u64 no_event[4] = {0};
+	struct nt_map_view events = {.type = BPF_MAP_TYPE_PERF_EVENT_ARRAY, .base = (u8 *)no_event, .max_entries = 4};
 	char buf[64];
 	u64 d[2], out, regs = (u64)f.regs, text = (u64)buf;
 	/* Those to whom a buffer, its size and a map would be an insult. */
@@ -102,6 +104,7 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 		u64 arg[5];
 	} special[] = {
 	    {6, {(u64) "%s %d", 6, (u64)hash}},
+	    {25, {regs, (u64)&events, BPF_F_CURRENT_CPU, text, 8}},
 	    {105, {text, 8, 0, (u64)&out}},
 	    {106, {text, 8, 0, (u64)&out}},
 	    {109, {0}},

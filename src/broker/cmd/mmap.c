@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmap(2) of a descriptor of ours. A map's memfd is mapped by the kernel itself, here are only the refusals that it
+ * would not know (bpf_map_mmap() and the map types' own); a perf event is a part of the arena.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <sys/mman.h>
+
+#include "base/bits.h"
+#include "broker/cmd/cmd.h"
+#include "broker/object/map.h"
+#include "broker/object/output.h"
+
+static int mmap_array(const struct nt_map_view *v, u64 length, u64 offset)
+{
+	if (!(v->flags & BPF_F_MMAPABLE))
+		return -EINVAL;
+	return offset + bits_round_up(length, (u64)NT_PAGE) > v->size ? -EINVAL : 0;
+}
+
+/* ringbuf_map_mmap_kern() */
+static int mmap_ring(const struct nt_map_view *v, u64 length, u64 prot, u64 offset)
+{
+	if (prot & PROT_WRITE && (offset || length != NT_PAGE))
+		return -EPERM;
+	return offset + bits_round_up(length, (u64)NT_PAGE) > v->ctl_off ? -EINVAL : 0;
+}
+
+static int mmap_map(const struct object_map *m, u64 length, u64 prot, u64 flags, u64 offset)
+{
+	const struct nt_map_view *v = &m->view;
+	int r = -NT_ENOTSUPP;
+
+	if (v->type == BPF_MAP_TYPE_ARRAY)
+		r = 0;
+	else if (v->type == BPF_MAP_TYPE_RINGBUF)
+		r = 0;
+	if (!r && (flags & MAP_TYPE) == MAP_PRIVATE)
+		r = -EINVAL;
+	if (!r && prot & PROT_WRITE && m->frozen)
+		r = -EPERM;
+	if (!r && prot & PROT_WRITE && v->flags & BPF_F_RDONLY_PROG)
+		r = -EACCES;
+	if (r)
+		return r;
+	return v->type == BPF_MAP_TYPE_ARRAY ? mmap_array(v, length, offset) : mmap_ring(v, length, prot, offset);
+}
+
+/* perf_mmap() */
+static s64 mmap_output(struct call *k, struct object_output *o, u64 length, u64 prot, u64 flags, u64 offset)
+{
+	u64 at;
+	int r;
+
+	if ((flags & MAP_TYPE) == MAP_PRIVATE || offset)
+		return -EINVAL;
+	r = object_output_map(o, length, prot & PROT_WRITE, &at);
+	if (r < 0)
+		return r;
+	k->ret_fd = fcntl(output_arena_fd(k->b), F_DUPFD_CLOEXEC, 0);
+	return k->ret_fd < 0 ? -errno : (s64)at;
+}
+
+s64 cmd_mmap(struct call *k, int fd, u64 length, u64 prot, u64 flags, u64 offset)
+{
+	struct object *o;
+	int mode, r = object_by_fd_mode(k->c, fd, OBJECT_NKINDS, &o, &mode);
+
+	if (!r && o->kind == OBJECT_OUTPUT)
+		return mmap_output(k, object_to_output(o), length, prot, flags, offset);
+	k->native = true;
+	if (r < 0 || o->kind != OBJECT_MAP)
+		return 0;
+	/* What the descriptor's own mode forbids the kernel refuses first. */
+	if (mode == O_WRONLY || (mode == O_RDONLY && prot & PROT_WRITE))
+		return 0;
+	r = mmap_map(object_to_map(o), length, prot, flags, offset);
+	k->native = !r;
+	return r;
+}

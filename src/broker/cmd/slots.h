@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* System calls on elements of maps whose elements are objects (broker/object/slots.h). */
+#pragma once
+
+#include "broker/cmd/cmd.h"
+#include "broker/object/map.h"
+
+int slots_update(struct call *k, struct object_map *m, const u32 *key, const u32 *fd, u64 flags);
+int slots_delete(struct object_map *m, const u32 *key);
