@@ -22,6 +22,7 @@ enum nt_op {
 	NT_OP_QUERY,	   /* cli: arg[0] = NT_QUERY_*; the answer is a memfd with JSON text */
 	NT_OP_TRACE,	   /* cli: answer with one end of a stream socket that gets bpf_trace_printk lines */
 	NT_OP_RUN_LEFT,	   /* shim: run arg[0] (nt_run_order.token) is over, its program is not executed any more */
+	NT_OP_LISTEN,	   /* cli: arg[0] is a seccomp listener: answer the calls of the processes that it filters */
 	NT_OP_STOP,	   /* cli: leave when nothing is attached any more (arg[0] = 1: detach all and leave) */
 	NT_OP_BORN,	   /* a program has just been started, no code of it has run: attach what wants it. arg[0] = thread
 			    * pointer. Answered by any number of NT_REPLY_DO, each with its NT_OP_DONE, then by a last one */

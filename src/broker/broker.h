@@ -27,6 +27,7 @@ struct broker {
 	struct trace *trace;
 	struct output_arena *outputs; /* NULL: nobody has any */
 	struct nt_caller caller; /* us, as a caller of the maps library */
+	pid_t held_caller;	 /* a filtered process whose call we are making (notify.c): it cannot be stopped; 0 = none */
 	u32 ncpus;		 /* possible CPUs: per-CPU maps have one value for each */
 	s32 uprobe_type; /* type of the uprobe PMU for perf_event_open, -1: the kernel has none */
 	struct loop_source *reap_timer; /* maps nobody has open any more */

@@ -17,11 +17,13 @@
 #include "broker/object/map.h"
 #include "broker/link/link.h"
 #include "broker/object/output.h"
+#include "broker/notify.h"
 #include "broker/query.h"
 #include "broker/trace.h"
 #include "ipc/ipc.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/proc.h"
 
 struct server {
 	struct broker *broker;
@@ -93,6 +95,7 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	case NT_OP_RUN_LEFT: run_left(k->b, k->c->pid, a[0]); return 0;
 	case NT_OP_TRACE: return server_give_fd(k, trace_subscribe(k->b->trace));
 	case NT_OP_BORN: return k->b->engine ? engine_born(k->b, k->c, q, &k->seq) : 0;
+	case NT_OP_LISTEN: return notify_listen(k->b, k->c, (int)a[0]);
 	case NT_OP_STOP: return broker_leave(k->b, a[0] == 1);
 	}
 	return -EPROTO;
@@ -148,6 +151,25 @@ static void server_exited(struct loop_source *s, u32 events, void *arg)
 	client_free(arg);
 }
 
+static int client_identify(struct client *c, pid_t pid)
+{
+	struct proc_status status;
+	int r;
+
+	c->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (c->pidfd < 0)
+		return -errno;
+	r = proc_status_read(pid, &status);
+	if (r < 0 || status.euid != geteuid()) {
+		fd_closep(&c->pidfd);
+		return r < 0 ? r : -EPERM;
+	}
+	c->pid = pid;
+	c->uid = status.euid;
+	c->role = NT_ROLE_SHIM;
+	return 0;
+}
+
 /* The process at the other end, pinned so that its pid cannot come to mean another one. */
 static int server_identify(int sock, struct client *c)
 {
@@ -164,7 +186,7 @@ static int server_identify(int sock, struct client *c)
 	return c->pidfd < 0 ? -errno : 0;
 }
 
-static int client_new(struct broker *b, int sock)
+static int client_new(struct broker *b, int sock, pid_t pid, struct client **ret)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	int r;
@@ -173,8 +195,8 @@ static int client_new(struct broker *b, int sock)
 		return -ENOMEM;
 	c->broker = b;
 	c->sock = c->pidfd = -1;
-	r = server_identify(sock, c);
-	if (!r)
+	r = sock < 0 ? client_identify(c, pid) : server_identify(sock, c);
+	if (!r && sock >= 0)
 		r = loop_add(b->loop, sock, EPOLLIN, server_request, c, &c->source);
 	if (!r)
 		r = loop_add(b->loop, c->pidfd, EPOLLIN, server_exited, c, &c->exit);
@@ -186,7 +208,21 @@ static int client_new(struct broker *b, int sock)
 	}
 	c->sock = sock;
 	DL_APPEND(b->clients, c);
+	if (ret)
+		*ret = c;
 	return 0;
+}
+
+struct client *server_client_of(struct broker *b, pid_t pid)
+{
+	struct client *c;
+
+	DL_FOREACH(b->clients, c)
+	{
+		if (c->pid == pid)
+			return c;
+	}
+	return client_new(b, -1, pid, &c) < 0 ? NULL : c;
 }
 
 static void server_accept(struct loop_source *source, u32 events, void *arg)
@@ -197,7 +233,7 @@ static void server_accept(struct loop_source *source, u32 events, void *arg)
 
 	if (sock < 0)
 		return;
-	r = client_new(s->broker, sock);
+	r = client_new(s->broker, sock, 0, NULL);
 	if (r < 0) {
 		log_error("a client was not accepted: %s", strerror(-r));
 		close(sock);

@@ -41,21 +41,21 @@ int loader_find(const char *name, char *ret_path, size_t n)
 	return err;
 }
 
-static const char *elf_refusal(int fd, const Elf64_Ehdr *eh)
+static enum loader_kind elf_kind(int fd, const Elf64_Ehdr *eh, const char **ret_why)
 {
-	if (eh->e_ident[EI_CLASS] != ELFCLASS64)
-		return "it is a 32-bit program";
+	if (eh->e_ident[EI_CLASS] != ELFCLASS64) {
+		*ret_why = "it is a 32-bit program";
+		return LOADER_REFUSED;
+	}
 	for (u32 i = 0; i < eh->e_phnum; i++) {
 		Elf64_Phdr ph;
 
 		if (fd_pread_all(fd, &ph, sizeof(ph), eh->e_phoff + (u64)i * eh->e_phentsize) < 0)
-			return "its program headers cannot be read";
+			return LOADER_PRELOAD;
 		if (ph.p_type == PT_INTERP)
-			return NULL;
+			return LOADER_PRELOAD;
 	}
-	return "it is statically linked (a Go program?), so nothing can be preloaded into it; this "
-	       "version of notrap "
-	       "serves dynamically linked loaders only";
+	return LOADER_FILTER;
 }
 
 /* "#! /usr/bin/env python3 -x": env hides the interpreter that matters, which is then found in
@@ -76,7 +76,7 @@ static bool script_interpreter(char *line, char *ret_path, size_t n)
 	return word && loader_find(word, ret_path, n) == 0;
 }
 
-const char *loader_refusal(const char *path)
+enum loader_kind loader_kind(const char *path, const char **ret_why)
 {
 	char name[PATH_MAX], next[PATH_MAX];
 
@@ -90,16 +90,18 @@ const char *loader_refusal(const char *path)
 		struct stat st;
 
 		if (fd < 0 || fstat(fd, &st) < 0 || pread(fd, &head, sizeof(head) - 1, 0) < 2)
-			return NULL; /* exec will say it better */
-		if (st.st_mode & (S_ISUID | S_ISGID) && geteuid())
-			return "it is a set-user-ID or set-group-ID program, which ignores "
-			       "LD_PRELOAD";
+			return LOADER_PRELOAD;
+		if (st.st_mode & (S_ISUID | S_ISGID) && geteuid()) {
+			*ret_why = "it is a set-user-ID or set-group-ID program, which ignores "
+				   "LD_PRELOAD";
+			return LOADER_REFUSED;
+		}
 		if (!memcmp(head.eh.e_ident, ELFMAG, SELFMAG))
-			return elf_refusal(fd, &head.eh);
+			return elf_kind(fd, &head.eh, ret_why);
 		if (memcmp(head.line, "#!", 2) ||
 		    !script_interpreter(head.line, next, sizeof(next)))
-			return NULL;
+			return LOADER_PRELOAD;
 		memcpy(name, next, sizeof(name));
 	}
-	return NULL;
+	return LOADER_PRELOAD;
 }

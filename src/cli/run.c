@@ -18,6 +18,7 @@
 
 #include "cli/cli.h"
 #include "cli/connect.h"
+#include "cli/filter.h"
 #include "cli/loader.h"
 #include "ipc/ipc.h"
 #include "util/fd.h"
@@ -94,10 +95,10 @@ static int set_connection(int sock)
 	return setenv("NOTRAP_FD", value, 1) ? -errno : 0;
 }
 
-static int prepare(const struct cli_command *c, bool verbose)
+static int prepare(const struct cli_command *c, const char *loader, enum loader_kind kind, bool verbose)
 {
 	char notrapd[PATH_MAX], shim[PATH_MAX], dir[512];
-	const char *missing = missing_kernel_feature();
+	const char *missing = missing_kernel_feature(), *why = NULL;
 	int r, sock;
 
 	if (missing)
@@ -121,8 +122,13 @@ static int prepare(const struct cli_command *c, bool verbose)
 	if (sock < 0)
 		return cli_error(c, "the broker does not start: %s; see %s/log", strerror(-sock),
 				 dir);
+	if (kind == LOADER_FILTER) {
+		r = filter_install(sock, &why);
+		if (r < 0)
+			return cli_error(c, "cannot run %s: it is statically linked, and %s: %s", loader, why, strerror(-r));
+	}
 	r = set_connection(sock);
-	if (!r)
+	if (!r && kind == LOADER_PRELOAD)
 		r = set_preload(shim);
 	return r < 0 ? cli_error(c, "cannot preload %s: %s", shim, strerror(-r)) : 0;
 }
@@ -132,7 +138,8 @@ static int run_main(int argc, char **argv)
 	const struct cli_command *c = &cli_run;
 	char path[PATH_MAX];
 	bool verbose = false;
-	const char *why;
+	const char *why = "";
+	enum loader_kind kind;
 	int i, r;
 
 	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
@@ -159,12 +166,12 @@ static int run_main(int argc, char **argv)
 		cli_error(c, "%s: %s", argv[i], strerror(-r));
 		return r == -ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 	}
-	why = loader_refusal(path);
-	if (why) {
+	kind = loader_kind(path, &why);
+	if (kind == LOADER_REFUSED) {
 		cli_error(c, "cannot run %s: %s", path, why);
 		return EXIT_CANNOT_RUN;
 	}
-	r = prepare(c, verbose);
+	r = prepare(c, path, kind, verbose);
 	if (r)
 		return r;
 	execv(path, argv + i);

@@ -220,6 +220,8 @@ static void notice_failed(const struct link *l, int err, char *notice, size_t n)
 	else if (err == -EOPNOTSUPP)
 		snprintf(notice, n, "cannot attach to pid %d (%s): exceptions would not pass return probes in it: "
 			 "its C library is older than glibc 2.35, or linked statically with a C++ or Rust runtime", l->pid, comm);
+	else if (err == -EDEADLK)
+		snprintf(notice, n, "cannot attach to pid %d (%s): it is a statically linked loader that waits for this", l->pid, comm);
 	else if (err == -ETIMEDOUT)
 		snprintf(notice, n, "cannot attach to pid %d (%s): a thread of it does not stop", l->pid, comm);
 	else

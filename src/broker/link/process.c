@@ -126,6 +126,8 @@ int process_borrow(struct process *p)
 {
 	int r = 0;
 
+	if (p->engine->broker->held_caller == p->pid)
+		return -EDEADLK; /* it waits for us, killable only */
 	if (!p->opened) {
 		r = inject_open(p->pid, &p->target);
 		if (r)

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a filtered thread asks, we answer while it waits in its system call:
+ *
+ *     the value or the error     SECCOMP_IOCTL_NOTIF_SEND
+ *     a new descriptor           SECCOMP_IOCTL_NOTIF_ADDFD with SEND: the number is the call's value
+ *     not ours                   FLAG_CONTINUE: the kernel makes the call as if there were no filter
+ *
+ * CONTINUE is no security boundary (the thread may change its arguments meanwhile), and need not be one: it is what the
+ * process may do anyway. The filter waits killable: a signal does not interrupt a call half-way, so none is made twice;
+ * Go sends itself signals all the time.
+ *
+ * But a thread that waits like that cannot be stopped either, so a filtered loader cannot attach to itself (EDEADLK).
+ * Differences to the preloaded front end: a close takes effect when we see the hang-up, a moment after close() has
+ * returned; and there is nobody in the loader who could run programs by the clock or map a perf buffer.
+ */
+#include "broker/notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "broker/broker.h"
+#include "broker/client.h"
+#include "broker/cmd/cmd.h"
+#include "broker/link/run.h"
+#include "broker/object/map.h"
+#include "broker/server.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#endif
+#define SYNC_WAKE_UP 1u /* SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP: the waiting thread goes on on this CPU, at once */
+#define NOTIF_MAX 512u	/* room for a struct that has grown */
+
+struct notify {
+	struct broker *broker;
+	int fd;
+	struct loop_source *source;
+};
+
+static void notify_free(struct notify *n)
+{
+	loop_source_free(n->source);
+	fd_closep(&n->fd);
+	free(n);
+}
+
+/* epoll_ctl(2) for a map: its eventfd takes its place in the caller's own set, edge triggered (object/ring.c). */
+static s64 notify_epoll_ctl(struct call *k, const u64 *a)
+{
+	int op = (int)a[1], event_fd, set fd_auto = -1;
+	struct epoll_event ev = {};
+	struct object *o;
+
+	if (object_by_fd(k->c, (int)a[2], OBJECT_MAP, &o) < 0) {
+		k->native = true;
+		return 0;
+	}
+	event_fd = object_map_pollable(object_to_map(o));
+	if (event_fd < 0)
+		return event_fd;
+	if (op != EPOLL_CTL_DEL && client_read(k->c, a[3], &ev, sizeof(ev)) < 0)
+		return -EFAULT;
+	set = client_get_fd(k->c, (int)a[0]);
+	if (set < 0)
+		return set;
+	ev.events |= EPOLLET;
+	return epoll_ctl(set, op, event_fd, &ev) < 0 ? -errno : 0;
+}
+
+static s64 notify_dispatch(struct call *k, const struct seccomp_data *d)
+{
+	const u64 *a = (const u64 *)d->args;
+
+	switch (d->nr) {
+	case SYS_bpf: return cmd_bpf(k, a[0], a[1], a[2]);
+	case SYS_perf_event_open: return cmd_perf_open(k, a[0], (s32)a[1], (s32)a[2], (s32)a[3], a[4]);
+	case SYS_ioctl: return cmd_ioctl(k, (int)a[0], a[1], a[2]);
+	case SYS_epoll_ctl: return notify_epoll_ctl(k, a);
+	}
+	k->native = true;
+	return 0;
+}
+
+/* There is no shim that could print it. A terminal that is stopped must not stop us. */
+static void notify_tell(struct call *k)
+{
+	char line[sizeof(k->notice) + 16];
+	int fd fd_auto = client_get_fd(k->c, 2);
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int n = snprintf(line, sizeof(line), "notrap: %s\n", k->notice);
+
+	if (fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & POLLOUT && write(fd, line, (size_t)n) < 0)
+		log_info("%s", k->notice);
+}
+
+static s64 notify_call(struct notify *n, struct client *c, const struct seccomp_notif *req, struct call *ret)
+{
+	struct call *k = ret;
+	s64 r;
+
+	*k = (struct call){.b = n->broker, .c = c, .ret_fd = -1};
+	object_reap(n->broker); /* what the loader closed before this call is closed */
+	n->broker->held_caller = c->pid;
+	r = notify_dispatch(k, &req->data);
+	n->broker->held_caller = 0;
+	if (k->has_run) {
+		run_left(n->broker, c->pid, k->run.token);
+		snprintf(k->notice, sizeof(k->notice),
+			 "this loader is statically linked: programs cannot run in it (clocks, BPF_PROG_TEST_RUN)");
+		r = -EOPNOTSUPP;
+	}
+	if (k->notice[0] && r < 0)
+		notify_tell(k);
+	return r;
+}
+
+static void notify_answer(struct notify *n, u64 id, s64 value, struct call *k)
+{
+	struct seccomp_notif_resp resp = {.id = id};
+
+	if (k->ret_fd >= 0 && value >= 0) {
+		struct seccomp_notif_addfd add = {
+		    .id = id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (u32)k->ret_fd, .newfd_flags = O_CLOEXEC};
+
+		if (ioctl(n->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0 || errno == ENOENT || errno == EINPROGRESS)
+			return; /* answered, or the caller was killed */
+		value = -errno;
+	}
+	if (k->native)
+		resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	else if (value < 0)
+		resp.error = (s32)value;
+	else
+		resp.val = value;
+	if (ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SEND, &resp) < 0 && errno != ENOENT)
+		log_error("a filtered call cannot be answered: %s", strerror(errno));
+}
+
+static void notify_readable(struct loop_source *s, u32 events, void *arg)
+{
+	struct notify *n = arg;
+	union {
+		struct seccomp_notif req;
+		u8 bytes[NOTIF_MAX];
+	} u = {};
+	struct call k = {.native = true, .ret_fd = -1};
+	struct proc_status status;
+	struct client *c = NULL;
+	s64 value = 0;
+
+	if (events & (EPOLLHUP | EPOLLERR)) { /* nobody has the filter any more */
+		notify_free(n);
+		return;
+	}
+	if (ioctl(n->fd, SECCOMP_IOCTL_NOTIF_RECV, &u.req) < 0)
+		return; /* killed meanwhile */
+	if (proc_status_read((pid_t)u.req.pid, &status) == 0)
+		c = server_client_of(n->broker, status.tgid);
+	if (c)
+		value = notify_call(n, c, &u.req, &k);
+	notify_answer(n, u.req.id, value, &k);
+	if (k.ret_fd >= 0)
+		close(k.ret_fd);
+}
+
+int notify_listen(struct broker *b, struct client *c, int fd)
+{
+	struct notify *n = calloc(1, sizeof(*n));
+	int r;
+
+	if (!n)
+		return -ENOMEM;
+	n->broker = b;
+	n->fd = client_get_fd(c, fd);
+	r = n->fd < 0 ? n->fd : loop_add(b->loop, n->fd, EPOLLIN, notify_readable, n, &n->source);
+	if (r < 0) {
+		notify_free(n);
+		return r;
+	}
+	ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, (u64)SYNC_WAKE_UP); /* only faster; Linux 6.6 */
+	return 0;
+}
