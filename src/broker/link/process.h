@@ -31,6 +31,7 @@ struct module { /* one executable mapping of a probed file; a file mapped twice 
 
 struct code_return { /* a slot that calls may have yet to return through */
 	u32 site; /* id */
+	u32 round; /* of the site, then */
 	u32 meta; /* its struct nt_slot_meta from the region's base */
 };
 

@@ -31,7 +31,8 @@ int returns_note(struct batch *b)
 	for (u32 i = 0; i < b->nplaced; i++)
 		if (site_returns(b, &b->placed[i]))
 			b->region.ret[b->region.nret++] =
-				(struct code_return){ .site = b->placed_site[i]->id, .meta = b->placed[i].meta_off };
+				(struct code_return){ .site = b->placed_site[i]->id, .round = b->placed_site[i]->round,
+						      .meta = b->placed[i].meta_off };
 	return 0;
 }
 
@@ -45,12 +46,14 @@ static void write_word(struct process *p, const struct code_region *r, u32 first
 		log_error("pid %d (%s): pending returns go to an older list: %d", p->pid, p->comm, e);
 }
 
-/* The new meta of this site, if it is one that moved to `to`. */
-static u64 moved_to(const struct module *m, const struct code_region *to, u32 site)
+/* The new meta of this site, if it is one that moved to `to`, and not after a time without consumers. */
+static u64 moved_to(const struct batch *b, const struct code_region *to, const struct code_return *from)
 {
-	const struct module_patch *mp = site < m->npatch ? &m->patch[site] : NULL;
+	const struct module_patch *mp = from->site < b->m->npatch ? &b->m->patch[from->site] : NULL;
 
-	return mp && mp->region == to ? to->base + mp->meta_off : 0;
+	if (!mp || mp->region != to || b->placed_site[mp->ledger]->round != from->round)
+		return 0;
+	return to->base + mp->meta_off;
 }
 
 static struct nt_slot_meta *meta_at(u8 *bytes, const struct code_region *r, u32 first, u32 i)
@@ -65,7 +68,7 @@ static void region_forward(struct batch *b, const struct code_region *r, const s
 	u64 size;
 
 	for (u32 i = 0; i < r->nret; i++)
-		if (moved_to(b->m, to, r->ret[i].site)) {
+		if (moved_to(b, to, &r->ret[i])) {
 			first = first == ~0u ? i : first;
 			last = i;
 		}
@@ -76,11 +79,11 @@ static void region_forward(struct batch *b, const struct code_region *r, const s
 	if (!bytes || inject_read(&b->p->target, r->base + r->ret[first].meta, bytes, size))
 		return;
 	for (u32 i = first; i <= last; i++)
-		if (moved_to(b->m, to, r->ret[i].site))
-			meta_at(bytes, r, first, i)->newer = moved_to(b->m, to, r->ret[i].site);
+		if (moved_to(b, to, &r->ret[i]))
+			meta_at(bytes, r, first, i)->newer = moved_to(b, to, &r->ret[i]);
 	write_word(b->p, r, first, last, bytes);
 	for (u32 i = first; i <= last; i++) /* only now: who goes there finds newer */
-		if (moved_to(b->m, to, r->ret[i].site))
+		if (moved_to(b, to, &r->ret[i]))
 			meta_at(bytes, r, first, i)->exit = r->base + r->follow_off;
 	write_word(b->p, r, first, last, bytes);
 }

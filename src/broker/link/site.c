@@ -310,4 +310,5 @@ void site_remove_consumer(struct site *s, struct consumer *c)
 		at = &(*at)->next;
 	if (*at)
 		*at = c->next;
+	s->round += !s->first;
 }

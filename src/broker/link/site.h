@@ -14,6 +14,7 @@ struct site {
 	u64 off;   /* in the file */
 	u32 id;	   /* index into module.patch, never changes */
 	struct consumer *first;
+	u32 round; /* one more whenever the list becomes empty: calls that began before are reported to nobody later */
 	u64 ref_ctr; /* file offset of its counter, 0 = none; the same for all its consumers */
 	struct patch_plan plan; /* vaddr is the ELF's */
 };

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs that write down what they see, in memory that the loader has mapped. */
+#include <linux/bpf.h>
+#include <linux/ptrace.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "parity_events.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct parity_event event[EVENT_MAX];
+__u64 nevents;
+__u32 session_answer[8]; /* by cookie: what a session returns at entry */
+
+static __always_inline void note(struct pt_regs *ctx, __u32 what, __u64 value)
+{
+	__u64 i = __sync_fetch_and_add(&nevents, 1);
+	struct parity_event *e;
+
+	if (i >= EVENT_MAX)
+		return;
+	e = &event[i];
+	e->what = what;
+	e->value = value;
+	e->cookie = bpf_get_attach_cookie(ctx);
+	e->func_ip = bpf_get_func_ip(ctx);
+	e->pid_tgid = bpf_get_current_pid_tgid();
+	e->r[0] = ctx->rax;
+	e->r[1] = ctx->rbx;
+	e->r[2] = ctx->rcx;
+	e->r[3] = ctx->rdx;
+	e->r[4] = ctx->rsi;
+	e->r[5] = ctx->rdi;
+	e->r[6] = ctx->rbp;
+	e->r[7] = ctx->rsp;
+	e->r[8] = ctx->r8;
+	e->r[9] = ctx->r9;
+	e->r[10] = ctx->r10;
+	e->r[11] = ctx->r11;
+	e->r[12] = ctx->r12;
+	e->r[13] = ctx->r13;
+	e->r[14] = ctx->r14;
+	e->r[15] = ctx->r15;
+	e->r[16] = ctx->rip;
+	e->r[17] = ctx->eflags;
+	e->r[18] = ctx->cs;
+	e->r[19] = ctx->ss;
+	e->r[20] = ctx->orig_rax;
+}
+
+SEC("uprobe.multi")
+int entry(struct pt_regs *ctx)
+{
+	note(ctx, EV_ENTRY, 0);
+	return 0;
+}
+
+SEC("uprobe.multi")
+int entry_returns_1(struct pt_regs *ctx)
+{
+	note(ctx, EV_ENTRY, 1);
+	return 1;
+}
+
+SEC("uretprobe.multi")
+int leave(struct pt_regs *ctx)
+{
+	note(ctx, EV_RETURN, 0);
+	return 0;
+}
+
+SEC("uprobe")
+int single_entry(struct pt_regs *ctx)
+{
+	note(ctx, EV_SINGLE_ENTRY, 0);
+	return 0;
+}
+
+SEC("uretprobe")
+int single_leave(struct pt_regs *ctx)
+{
+	note(ctx, EV_SINGLE_RETURN, 0);
+	return 0;
+}
+
+/* Loaded as sessions: see parity_load(). */
+SEC("uprobe.multi")
+int session(struct pt_regs *ctx)
+{
+	note(ctx, EV_SESSION, 0);
+	return session_answer[bpf_get_attach_cookie(ctx) & 7] & 1;
+}
