@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "ebpf/helpers.h"
+#include "ebpf/kfuncs.h"
 
 static const char *const alu_op[16] = {"+=",  "-=", "*=", "/=", "|=",	"&=",	  "<<=", ">>=",
 				       "neg", "%=", "^=", "=",	"s>>=", "endian", "?",	 "?"};
@@ -126,6 +127,13 @@ static void disasm_ld(const struct bpf_insn *in, char *buf, size_t n)
 	}
 }
 
+static void disasm_kfunc(const struct bpf_insn *in, char *buf, size_t n)
+{
+	const struct ebpf_kfunc_proto *k = ebpf_kfunc_get((u32)in->imm);
+
+	snprintf(buf, n, "(85) call %s#%d", k ? k->name : "kernel-function", in->imm);
+}
+
 static void disasm_jmp(const struct bpf_insn *in, char *buf, size_t n)
 {
 	char w = BPF_CLASS(in->code) == BPF_JMP32 ? 'w' : 'r';
@@ -137,7 +145,7 @@ static void disasm_jmp(const struct bpf_insn *in, char *buf, size_t n)
 		if (in->src_reg == BPF_PSEUDO_CALL)
 			snprintf(buf, n, "(85) call pc%+d", in->imm);
 		else if (in->src_reg)
-			snprintf(buf, n, "(85) call kernel-function#%d", in->imm);
+			disasm_kfunc(in, buf, n);
 		else
 			snprintf(buf, n, "(85) call %s#%d", name ? name : "unknown", in->imm);
 	} else if (ebpf_insn_is_exit(in)) {

@@ -68,8 +68,12 @@ int vaccess_value(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess h
 			    &(struct region){NULL, map->value_size});
 }
 
-int vaccess_record(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok)
+int vaccess_memory(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess how, bool zero_ok)
 {
+	if (how == VACCESS_WRITE && vreg_of(env, regno)->rdonly) {
+		vlog(env, "R%u cannot write into %s\n", regno, vreg_type_name(vreg_of(env, regno)));
+		return -EACCES;
+	}
 	return region_check(env, regno, off, size, zero_ok,
 			    &(struct region){"memory", vreg_of(env, regno)->size});
 }

@@ -125,7 +125,8 @@ static bool is_null_check(const struct vreg *a, const struct compare *c)
 static bool is_not_null(const struct vreg *r)
 {
 	return !r->maybe_null &&
-	       (r->type == VREG_VALUE || r->type == VREG_RECORD || r->type == VREG_MAP);
+	       (r->type == VREG_VALUE || r->type == VREG_RECORD || r->type == VREG_MEM ||
+		r->type == VREG_MAP);
 }
 
 static int outcome(const struct vreg *a, const struct vreg *b, const struct compare *c)

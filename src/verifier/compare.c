@@ -42,7 +42,7 @@ static bool ids_match(struct idmap *m, u32 old, u32 cur, s64 distance)
 static bool pointers_match(struct idmap *m, const struct vreg *old, const struct vreg *cur)
 {
 	return old->map == cur->map && old->size == cur->size && old->frame == cur->frame &&
-	       old->maybe_null == cur->maybe_null && range_contains(&old->v, &cur->v) &&
+	       old->maybe_null == cur->maybe_null && old->rdonly == cur->rdonly && range_contains(&old->v, &cur->v) &&
 	       ids_match(m, old->id, cur->id, 0) && ids_match(m, old->ref, cur->ref, 0);
 }
 

@@ -135,7 +135,8 @@ int vmem_check_aligned(struct venv *env, u32 regno, u32 size); /* whatever the m
 /* access.c: may [reg + off, + size) be touched? The check of all memory that is no stack. */
 enum vaccess { VACCESS_READ, VACCESS_WRITE };
 int vaccess_value(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess how, bool zero_ok);
-int vaccess_record(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok);
+/* a ring buffer record or other memory of known size */
+int vaccess_memory(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess how, bool zero_ok);
 int vaccess_ctx_unmoved(struct venv *env,
 			u32 regno); /* the register is ctx as the program got it */
 int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how);
@@ -160,6 +161,7 @@ bool vmap_fits(u32 type, u32 helper);
 
 /* helper.c, func.c */
 int vhelper_call(struct venv *env, const struct bpf_insn *in);
+int vkfunc_call(struct venv *env, const struct bpf_insn *in); /* kfunc.c */
 int vfunc_call(struct venv *env, const struct bpf_insn *in);
 int vfunc_exit(struct venv *env, bool *ret_done);
 void vref_release(struct venv *env, struct vstate *st, u32 ref, bool keep_regs);

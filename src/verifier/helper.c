@@ -94,7 +94,9 @@ static bool type_fits(const struct vreg *r, u8 arg)
 		if (vreg_is_null(r))
 			return true;
 		/* fall through */
-	default: return r->type == VREG_STACK || r->type == VREG_VALUE || r->type == VREG_RECORD;
+	default:
+		return r->type == VREG_STACK || r->type == VREG_VALUE || r->type == VREG_RECORD ||
+		       r->type == VREG_MEM;
 	}
 }
 
@@ -114,7 +116,8 @@ static int check_mem(struct venv *env, const struct mem_arg *m)
 
 	switch (r->type) {
 	case VREG_VALUE: return vaccess_value(env, m->regno, 0, m->size, m->how, m->zero_ok);
-	case VREG_RECORD: return vaccess_record(env, m->regno, 0, m->size, m->zero_ok);
+	case VREG_RECORD:
+	case VREG_MEM: return vaccess_memory(env, m->regno, 0, m->size, m->how, m->zero_ok);
 	case VREG_STACK:
 		if (!m->size && !m->zero_ok) {
 			vlog(env, "invalid zero-sized read\n");

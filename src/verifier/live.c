@@ -5,6 +5,7 @@
  * differ only in dead registers are the same to prune.c.
  */
 #include "ebpf/helpers.h"
+#include "ebpf/kfuncs.h"
 #include "verifier/env.h"
 
 #define REG(n) (1u << (n))
@@ -14,8 +15,15 @@ static u16 call_uses(const struct bpf_insn *in)
 {
 	const struct ebpf_helper *h =
 	    ebpf_insn_is_helper_call(in) ? ebpf_helper_get((u32)in->imm) : NULL;
+	const struct ebpf_kfunc_proto *k =
+	    in->src_reg == BPF_PSEUDO_KFUNC_CALL ? ebpf_kfunc_get((u32)in->imm) : NULL;
 	u16 uses = 0;
 	u32 i;
+
+	for (i = 0; k && i < 5 && k->arg[i] != EBPF_KARG_NONE; i++)
+		uses |= REG(i + 1);
+	if (k)
+		return uses;
 
 	if (!h)
 		return ARGS;

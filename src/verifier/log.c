@@ -152,7 +152,7 @@ static void log_reg(struct venv *env, const struct vreg *r)
 		log_fmt(env, "%smap=%u,ks=%u,vs=%u", sep, r->map, m->key_size, m->value_size);
 		sep = ",";
 	}
-	if (r->type == VREG_RECORD) {
+	if (r->type == VREG_RECORD || r->type == VREG_MEM) {
 		log_fmt(env, "%ssz=%u", sep, r->size);
 		sep = ",";
 	}

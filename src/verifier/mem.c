@@ -60,6 +60,7 @@ static void note_kind(struct venv *env, const struct access *a)
 	case VREG_STACK: vfact_mem(env, a->insn, VMEM_STACK); return;
 	case VREG_CTX: vfact_mem(env, a->insn, VMEM_CTX); return;
 	case VREG_RECORD: vfact_mem(env, a->insn, VMEM_RINGBUF); return;
+	case VREG_MEM: vfact_mem(env, a->insn, VMEM_MIXED); return;
 	default:
 		vfact_mem(env, a->insn, value_kind(&env->prog->maps[r->map]));
 		vfact_map(env, a->insn, r->map);
@@ -89,7 +90,8 @@ static int check_not_stack(struct venv *env, const struct access *a)
 		case VREG_CTX: return vaccess_ctx(env, a->regno, a->off, a->size, a->how);
 		case VREG_VALUE:
 			return vaccess_value(env, a->regno, a->off, a->size, a->how, false);
-		case VREG_RECORD: return vaccess_record(env, a->regno, a->off, a->size, false);
+		case VREG_RECORD:
+		case VREG_MEM: return vaccess_memory(env, a->regno, a->off, a->size, a->how, false);
 		default: break;
 		}
 	}

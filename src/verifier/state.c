@@ -48,6 +48,10 @@ const char *vreg_type_name(const struct vreg *r)
 	case VREG_MAP: return "map_ptr";
 	case VREG_VALUE: return r->maybe_null ? "map_value_or_null" : "map_value";
 	case VREG_RECORD: return r->maybe_null ? "ringbuf_mem_or_null" : "ringbuf_mem";
+	case VREG_MEM:
+		if (r->rdonly)
+			return r->maybe_null ? "rdonly_mem_or_null" : "rdonly_mem";
+		return r->maybe_null ? "mem_or_null" : "mem";
 	default: return "?";
 	}
 }

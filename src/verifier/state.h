@@ -16,15 +16,16 @@
 #include "ebpf/insn.h"
 #include "verifier/range.h"
 
-enum vreg_type { VREG_NONE, VREG_SCALAR, VREG_CTX, VREG_STACK, VREG_MAP, VREG_VALUE, VREG_RECORD };
+enum vreg_type { VREG_NONE, VREG_SCALAR, VREG_CTX, VREG_STACK, VREG_MAP, VREG_VALUE, VREG_RECORD, VREG_MEM };
 
 struct vreg {
 	u8 type;	 /* enum vreg_type */
-	bool maybe_null; /* VALUE, RECORD */
+	bool maybe_null; /* VALUE, RECORD, MEM */
+	bool rdonly;	 /* MEM */
 	bool precise;	 /* in a checkpoint: a decision rests on v */
 	u8 frame;	 /* STACK: whose */
 	u32 map;	 /* MAP, VALUE: index */
-	u32 size;	 /* RECORD: bytes */
+	u32 size;	 /* RECORD, MEM: bytes */
 	u32 id;	 /* pointer that may be null: which look-up; scalar: group of equals; 0: none */
 	u32 ref; /* RECORD: must be given back */
 	s32 delta; /* scalar of a group: value = the group's base + delta */

@@ -19,10 +19,10 @@ static int exec_call(struct venv *env, const struct bpf_insn *in)
 	if (in->src_reg == BPF_PSEUDO_CALL)
 		return vfunc_call(env, in);
 	if (in->src_reg == BPF_PSEUDO_KFUNC_CALL) {
-		vlog(env, "calling kernel function #%d is not allowed\n", in->imm);
-		return -EACCES;
+		r = vkfunc_call(env, in);
+	} else {
+		r = vhelper_call(env, in);
 	}
-	r = vhelper_call(env, in);
 	if (!r)
 		env->cur.pc++;
 	return r;

@@ -37,6 +37,9 @@ struct verifier_prog {
 	bool not_gpl; /* the licence is none that the kernel takes for compatible with its own */
 	const struct verifier_map *maps;
 	u32 nmaps;
+	/* Calls of kernel functions carry enum ebpf_kfunc in imm, or EBPF_KFUNC_N + index into this. */
+	char *const *unknown_kfuncs;
+	u32 nunknown_kfuncs;
 };
 
 struct verifier_log {

@@ -14,6 +14,7 @@
 #include "base/bits.h"
 #include "broker/arch/cpu.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/prog_kfuncs.h"
 #include "broker/cmd/prog_maps.h"
 #include "broker/cmd/vlog.h"
 #include "broker/object/map.h"
@@ -121,7 +122,7 @@ static int prog_check_btf(struct call *k, const struct attr_prog_load *a, struct
 	return 0;
 }
 
-static int prog_verify(struct object_prog *p, struct verifier_log *log)
+static int prog_verify(struct object_prog *p, const struct prog_kfuncs *kfuncs, struct verifier_log *log)
 {
 	struct verifier_map *maps free_auto = calloc(p->nmaps + 1, sizeof(*maps));
 	struct verifier_prog in = {
@@ -133,6 +134,8 @@ static int prog_verify(struct object_prog *p, struct verifier_log *log)
 	    .not_gpl = !p->gpl,
 	    .maps = maps,
 	    .nmaps = p->nmaps,
+	    .unknown_kfuncs = kfuncs->name,
+	    .nunknown_kfuncs = kfuncs->n,
 	};
 
 	if (!maps)
@@ -179,6 +182,7 @@ static int prog_compile(struct object_prog *p)
 static int prog_check(struct call *k, const struct attr_prog_load *a, struct object_prog *p,
 		      struct verifier_log *log)
 {
+	struct prog_kfuncs kfuncs = {0};
 	int r;
 
 	if (a->fd_array_cnt)
@@ -192,9 +196,12 @@ static int prog_check(struct call *k, const struct attr_prog_load *a, struct obj
 		r = -EINVAL;
 	}
 	if (!r)
+		r = prog_kfuncs_resolve(p, log, &kfuncs);
+	if (!r)
 		r = prog_maps_resolve(k, a->fd_array, p, log);
 	if (!r)
-		r = prog_verify(p, log);
+		r = prog_verify(p, &kfuncs, log);
+	prog_kfuncs_deinit(&kfuncs);
 	return r;
 }
 
