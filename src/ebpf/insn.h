@@ -16,6 +16,9 @@
 #ifndef BPF_JMP32
 #define BPF_JMP32 0x06
 #endif
+#define EBPF_JCOND 0xe0 /* not in every <linux/bpf.h> */
+#define EBPF_LOAD_ACQ 0x100
+#define EBPF_STORE_REL 0x110
 #define EBPF_MAX_STACK 512
 #define EBPF_MAX_INSNS 1000000
 #define EBPF_MAX_FRAMES 8
@@ -53,6 +56,23 @@ static inline bool ebpf_insn_is_goto(const struct bpf_insn *in)
 	return ebpf_insn_is_jump_class(in) && BPF_OP(in->code) == BPF_JA;
 }
 
+/* Jumps when the counter of its function's loops is spent, else goes on. */
+static inline bool ebpf_insn_is_may_goto(const struct bpf_insn *in)
+{
+	return in->code == (BPF_JMP | EBPF_JCOND) && in->src_reg == 0;
+}
+
+static inline bool ebpf_insn_is_kfunc_call(const struct bpf_insn *in)
+{
+	return in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_KFUNC_CALL;
+}
+
+/* First half of LD_IMM64 of a function: it starts at i + imm + 1. */
+static inline bool ebpf_insn_is_func_load(const struct bpf_insn *in)
+{
+	return ebpf_insn_is_ld64(in) && in->src_reg == BPF_PSEUDO_FUNC;
+}
+
 /* A jump with two successors. */
 static inline bool ebpf_insn_is_cond(const struct bpf_insn *in)
 {
@@ -64,7 +84,7 @@ static inline bool ebpf_insn_is_cond(const struct bpf_insn *in)
 /* Where the jump or bpf-to-bpf call at i goes. No bounds check. */
 static inline s64 ebpf_insn_target(const struct bpf_insn *in, u32 i)
 {
-	bool wide = ebpf_insn_is_subprog_call(in) || in->code == (BPF_JMP32 | BPF_JA);
+	bool wide = ebpf_insn_is_subprog_call(in) || ebpf_insn_is_func_load(in) || in->code == (BPF_JMP32 | BPF_JA);
 
 	return (s64)i + 1 + (wide ? in->imm : in->off);
 }

@@ -14,8 +14,8 @@ static bool region_has(struct venv *env, const struct region *m, s64 off, u32 si
 	if (off >= 0 && (size || zero_ok) && (u64)off + size <= m->size)
 		return true;
 	if (m->name)
-		vlog(env, "invalid access to %s, mem_size=%u off=%lld size=%u\n", m->name, m->size,
-		     (long long)off, size);
+		vlog(env, "invalid access to %s, %s_size=%u off=%lld size=%u\n", m->name,
+		     m->name[1] == 'a' ? "key" : "mem", m->size, (long long)off, size);
 	else
 		vlog(env, "invalid access to map value, value_size=%u off=%lld size=%u\n", m->size,
 		     (long long)off, size);
@@ -70,12 +70,22 @@ int vaccess_value(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess h
 
 int vaccess_memory(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess how, bool zero_ok)
 {
-	if (how == VACCESS_WRITE && vreg_of(env, regno)->rdonly) {
-		vlog(env, "R%u cannot write into %s\n", regno, vreg_type_name(vreg_of(env, regno)));
+	const struct vreg *r = vreg_of(env, regno);
+	struct region m = {"memory", r->size};
+
+	if (how == VACCESS_WRITE && r->type == VREG_KEY) {
+		vlog(env, "write to change key R%u not allowed\n", regno);
 		return -EACCES;
 	}
-	return region_check(env, regno, off, size, zero_ok,
-			    &(struct region){"memory", vreg_of(env, regno)->size});
+	if (how == VACCESS_WRITE && (r->rdonly || r->type == VREG_REGS)) {
+		vlog(env, "R%u cannot write into %s\n", regno, vreg_type_name(r));
+		return -EACCES;
+	}
+	if (r->type == VREG_KEY)
+		m = (struct region){"map key", env->prog->maps[r->map].key_size};
+	if (r->type == VREG_REGS)
+		m.size = VPT_REGS_SIZE;
+	return region_check(env, regno, off, size, zero_ok, &m);
 }
 
 int vaccess_ctx_unmoved(struct venv *env, u32 regno)

@@ -78,7 +78,7 @@ static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg 
 		     vreg_type_name(ptr));
 		return -EACCES;
 	}
-	if (ptr->type == VREG_MAP) {
+	if (ptr->type == VREG_MAP || ptr->type == VREG_FUNC || ptr->type == VREG_DYNPTR_ARG) {
 		vlog(env, "R%u pointer arithmetic on %s prohibited\n", dst, vreg_type_name(ptr));
 		return -EACCES;
 	}
@@ -298,6 +298,22 @@ int valu_exec(struct venv *env, const struct bpf_insn *in)
 	}
 }
 
+/* Only a function that nobody else can call may be called back; its BTF says so. */
+static int check_func(struct venv *env, const struct bpf_insn *in)
+{
+	u32 i, start = (u32)ebpf_insn_target(in, env->cur.pc);
+
+	if (!env->prog->funcs) {
+		vlog(env, "missing btf func_info\n");
+		return -EINVAL;
+	}
+	for (i = 0; i < env->prog->nfuncs; i++)
+		if (env->prog->funcs[i].start == start && env->prog->funcs[i].is_static)
+			return 0;
+	vlog(env, "callback function not static\n");
+	return -EINVAL;
+}
+
 int valu_ld64(struct venv *env, const struct bpf_insn *in)
 {
 	struct vreg out;
@@ -309,6 +325,13 @@ int valu_ld64(struct venv *env, const struct bpf_insn *in)
 	case BPF_PSEUDO_MAP_FD:
 		vreg_set_pointer(&out, VREG_MAP);
 		out.map = (u32)in->imm;
+		break;
+	case BPF_PSEUDO_FUNC:
+		r = check_func(env, in);
+		if (r)
+			return r;
+		vreg_set_pointer(&out, VREG_FUNC);
+		out.map = (u32)ebpf_insn_target(in, env->cur.pc);
 		break;
 	case BPF_PSEUDO_MAP_VALUE:
 		vreg_set_pointer(&out, VREG_VALUE);

@@ -89,7 +89,7 @@ static void learn(struct vstate *st, struct compare *c, bool truth)
 
 static void settle_null(struct vreg *r, u32 id, bool is_null)
 {
-	if (!vreg_is_pointer(r) || !r->maybe_null || r->id != id)
+	if (!vreg_is_pointer(r) || vspecial_is(r) || !r->maybe_null || r->id != id)
 		return;
 	if (is_null) {
 		vreg_set_const(r, 0);
@@ -126,7 +126,7 @@ static bool is_not_null(const struct vreg *r)
 {
 	return !r->maybe_null &&
 	       (r->type == VREG_VALUE || r->type == VREG_RECORD || r->type == VREG_MEM ||
-		r->type == VREG_MAP);
+		r->type == VREG_MAP || r->type == VREG_KEY);
 }
 
 static int outcome(const struct vreg *a, const struct vreg *b, const struct compare *c)
@@ -162,6 +162,22 @@ static int fork_paths(struct venv *env, struct compare *c, u32 target)
 	return 0;
 }
 
+/* The counter is spent: jump; else go on behind, one round nearer to its end. */
+static int exec_may_goto(struct venv *env, u32 target)
+{
+	struct vstate *other;
+	int r = venv_push(env, &other);
+
+	if (r)
+		return r;
+	other->pc = env->cur.pc + 1;
+	vstate_top(other)->goto_depth++;
+	vloop_widen(env->cur.parent ? env->cur.parent->st.parent : NULL, env->cur.pc, other);
+	env->res->uses_may_goto = true;
+	env->cur.pc = target;
+	return 0;
+}
+
 int vbranch_exec(struct venv *env, const struct bpf_insn *in)
 {
 	struct compare c = {
@@ -170,6 +186,8 @@ int vbranch_exec(struct venv *env, const struct bpf_insn *in)
 	struct vreg *a, *b;
 	int r;
 
+	if (ebpf_insn_is_may_goto(in))
+		return exec_may_goto(env, target);
 	if (ebpf_insn_is_goto(in)) {
 		env->cur.pc = target;
 		return 0;

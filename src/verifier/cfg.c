@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "ebpf/kfuncs.h"
+#include "verifier/call.h"
 #include "verifier/env.h"
 
 u32 vcfg_func_at(const struct venv *env, u32 insn)
@@ -34,12 +36,20 @@ static int compare_funcs(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* A call of a function of the program, or its address. */
+static bool names_function(const struct venv *env, u32 i)
+{
+	const struct bpf_insn *in = &env->insns[i];
+
+	return !(env->flag[i] & VINSN_SECOND) && (ebpf_insn_is_subprog_call(in) || ebpf_insn_is_func_load(in));
+}
+
 static int find_functions(struct venv *env)
 {
 	u32 i, n = 1, unique;
 
 	for (i = 0; i < env->n; i++)
-		n += ebpf_insn_is_subprog_call(&env->insns[i]);
+		n += names_function(env, i);
 	env->func = calloc(n, sizeof(*env->func));
 	if (!env->func)
 		return -ENOMEM;
@@ -47,7 +57,7 @@ static int find_functions(struct venv *env)
 	for (i = 0; i < env->n; i++) {
 		s64 target;
 
-		if (!ebpf_insn_is_subprog_call(&env->insns[i]))
+		if (!names_function(env, i))
 			continue;
 		target = ebpf_insn_target(&env->insns[i], i);
 		if (target < 0 || target >= env->n) {
@@ -75,7 +85,7 @@ static int check_ld64(struct venv *env, u32 i)
 		vlog(env, "invalid bpf_ld_imm64 insn\n");
 		return -EINVAL;
 	}
-	if (in->src_reg == 0)
+	if (in->src_reg == 0 || (in->src_reg == BPF_PSEUDO_FUNC && !in[1].imm))
 		return 0;
 	if ((in->src_reg != BPF_PSEUDO_MAP_FD && in->src_reg != BPF_PSEUDO_MAP_VALUE) ||
 	    (in->src_reg == BPF_PSEUDO_MAP_FD && in[1].imm)) {
@@ -183,6 +193,16 @@ static void reach(struct venv *env, struct work *w, s64 to, bool checkpoint)
 	w->todo[w->n++] = (u32)to;
 }
 
+static u8 head_flags(const struct bpf_insn *in)
+{
+	if (ebpf_insn_is_may_goto(in) ||
+	    (ebpf_insn_is_kfunc_call(in) && (in->imm == EBPF_KFUNC_ITER_NUM_NEXT || in->imm == EBPF_KFUNC_ITER_BITS_NEXT)))
+		return VINSN_CHECKPOINT | VINSN_HEAD;
+	if (ebpf_insn_is_helper_call(in) && vcallback_is((u32)in->imm))
+		return VINSN_CHECKPOINT | VINSN_HEAD | VINSN_CALLS_BACK;
+	return 0;
+}
+
 /* Checkpoints: where paths fork, where they meet, behind calls of functions and at their starts. */
 static void reach_from(struct venv *env, struct work *w, u32 i)
 {
@@ -195,6 +215,9 @@ static void reach_from(struct venv *env, struct work *w, u32 i)
 		reach(env, w, target, true);
 		return;
 	}
+	if (ebpf_insn_is_func_load(in))
+		reach(env, w, target, true);
+	env->flag[i] |= head_flags(in);
 	if (ebpf_insn_is_cond(in)) {
 		env->flag[i] |= VINSN_CHECKPOINT;
 		reach(env, w, target, true);
@@ -272,7 +295,7 @@ static int measure_chain(struct venv *env, struct chain *chain, u32 f, u32 at)
 		const struct bpf_insn *in = &env->insns[i];
 		u32 callee;
 
-		if (env->flag[i] & VINSN_SECOND || !ebpf_insn_is_subprog_call(in))
+		if (!names_function(env, i))
 			continue;
 		callee = vcfg_func_at(env, (u32)ebpf_insn_target(in, i));
 		r = measure_chain(env, chain, callee, at + 1);

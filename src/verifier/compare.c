@@ -41,13 +41,20 @@ static bool ids_match(struct idmap *m, u32 old, u32 cur, s64 distance)
 
 static bool pointers_match(struct idmap *m, const struct vreg *old, const struct vreg *cur)
 {
-	return old->map == cur->map && old->size == cur->size && old->frame == cur->frame &&
+	/* a slice names its dynptr, whose number differs from path to path */
+	bool slice = old->type == VREG_MEM;
+
+	if (slice ? !ids_match(m, old->map, cur->map, 0) : old->map != cur->map)
+		return false;
+	return old->size == cur->size && old->frame == cur->frame &&
 	       old->maybe_null == cur->maybe_null && old->rdonly == cur->rdonly && range_contains(&old->v, &cur->v) &&
 	       ids_match(m, old->id, cur->id, 0) && ids_match(m, old->ref, cur->ref, 0);
 }
 
-static bool reg_matches(struct idmap *m, const struct vreg *old, const struct vreg *cur, bool exact)
+static bool reg_matches(struct idmap *m, const struct vreg *old, const struct vreg *cur, enum vcompare how)
 {
+	bool exact = how == VCOMPARE_EXACT;
+
 	if (old->type == VREG_NONE && !exact)
 		return true;
 	if (old->type != cur->type)
@@ -57,7 +64,7 @@ static bool reg_matches(struct idmap *m, const struct vreg *old, const struct vr
 	if (old->type == VREG_SCALAR) {
 		if (exact)
 			return true;
-		return !old->precise ||
+		return (how == VCOMPARE_PROVEN && !old->precise && !old->held) ||
 		       (range_contains(&old->v, &cur->v) &&
 			ids_match(m, old->id, cur->id, (s64)cur->delta - old->delta));
 	}
@@ -86,16 +93,16 @@ static bool bytes_match(u8 old_mask, u64 old_bytes, u8 cur_mask, u64 cur_bytes)
 	return true;
 }
 
-static bool slot_matches(struct idmap *m, const struct vslot *old, const struct vslot *cur,
-			 bool exact)
+static bool slot_matches(struct idmap *m, const struct vslot *old, const struct vslot *cur, enum vcompare how)
 {
+	bool exact = how == VCOMPARE_EXACT;
 	struct vreg value;
 
 	if (!old->init_mask && !exact)
 		return true;
 	if (vreg_is_pointer(&old->spill) || vreg_is_pointer(&cur->spill))
-		return reg_matches(m, &old->spill, &cur->spill, exact);
-	if (!exact && !old->precise)
+		return reg_matches(m, &old->spill, &cur->spill, how);
+	if (how == VCOMPARE_PROVEN && !old->precise && !old->held)
 		return true;
 	if (exact && (old->spill.type != cur->spill.type || old->spill_size != cur->spill_size ||
 		      old->known_mask != cur->known_mask || old->zero_mask != cur->zero_mask))
@@ -113,46 +120,56 @@ static bool slot_matches(struct idmap *m, const struct vslot *old, const struct 
 }
 
 static bool frames_match(struct idmap *m, const struct vframe *old, const struct vframe *cur,
-			 u16 live, bool exact)
+			 u16 live, enum vcompare how)
 {
 	u32 n = old->nslots > cur->nslots ? old->nslots : cur->nslots;
 	struct vslot empty;
 	u32 i;
 
-	if (old->func != cur->func || old->callsite != cur->callsite)
+	if (old->func != cur->func || old->callsite != cur->callsite || old->callback != cur->callback)
+		return false;
+	/* fewer rounds are left than those that were walked */
+	if (old->loop_depth > cur->loop_depth)
 		return false;
 	for (i = 0; i < 10; i++)
-		if (live >> i & 1 && !reg_matches(m, &old->r[i], &cur->r[i], exact))
+		if (live >> i & 1 && !reg_matches(m, &old->r[i], &cur->r[i], how))
 			return false;
 	memset(&empty, 0, sizeof(empty));
 	vreg_set_none(&empty.spill);
 	for (i = 0; i < n; i++) {
-		if (!exact && !(old->read >> i & 1))
+		if (how == VCOMPARE_PROVEN && !(old->read >> i & 1))
 			continue;
 		if (!slot_matches(m, i < old->nslots ? &old->slot[i] : &empty,
-				  i < cur->nslots ? &cur->slot[i] : &empty, exact))
+				  i < cur->nslots ? &cur->slot[i] : &empty, how))
 			return false;
 	}
 	return true;
 }
 
-bool vstates_equal(struct venv *env, const struct vnode *node, const struct vstate *cur, bool exact)
+/* Registers that matter in frame f. */
+static u16 live_regs(struct venv *env, const struct vstate *st, u32 f)
+{
+	u32 callsite;
+
+	if (f + 1 == st->nframes)
+		return env->live[st->pc];
+	callsite = st->frame[f + 1]->callsite;
+	/* behind a call only R6-R9 of the caller are as they were; a helper that calls back is called again */
+	return st->frame[f + 1]->callback ? env->live[callsite] : env->live[callsite + 1] & 0x3c0;
+}
+
+bool vstates_equal(struct venv *env, const struct vnode *node, const struct vstate *cur, enum vcompare how)
 {
 	const struct vstate *old = &node->st;
 	struct idmap ids = {0};
 	u32 f, i;
 
-	if (old->nframes != cur->nframes || old->nrefs != cur->nrefs)
+	if (old->nframes != cur->nframes || old->nrefs != cur->nrefs || old->rcu != cur->rcu ||
+	    old->preempt != cur->preempt)
 		return false;
-	for (f = 0; f < old->nframes; f++) {
-		bool top = f + 1 == old->nframes;
-		/* behind a call only R6-R9 of the caller are as they were */
-		u16 live =
-		    top ? env->live[cur->pc] : env->live[old->frame[f + 1]->callsite + 1] & 0x3c0;
-
-		if (!frames_match(&ids, old->frame[f], cur->frame[f], live, exact))
+	for (f = 0; f < old->nframes; f++)
+		if (!frames_match(&ids, old->frame[f], cur->frame[f], live_regs(env, old, f), how))
 			return false;
-	}
 	for (i = 0; i < old->nrefs; i++)
 		if (!ids_match(&ids, old->ref[i].id, cur->ref[i].id, 0))
 			return false;

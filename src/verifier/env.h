@@ -32,6 +32,10 @@ struct vnode {
 	struct vnode *next; /* at the same instruction */
 	struct vnode *all_next, **all_prev;
 	u64 demanded; /* origin bits already marked precise */
+	u64 held;     /* ... marked held */
+	struct vnode *dep; /* checkpoint that this one's proof leans on, though it came before (loop.c) */
+	u32 serial;	   /* in the order of their making */
+	bool is_head;	   /* others lean on it: it must not go */
 	u32 branches; /* paths behind it that are not walked to their end */
 	u32 hits, misses;
 	bool listed;
@@ -46,6 +50,8 @@ struct vpending {
 #define VINSN_CHECKPOINT 1u /* states are compared here */
 #define VINSN_REACHED 2u
 #define VINSN_SECOND 4u /* second half of LD_IMM64 */
+#define VINSN_HEAD 8u /* of a loop that something outside the program counts: loop.c */
+#define VINSN_CALLS_BACK 16u /* a helper that calls a function of the program */
 
 struct venv {
 	const struct verifier_prog *prog;
@@ -99,14 +105,41 @@ int vprune_visit(struct venv *env);
 void vprune_path_done(struct venv *env, struct vnode *parent);
 void vprune_deinit(struct venv *env);
 
-/* compare.c: does everything proven for old hold for cur too? exact: are they the same? */
-bool vstates_equal(struct venv *env, const struct vnode *old, const struct vstate *cur, bool exact);
+/* compare.c: does everything proven for old hold for cur too? */
+enum vcompare {
+	VCOMPARE_PROVEN, /* old is finished: what was marked in it must be met */
+	VCOMPARE_WITHIN, /* it is not: all of it must be met */
+	VCOMPARE_EXACT	 /* the same */
+};
+bool vstates_equal(struct venv *env, const struct vnode *old, const struct vstate *cur, enum vcompare how);
 
 /* origin.c */
 void vorigin_demand(struct venv *env, u64 origin);
-void vorigin_stack_read(struct vstate *st, u32 frame, u64 slots);
+/* The same for a loop that was closed, from node upwards: marks `held` instead of `precise`. */
+void vorigin_hold(struct vnode *node, u64 origin);
+void vorigin_stack_read(const struct vstate *st, u32 frame, u64 slots);
 void vorigin_restart(
     struct vstate *st); /* after a checkpoint: every scalar stems from its own place */
+
+/* loop.c */
+/* A counter that both states have is further in cur: a round of it was spent. */
+bool vloop_progressed(const struct vstate *old, const struct vstate *cur);
+/* node is finished, but may lean on a head that is not: is that the loop that cur is in? */
+bool vloop_may_serve(const struct vnode *node, const struct vstate *cur);
+void vloop_close(struct venv *env, struct vnode *head);	 /* env->cur lies inside head, which is before it */
+void vloop_depend(struct venv *env, struct vnode *head); /* the path to env->cur leans on head */
+/* st is about to begin another round: compare with the last checkpoint at instruction head, from `from` upwards. */
+void vloop_widen(const struct vnode *from, u32 head, struct vstate *st);
+
+/* special.c: dynptrs and iterators on the stack */
+bool vspecial_is(const struct vreg *spill);
+/* The slot at the object's address if the register points to nslots slots at a fixed, aligned place; else NULL. */
+struct vslot *vspecial_slot(struct venv *env, u32 regno, u32 nslots);
+int vspecial_put(struct venv *env, u32 regno, u32 nslots, const struct vreg *object);
+/* Slot i is about to be overwritten. */
+int vspecial_overwrite(struct venv *env, struct vframe *f, u32 i);
+void vspecial_drop_dynptrs(struct vstate *st, u32 ref); /* all that share the reference, and their slices */
+void vspecial_drop_iter(struct vslot *first, u32 nslots);
 
 /* regs.c: register access with the kernel's checks */
 struct vreg *vreg_of(struct venv *env, u32 regno);
@@ -152,6 +185,7 @@ int vstack_load(struct venv *env, u32 regno, s32 off, u32 size, struct vreg *ret
 int vstack_store(struct venv *env, u32 regno, s32 off, u32 size, const struct vreg *value);
 void vstack_read_span(struct venv *env, u32 frame, const struct vspan *span);
 int vstack_clobber_span(struct venv *env, u32 frame, const struct vspan *span);
+bool vstack_has_special(const struct venv *env, u32 frame, const struct vspan *span);
 /* The constant u32 at the span's start; *ret_kernel: the kernel's verifier would know it, too. */
 bool vstack_const_u32(struct venv *env, u32 frame, const struct vspan *span, u32 *ret,
 		      bool *ret_kernel, u64 *ret_origin);
@@ -164,7 +198,12 @@ int vhelper_call(struct venv *env, const struct bpf_insn *in);
 int vkfunc_call(struct venv *env, const struct bpf_insn *in); /* kfunc.c */
 int vfunc_call(struct venv *env, const struct bpf_insn *in);
 int vfunc_exit(struct venv *env, bool *ret_done);
+int vref_add(struct venv *env, u32 id); /* 0, -E2BIG, -ENOMEM */
 void vref_release(struct venv *env, struct vstate *st, u32 ref, bool keep_regs);
+/* R<regno> is the size of the memory that the register before it points to; *ret_max: at most. */
+int vhelper_check_size(struct venv *env, u32 regno, enum vaccess how, bool zero_ok, s64 *ret_max);
+/* "At program exit the register R0 has ...": [0, highest] was asked for. */
+void vlog_bad_return(struct venv *env, const char *where, const struct range *v, u32 highest);
 
 /* fact.c */
 void vfact_mem(struct venv *env, u32 i, u8 mem);

@@ -3,6 +3,7 @@
  * known there. */
 #include <errno.h>
 
+#include "verifier/call.h"
 #include "verifier/env.h"
 
 int vfunc_call(struct venv *env, const struct bpf_insn *in)
@@ -10,7 +11,7 @@ int vfunc_call(struct venv *env, const struct bpf_insn *in)
 	u32 target = (u32)ebpf_insn_target(in, env->cur.pc);
 	struct vframe *caller = vstate_top(&env->cur), *callee;
 	u32 i;
-	int r = vstate_push_frame(&env->cur, vcfg_func_at(env, target), env->cur.pc);
+	int r = vstate_push_frame(&env->cur, vcfg_func_at(env, target), env->cur.pc, ++env->last_id);
 
 	if (r == -E2BIG)
 		vlog(env, "the call stack of %u frames is too deep\n", env->cur.nframes + 1);
@@ -43,14 +44,30 @@ static int leave_main(struct venv *env)
 	vorigin_demand(env, r0->origin);
 	if (r0->v.smin >= 0 && r0->v.smax <= 1)
 		return 0;
-	if (range_is_unknown(&r0->v))
-		vlog(env, "At program exit the register R0 has unknown scalar value should have "
-			  "been in [0, 1]\n");
-	else
-		vlog(env,
-		     "At program exit the register R0 has smin=%lld smax=%lld should have been in "
-		     "[0, 1]\n",
-		     (long long)r0->v.smin, (long long)r0->v.smax);
+	vlog_bad_return(env, "program exit", &r0->v, 1);
+	return -EINVAL;
+}
+
+/* Nothing may be left open at the program's end. */
+static int check_nothing_held(struct venv *env)
+{
+	const struct vstate *st = &env->cur;
+	const char *what = NULL;
+	u32 i;
+
+	for (i = 0; i < st->nrefs; i++)
+		vlog(env, "Unreleased reference id=%u alloc_insn=%u\n", st->ref[i].id, st->ref[i].insn);
+	if (st->nrefs) {
+		vlog(env, "BPF_EXIT instruction in main prog would lead to reference leak\n");
+		return -EINVAL;
+	}
+	if (st->preempt)
+		what = "bpf_preempt_disable-ed";
+	else if (st->rcu)
+		what = "bpf_rcu_read_lock-ed";
+	if (!what)
+		return 0;
+	vlog(env, "BPF_EXIT instruction in main prog cannot be used inside %s region\n", what);
 	return -EINVAL;
 }
 
@@ -60,14 +77,10 @@ int vfunc_exit(struct venv *env, bool *ret_done)
 	u32 callsite;
 	int r;
 
-	if (env->cur.nframes == 1 && env->cur.nrefs) {
-		vlog(env, "Unreleased reference id=%u alloc_insn=%u\n", env->cur.ref[0].id,
-		     env->cur.ref[0].insn);
-		vlog(env, "BPF_EXIT instruction in main prog would lead to reference leak\n");
-		return -EINVAL;
-	}
 	if (env->cur.nframes == 1) {
-		r = leave_main(env);
+		r = check_nothing_held(env);
+		if (!r)
+			r = leave_main(env);
 		if (!r)
 			*ret_done = true;
 		return r;
@@ -78,10 +91,12 @@ int vfunc_exit(struct venv *env, bool *ret_done)
 		vlog(env, "cannot return stack pointer to the caller\n");
 		return -EINVAL;
 	}
+	*ret_done = false;
+	if (vstate_top(&env->cur)->callback)
+		return vcallback_return(env);
 	callsite = vstate_top(&env->cur)->callsite;
 	vstate_pop_frame(&env->cur);
 	*vreg_of(env, 0) = r0;
 	env->cur.pc = callsite + 1;
-	*ret_done = false;
 	return 0;
 }

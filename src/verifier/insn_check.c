@@ -45,7 +45,7 @@ bool vinsn_is_known(u8 code)
 	case BPF_JMP:
 		if (op == BPF_JA || op == BPF_CALL || op == BPF_EXIT)
 			return BPF_SRC(code) == BPF_K;
-		return op <= BPF_JSLE;
+		return op <= BPF_JSLE || code == (BPF_JMP | EBPF_JCOND);
 	default: return mem_is_known(code);
 	}
 }
@@ -127,6 +127,8 @@ static int mem_check(struct venv *env, const struct bpf_insn *in)
 				goto reserved;
 			return 0;
 		}
+		if (in->imm == EBPF_LOAD_ACQ || in->imm == EBPF_STORE_REL)
+			return 0;
 		if (ebpf_insn_size(in) < 4) {
 			vlog(env, "invalid atomic operand size\n");
 			return -EINVAL;
@@ -151,6 +153,11 @@ static int jmp_check(struct venv *env, const struct bpf_insn *in)
 	bool ok;
 
 	switch (BPF_OP(in->code)) {
+	case EBPF_JCOND:
+		if (!in->src_reg && !in->dst_reg && !in->imm)
+			return 0;
+		vlog(env, "invalid may_goto imm %d\n", in->imm);
+		return -EINVAL;
 	case BPF_CALL:
 		what = "BPF_CALL";
 		ok = !in->off && !in->dst_reg && in->src_reg <= BPF_PSEUDO_KFUNC_CALL;

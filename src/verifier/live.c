@@ -49,6 +49,8 @@ static u16 reg_uses(const struct bpf_insn *in)
 	case BPF_LDX: return src;
 	case BPF_ST: return dst;
 	case BPF_STX:
+		if (ebpf_insn_is_atomic(in) && in->imm == EBPF_LOAD_ACQ)
+			return src;
 		return dst | src | (ebpf_insn_is_atomic(in) && in->imm == BPF_CMPXCHG ? REG(0) : 0);
 	case BPF_LD: return 0;
 	default:
@@ -56,7 +58,7 @@ static u16 reg_uses(const struct bpf_insn *in)
 			return REG(0);
 		if (op == BPF_CALL)
 			return call_uses(in);
-		if (op == BPF_JA)
+		if (op == BPF_JA || op == EBPF_JCOND)
 			return 0;
 		return dst | (is_x ? src : 0);
 	}
@@ -70,6 +72,8 @@ u16 vlive_defs(const struct bpf_insn *in)
 	case BPF_LDX:
 	case BPF_LD: return REG(in->dst_reg);
 	case BPF_STX:
+		if (ebpf_insn_is_atomic(in) && in->imm == EBPF_LOAD_ACQ)
+			return REG(in->dst_reg);
 		if (!ebpf_insn_is_atomic(in) || !(in->imm & BPF_FETCH))
 			return 0;
 		return in->imm == BPF_CMPXCHG ? REG(0) : REG(in->src_reg);

@@ -94,6 +94,16 @@ void vlog_tnum(struct tnum t, char buf[VTNUM_TEXT])
 			 (unsigned long long)t.mask);
 }
 
+void vlog_bad_return(struct venv *env, const char *where, const struct range *v, u32 highest)
+{
+	if (range_is_unknown(v))
+		vlog(env, "At %s the register R0 has unknown scalar value should have been in [0, %u]\n", where,
+		     highest);
+	else
+		vlog(env, "At %s the register R0 has smin=%lld smax=%lld should have been in [0, %u]\n", where,
+		     (long long)v->smin, (long long)v->smax, highest);
+}
+
 static void log_bounds(struct venv *env, const struct vreg *r, const char **sep)
 {
 	const struct range *v = &r->v;

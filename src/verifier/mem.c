@@ -60,6 +60,8 @@ static void note_kind(struct venv *env, const struct access *a)
 	case VREG_STACK: vfact_mem(env, a->insn, VMEM_STACK); return;
 	case VREG_CTX: vfact_mem(env, a->insn, VMEM_CTX); return;
 	case VREG_RECORD: vfact_mem(env, a->insn, VMEM_RINGBUF); return;
+	case VREG_KEY:
+	case VREG_REGS:
 	case VREG_MEM: vfact_mem(env, a->insn, VMEM_MIXED); return;
 	default:
 		vfact_mem(env, a->insn, value_kind(&env->prog->maps[r->map]));
@@ -91,6 +93,8 @@ static int check_not_stack(struct venv *env, const struct access *a)
 		case VREG_VALUE:
 			return vaccess_value(env, a->regno, a->off, a->size, a->how, false);
 		case VREG_RECORD:
+		case VREG_KEY:
+		case VREG_REGS:
 		case VREG_MEM: return vaccess_memory(env, a->regno, a->off, a->size, a->how, false);
 		default: break;
 		}
@@ -165,13 +169,13 @@ static int exec_load(struct venv *env, const struct bpf_insn *in)
 	return 0;
 }
 
-static int refuse_ctx(struct venv *env, const char *what, u32 regno)
+static int refuse_ctx(struct venv *env, const char *what, u32 regno, const char *does)
 {
 	const struct vreg *r = vreg_of(env, regno);
 
 	if (r->type != VREG_CTX)
 		return 0;
-	vlog(env, "%s stores into R%u %s is not allowed\n", what, regno, vreg_type_name(r));
+	vlog(env, "%s %s R%u %s is not allowed\n", what, does, regno, vreg_type_name(r));
 	return -EACCES;
 }
 
@@ -204,6 +208,51 @@ static int exec_store(struct venv *env, const struct bpf_insn *in)
 	return access_store(env, &a, &value);
 }
 
+static int exec_acquire(struct venv *env, const struct bpf_insn *in)
+{
+	struct access a = {.insn = env->cur.pc,
+			   .regno = in->src_reg,
+			   .off = in->off,
+			   .size = ebpf_insn_size(in),
+			   .how = VACCESS_READ,
+			   .strict = true};
+	struct vreg value;
+	int r = vreg_check_read(env, in->src_reg);
+
+	if (!r)
+		r = vreg_check_write(env, in->dst_reg);
+	if (!r)
+		r = refuse_ctx(env, "BPF_ATOMIC", in->src_reg, "loads from");
+	if (!r)
+		r = access_load(env, &a, &value);
+	if (!r)
+		*vreg_of(env, in->dst_reg) = value;
+	return r;
+}
+
+static int exec_release(struct venv *env, const struct bpf_insn *in)
+{
+	struct access a = {.insn = env->cur.pc,
+			   .regno = in->dst_reg,
+			   .off = in->off,
+			   .size = ebpf_insn_size(in),
+			   .how = VACCESS_WRITE,
+			   .strict = true};
+	struct vreg value;
+	int r = vreg_check_read(env, in->src_reg);
+
+	if (!r)
+		r = vreg_check_read(env, in->dst_reg);
+	if (!r)
+		r = refuse_ctx(env, "BPF_ATOMIC", in->dst_reg, "stores into");
+	if (r)
+		return r;
+	if (vreg_of(env, in->dst_reg)->type == VREG_STACK)
+		vreg_make_group(env, vreg_of(env, in->src_reg));
+	value = *vreg_of(env, in->src_reg);
+	return access_store(env, &a, &value);
+}
+
 static int exec_atomic(struct venv *env, const struct bpf_insn *in)
 {
 	struct access a = {.insn = env->cur.pc,
@@ -222,7 +271,7 @@ static int exec_atomic(struct venv *env, const struct bpf_insn *in)
 	if (!r && in->imm == BPF_CMPXCHG)
 		r = vreg_check_read(env, 0);
 	if (!r)
-		r = refuse_ctx(env, "BPF_ATOMIC", in->dst_reg);
+		r = refuse_ctx(env, "BPF_ATOMIC", in->dst_reg, "stores into");
 	if (!r && fetch)
 		r = vreg_check_write(env, load_reg);
 	if (!r)
@@ -242,6 +291,10 @@ int vmem_exec(struct venv *env, const struct bpf_insn *in)
 {
 	if (BPF_CLASS(in->code) == BPF_LDX)
 		return exec_load(env, in);
+	if (ebpf_insn_is_atomic(in) && in->imm == EBPF_LOAD_ACQ)
+		return exec_acquire(env, in);
+	if (ebpf_insn_is_atomic(in) && in->imm == EBPF_STORE_REL)
+		return exec_release(env, in);
 	if (ebpf_insn_is_atomic(in))
 		return exec_atomic(env, in);
 	return exec_store(env, in);

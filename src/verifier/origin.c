@@ -7,7 +7,15 @@
  */
 #include "verifier/env.h"
 
-static u64 mark_frame(struct vframe *f, u32 index, u32 top, u64 places)
+static bool set_mark(bool *mark)
+{
+	bool fresh = !*mark;
+
+	*mark = true;
+	return fresh;
+}
+
+static u64 mark_frame(struct vframe *f, u32 index, u32 top, u64 places, bool hold)
 {
 	u64 next = 0;
 	u32 i;
@@ -15,39 +23,46 @@ static u64 mark_frame(struct vframe *f, u32 index, u32 top, u64 places)
 	for (i = 0; i < 10; i++) {
 		struct vreg *r = &f->r[i];
 
-		if (!vreg_is_scalar(r) || r->precise || !(vorigin_reg(index, top, i) & places))
-			continue;
-		r->precise = true;
-		next |= r->origin;
+		if (vreg_is_scalar(r) && vorigin_reg(index, top, i) & places &&
+		    set_mark(hold ? &r->held : &r->precise))
+			next |= r->origin;
 	}
 	for (i = 0; i < f->nslots; i++) {
 		struct vslot *s = &f->slot[i];
 
-		if (s->precise || !(vorigin_slot(index, i) & places))
-			continue;
-		s->precise = true;
-		next |= s->origin | s->spill.origin;
+		if (vorigin_slot(index, i) & places && set_mark(hold ? &s->held : &s->precise))
+			next |= s->origin | s->spill.origin;
 	}
 	return next;
 }
 
-void vorigin_demand(struct venv *env, u64 origin)
+static void mark_up(struct vnode *node, u64 origin, bool hold)
 {
-	struct vnode *node;
 	u32 i;
 
-	for (node = env->cur.parent; node && origin; node = node->st.parent) {
+	for (; node && origin; node = node->st.parent) {
+		u64 *done = hold ? &node->held : &node->demanded;
 		u64 next = 0;
 
-		origin &= ~node->demanded;
-		node->demanded |= origin;
+		origin &= ~*done;
+		*done |= origin;
 		for (i = 0; origin && i < node->st.nframes; i++)
-			next |= mark_frame(node->st.frame[i], i, node->st.nframes - 1, origin);
+			next |= mark_frame(node->st.frame[i], i, node->st.nframes - 1, origin, hold);
 		origin = next;
 	}
 }
 
-void vorigin_stack_read(struct vstate *st, u32 frame, u64 slots)
+void vorigin_demand(struct venv *env, u64 origin)
+{
+	mark_up(env->cur.parent, origin, false);
+}
+
+void vorigin_hold(struct vnode *node, u64 origin)
+{
+	mark_up(node, origin, true);
+}
+
+void vorigin_stack_read(const struct vstate *st, u32 frame, u64 slots)
 {
 	struct vnode *node;
 

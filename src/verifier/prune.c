@@ -35,7 +35,7 @@ void vprune_path_done(struct venv *env, struct vnode *node)
 
 		if (--node->branches)
 			return;
-		if (!node->listed)
+		if (!node->listed && !node->is_head)
 			node_free(env, node);
 		node = parent;
 	}
@@ -103,6 +103,7 @@ static int node_add(struct venv *env)
 		node->st.frame[f]->read = 0;
 	/* this path's share in the parent's branches is now the node's */
 	node->branches = 1;
+	node->serial = env->total_states;
 	node->listed = true;
 	node->next = env->explored[st->pc];
 	env->explored[st->pc] = node;
@@ -121,10 +122,16 @@ static int node_add(struct venv *env)
 	return 0;
 }
 
+static void add_marks(bool precise, bool held, u64 origin, u64 *ret_precise, u64 *ret_held)
+{
+	*ret_precise |= precise ? origin : 0;
+	*ret_held |= held ? origin : 0;
+}
+
 /* The checkpoint's proof is now also this path's: what it rests on is marked here, too. */
 static void inherit_marks(struct venv *env, const struct vnode *node)
 {
-	u64 origin = 0;
+	u64 origin = 0, held = 0;
 	u32 f, i;
 
 	for (f = 0; f < node->st.nframes; f++) {
@@ -132,13 +139,16 @@ static void inherit_marks(struct venv *env, const struct vnode *node)
 
 		vorigin_stack_read(&env->cur, f, old->read);
 		for (i = 0; i < 10; i++)
-			if (vreg_is_scalar(&old->r[i]) && old->r[i].precise)
-				origin |= cur->r[i].origin;
+			if (vreg_is_scalar(&old->r[i]))
+				add_marks(old->r[i].precise, old->r[i].held, cur->r[i].origin, &origin, &held);
 		for (i = 0; i < old->nslots && i < cur->nslots; i++)
-			if (old->slot[i].precise)
-				origin |= cur->slot[i].origin | cur->slot[i].spill.origin;
+			add_marks(old->slot[i].precise, old->slot[i].held,
+				  cur->slot[i].origin | cur->slot[i].spill.origin, &origin, &held);
 	}
 	vorigin_demand(env, origin);
+	vorigin_hold(env->cur.parent, held);
+	if (node->dep && node->dep->branches)
+		vloop_depend(env, node->dep);
 }
 
 static void drop_useless(struct venv *env, struct vnode **link)
@@ -147,35 +157,57 @@ static void drop_useless(struct venv *env, struct vnode **link)
 
 	*link = node->next;
 	node->listed = false;
-	if (!node->branches)
+	if (!node->branches && !node->is_head)
 		node_free(env, node);
+}
+
+/* A checkpoint on the current path: 1 = the loop is closed over it, 0 = go on, -EINVAL. */
+static int visit_open(struct venv *env, struct vnode *node, bool head)
+{
+	struct vstate *st = &env->cur;
+
+	if (vloop_progressed(&node->st, st)) {
+		if (!head || !vstates_equal(env, node, st, VCOMPARE_WITHIN))
+			return 0;
+		node->hits++;
+		vloop_close(env, node);
+		return 1;
+	}
+	if (!vstates_equal(env, node, st, VCOMPARE_EXACT))
+		return 0;
+	vlog(env, "infinite loop detected at insn %u\n", st->pc);
+	vlog_state(env, st);
+	return -EINVAL;
 }
 
 int vprune_visit(struct venv *env)
 {
 	struct vstate *st = &env->cur;
 	u32 insns = env->insn_count - env->mark_insns, jumps = env->jump_count - env->mark_jumps;
-	bool add = jumps >= 2 && insns >= 8;
+	bool head = env->flag[st->pc] & VINSN_HEAD;
+	bool add = head || (jumps >= 2 && insns >= 8);
 	struct vnode **link, *node;
 	u32 n = 0;
+	int r;
+
+	if (env->flag[st->pc] & VINSN_CALLS_BACK && !vstate_top(st)->loop)
+		vstate_top(st)->loop = ++env->last_id;
 
 	for (link = &env->explored[st->pc]; (node = *link);) {
 		n++;
 		if (node->branches) {
-			if (vstates_equal(env, node, st, true)) {
-				vlog(env, "infinite loop detected at insn %u\n", st->pc);
-				vlog_state(env, st);
-				return -EINVAL;
-			}
-			if (jumps < 20 && insns < 100)
+			r = visit_open(env, node, head);
+			if (r)
+				return r;
+			if (!head && jumps < 20 && insns < 100)
 				add = false;
-		} else if (vstates_equal(env, node, st, false)) {
+		} else if (vloop_may_serve(node, st) && vstates_equal(env, node, st, VCOMPARE_PROVEN)) {
 			node->hits++;
 			inherit_marks(env, node);
 			return 1;
 		}
 		node->misses += add;
-		if (node->misses > node->hits * 3 + 3) {
+		if (node->misses > node->hits * 3 + (head && node->branches ? 64 : 3)) {
 			drop_useless(env, link);
 			continue;
 		}

@@ -68,6 +68,18 @@ int vstack_span(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how
 	return 0;
 }
 
+bool vstack_has_special(const struct venv *env, u32 frame, const struct vspan *span)
+{
+	const struct vframe *f = env->cur.frame[frame];
+	u64 slots = slots_mask(span->lo, span->hi);
+	u32 i;
+
+	for (i = 0; i < f->nslots; i++)
+		if (slots >> i & 1 && vspecial_is(&f->slot[i].spill))
+			return true;
+	return false;
+}
+
 void vstack_read_span(struct venv *env, u32 frame, const struct vspan *span)
 {
 	vorigin_stack_read(&env->cur, frame, slots_mask(span->lo, span->hi));
@@ -77,6 +89,10 @@ static int load_slot(struct venv *env, struct vslot *s, u32 byte, u32 size, stru
 {
 	u8 bytes = byte_mask(byte, size);
 
+	if (vspecial_is(&s->spill)) {
+		vlog(env, "invalid read from stack of %s\n", vreg_type_name(&s->spill));
+		return -EACCES;
+	}
 	if (vreg_is_pointer(&s->spill)) {
 		if (size != VSLOT_BYTES) {
 			vlog(env, "invalid size of register fill\n");
@@ -113,6 +129,10 @@ int vstack_load(struct venv *env, u32 regno, s32 off, u32 size, struct vreg *ret
 	if (r)
 		return r;
 	vstack_read_span(env, frame, &span);
+	if (!span.fixed && vstack_has_special(env, frame, &span)) {
+		vlog(env, "invalid read from stack R%u var_off\n", regno);
+		return -EACCES;
+	}
 	if (!span.fixed || slot_of(span.lo) >= f->nslots) {
 		vreg_set_unknown(&out);
 		vreg_truncate(&out, size);
@@ -162,6 +182,18 @@ static void store_slot(struct vslot *s, u32 byte, u32 size, const struct vreg *v
 	}
 }
 
+/* Objects on the stack that a store of the span reaches are gone. */
+static int overwrite_specials(struct venv *env, struct vframe *f, u64 slots)
+{
+	u32 i;
+	int r = 0;
+
+	for (i = 0; !r && i < f->nslots; i++)
+		if (slots >> i & 1)
+			r = vspecial_overwrite(env, f, i);
+	return r;
+}
+
 static void store_somewhere(struct vframe *f, const struct vspan *span, const struct vreg *value)
 {
 	u64 slots = slots_mask(span->lo, span->hi);
@@ -194,6 +226,8 @@ int vstack_store(struct venv *env, u32 regno, s32 off, u32 size, const struct vr
 	if (r)
 		return r;
 	r = vframe_grow(f, slot_of(span.lo) + 1);
+	if (!r)
+		r = overwrite_specials(env, f, slots_mask(span.lo, span.hi));
 	if (r)
 		return r;
 	if (!span.fixed) {
@@ -224,6 +258,8 @@ int vstack_clobber_span(struct venv *env, u32 frame, const struct vspan *span)
 	if (!slots)
 		return 0;
 	r = vframe_grow(f, slot_of(span->lo) + 1);
+	if (!r)
+		r = overwrite_specials(env, f, slots);
 	if (r)
 		return r;
 	for (i = 0; i < f->nslots; i++) {

@@ -45,18 +45,26 @@ const char *vreg_type_name(const struct vreg *r)
 	case VREG_SCALAR: return "scalar";
 	case VREG_CTX: return "ctx";
 	case VREG_STACK: return "fp";
-	case VREG_MAP: return "map_ptr";
+	case VREG_MAP: return r->maybe_null ? "map_ptr_or_null" : "map_ptr";
 	case VREG_VALUE: return r->maybe_null ? "map_value_or_null" : "map_value";
 	case VREG_RECORD: return r->maybe_null ? "ringbuf_mem_or_null" : "ringbuf_mem";
 	case VREG_MEM:
 		if (r->rdonly)
 			return r->maybe_null ? "rdonly_mem_or_null" : "rdonly_mem";
 		return r->maybe_null ? "mem_or_null" : "mem";
+	case VREG_KEY: return "map_key";
+	case VREG_FUNC: return "func";
+	case VREG_REGS: return "trusted_ptr_pt_regs";
+	case VREG_TASK: return "trusted_ptr_task_struct";
+	case VREG_OBJECT: return "untrusted_ptr_";
+	case VREG_DYNPTR_ARG:
+	case VREG_DYNPTR: return "dynptr_ptr";
+	case VREG_ITER: return "iter";
 	default: return "?";
 	}
 }
 
-static struct vframe *vframe_new(u32 func, u32 callsite, u32 index)
+static struct vframe *vframe_new(u32 func, u32 callsite, u32 index, u32 instance)
 {
 	struct vframe *f = calloc(1, sizeof(*f));
 	u32 i;
@@ -69,6 +77,7 @@ static struct vframe *vframe_new(u32 func, u32 callsite, u32 index)
 	f->r[10].frame = (u8)index;
 	f->func = func;
 	f->callsite = callsite;
+	f->instance = instance;
 	/* nothing that was on this stack before matters */
 	f->written = ~0ull;
 	return f;
@@ -122,7 +131,7 @@ static struct vframe *vframe_copy(const struct vframe *from)
 int vstate_init(struct vstate *ret)
 {
 	struct vstate st = {0};
-	int r = vstate_push_frame(&st, 0, 0);
+	int r = vstate_push_frame(&st, 0, 0, 0);
 
 	if (r)
 		return r;
@@ -162,11 +171,11 @@ no_memory:
 	return -ENOMEM;
 }
 
-int vstate_push_frame(struct vstate *st, u32 func, u32 callsite)
+int vstate_push_frame(struct vstate *st, u32 func, u32 callsite, u32 instance)
 {
 	if (st->nframes == EBPF_MAX_FRAMES)
 		return -E2BIG;
-	st->frame[st->nframes] = vframe_new(func, callsite, st->nframes);
+	st->frame[st->nframes] = vframe_new(func, callsite, st->nframes, instance);
 	if (!st->frame[st->nframes])
 		return -ENOMEM;
 	st->nframes++;

@@ -16,18 +16,36 @@
 #include "ebpf/insn.h"
 #include "verifier/range.h"
 
-enum vreg_type { VREG_NONE, VREG_SCALAR, VREG_CTX, VREG_STACK, VREG_MAP, VREG_VALUE, VREG_RECORD, VREG_MEM };
+enum vreg_type {
+	VREG_NONE,
+	VREG_SCALAR,
+	VREG_CTX,
+	VREG_STACK,
+	VREG_MAP,
+	VREG_VALUE,
+	VREG_RECORD,
+	VREG_MEM,
+	VREG_KEY,	 /* of a map that is walked: read-only */
+	VREG_FUNC,	 /* a function of the program */
+	VREG_REGS,	 /* struct pt_regs, read-only */
+	VREG_TASK,	 /* a handle: there is no memory behind it */
+	VREG_OBJECT,	 /* bpf_rdonly_cast(): the same */
+	VREG_DYNPTR_ARG, /* a dynptr that is no object of this program */
+	VREG_DYNPTR,	 /* only in stack slots: special.c */
+	VREG_ITER
+};
 
 struct vreg {
 	u8 type;	 /* enum vreg_type */
-	bool maybe_null; /* VALUE, RECORD, MEM */
+	bool maybe_null; /* VALUE, RECORD, MEM, MAP */
 	bool rdonly;	 /* MEM */
 	bool precise;	 /* in a checkpoint: a decision rests on v */
+	bool held;	 /* in a checkpoint: a loop was closed over v (loop.c) */
 	u8 frame;	 /* STACK: whose */
-	u32 map;	 /* MAP, VALUE: index */
+	u32 map;	 /* MAP, VALUE, KEY: index; FUNC: first instruction; MEM: dynptr it is a slice of, or 0 */
 	u32 size;	 /* RECORD, MEM: bytes */
 	u32 id;	 /* pointer that may be null: which look-up; scalar: group of equals; 0: none */
-	u32 ref; /* RECORD: must be given back */
+	u32 ref; /* must be given back */
 	s32 delta; /* scalar of a group: value = the group's base + delta */
 	u64 origin;
 	struct range v; /* scalar: the value; pointer: offset in bytes */
@@ -46,6 +64,7 @@ struct vslot {
 	u8 zero_mask;	   /* bit per byte: constant zero that the kernel would know, too */
 	u8 init_mask;	   /* bit per byte: was written */
 	bool precise;
+	bool held;
 };
 
 struct vframe {
@@ -54,6 +73,11 @@ struct vframe {
 	u32 nslots;
 	u32 func;     /* index of the function */
 	u32 callsite; /* instruction of the call; unused in frame 0 */
+	bool callback; /* called by the helper at callsite */
+	u32 instance; /* number of this call; loop.c for this and the rest */
+	u32 goto_depth; /* may_gotos that went on */
+	u32 loop;	/* number of the helper call that is calling back, 0 = none */
+	u32 loop_depth; /* how often it has called */
 	u64 written;  /* slots wholly overwritten since the checkpoint */
 	u64 read;     /* in a checkpoint: slots that some path reads later on */
 };
@@ -71,6 +95,7 @@ struct vstate {
 	u32 nframes;
 	u32 nrefs;
 	struct vref *ref;     /* [VREF_MAX] or NULL */
+	u32 rcu, preempt;     /* regions that are open */
 	struct vnode *parent; /* last checkpoint on the path */
 	u32 pc;
 	u32 prev_pc;
@@ -88,7 +113,7 @@ void vstate_deinit(struct vstate *st);
 int vstate_copy(const struct vstate *st, struct vstate *ret);
 
 /* New frame with undefined registers and stack. 0, -E2BIG (too deep), -ENOMEM. */
-int vstate_push_frame(struct vstate *st, u32 func, u32 callsite);
+int vstate_push_frame(struct vstate *st, u32 func, u32 callsite, u32 instance);
 void vstate_pop_frame(struct vstate *st);
 int vframe_grow(struct vframe *f, u32 nslots); /* at least so many slots; 0, -ENOMEM */
 

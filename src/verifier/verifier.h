@@ -28,15 +28,25 @@ struct verifier_insn { /* one per instruction: facts that hold on every path; th
 	s32 stack_depth; /* at a function's first instruction: bytes of stack this function uses (0..512) */
 };
 
+/* A function of the program that its BTF describes. */
+struct verifier_func {
+	u32 start;	  /* first instruction */
+	bool is_static;
+	const char *name; /* valid while the verifier runs */
+};
+
 struct verifier_prog {
 	const struct bpf_insn *insns; /* LD_IMM64 map references already carry map indexes in imm */
 	u32 n;
 	u32 prog_type;	     /* BPF_PROG_TYPE_*; KPROBE, PERF_EVENT and RAW_TRACEPOINT may read ctx */
 	u32 expected_attach;
 	bool sleepable;
+	bool all_bodies; /* for tests: as if every helper and kernel function could be executed */
 	bool not_gpl; /* the licence is none that the kernel takes for compatible with its own */
 	const struct verifier_map *maps;
 	u32 nmaps;
+	const struct verifier_func *funcs; /* by rising start; NULL: the loader gave none */
+	u32 nfuncs;
 	/* Calls of kernel functions carry enum ebpf_kfunc in imm, or EBPF_KFUNC_N + index into this. */
 	char *const *unknown_kfuncs;
 	u32 nunknown_kfuncs;
@@ -54,6 +64,8 @@ struct verifier_result {
 	u32 helpers[8]; /* bitmap of helper ids called */
 	u32 stack_total; /* worst sum of stack over a call chain, bytes */
 	bool uses_ringbuf;
+	bool uses_may_goto;
+	bool uses_tail_call;
 };
 
 /* 0, or -errno of BPF_PROG_LOAD (-EINVAL, -EACCES, -E2BIG, -ENOMEM) with the kernel's phrases in log. */

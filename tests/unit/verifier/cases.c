@@ -2,6 +2,7 @@
 #include "cases.h"
 
 #include "asm.h"
+#include "ebpf/kfuncs.h"
 
 const u8 case_rodata[32] = {1,	 2,    3,    4,	   5,	 6,   7,   8,	'a', 'b', 'c',
 			    0,	 0xff, 0xff, 0xff, 0xff, 'x', 'x', 'x', 'x', 'x', 'x',
@@ -34,6 +35,7 @@ const struct vcase vcases[] = {
 #include "cases_state.inc"
 #include "cases_mem.inc"
 #include "cases_call.inc"
+#include "cases_loop.inc"
 };
 const u32 vcases_n = sizeof(vcases) / sizeof(vcases[0]);
 

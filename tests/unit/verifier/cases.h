@@ -26,6 +26,9 @@ struct vcase {
 	const char *phrase; /* of the log if it is refused; NULL: it is accepted */
 	u32 prog_type;	    /* 0: KPROBE */
 	bool kernel_takes;  /* refused here, and on purpose, though the kernel accepts it */
+	/* refused here because it need not end, though the kernel does not see that */
+	bool refused_for_ever;
+	u32 cb; /* first instruction of a static function that BTF describes, 0 = none */
 	u32 attach;
 	struct bpf_insn insn[CASE_MAX_INSNS];
 };

@@ -8,13 +8,17 @@
 
 static void run(const struct vcase *c, u32 level)
 {
+	const struct verifier_func funcs[2] = {{0, false, "main"}, {c->cb, true, "cb"}};
 	struct verifier_prog prog = {.insns = c->insn,
 				     .n = vcase_len(c),
 				     .maps = case_maps,
 				     .nmaps = M_NMAPS,
 				     .prog_type =
 					 c->prog_type ? c->prog_type : BPF_PROG_TYPE_KPROBE,
-				     .expected_attach = c->attach};
+				     .expected_attach = c->attach,
+				     .all_bodies = true,
+				     .funcs = c->cb ? funcs : NULL,
+				     .nfuncs = 2};
 	struct verifier_log log = {.level = level};
 	struct verifier_result res = {0};
 	int r = verifier_check(&prog, &log, &res);
