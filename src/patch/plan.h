@@ -69,14 +69,16 @@ void patch_binary_free(struct patch_binary *b);
 /* The first instruction at or behind vaddr, padding that is never executed left out. -ENOENT: there is none. */
 int patch_binary_next_insn(const struct patch_binary *b, u64 vaddr, u64 *ret);
 
-#define PATCH_WINDOW_MAX 20 /* 4 bytes + one instruction of 15 is 19 */
+#define PATCH_BACK_MAX 16   /* a window begins at most so far before its site */
+#define PATCH_WINDOW_MAX 32 /* that and one instruction of 15 */
+#define PATCH_INSNS_MAX 12
 #define PATCH_VICTIM_MAX 24 /* 9 bytes + one instruction of 15 */
 #define PATCH_FAR_MAX 10    /* two jumps */
 
 /* Instructions that have to make room for a jump, though nobody asked for a probe on them (PATCH_EVICT). */
 struct patch_victim {
 	u8 len, ninsn;	/* bytes displaced; instructions */
-	u8 insn_off[10];
+	u8 insn_off[PATCH_INSNS_MAX];
 	u8 orig[PATCH_VICTIM_MAX];
 };
 
@@ -92,7 +94,7 @@ struct patch_plan {
 	bool entry;	/* the site is a function's first instruction and nothing jumps back to it: flags and red zone are dead */
 	u8 ret_reason;	/* PATCH_OK: a call-through return probe is possible here; else why not */
 	u8 ninsn;	/* displaced instructions */
-	u8 insn_off[8]; /* their offsets in the window */
+	u8 insn_off[PATCH_INSNS_MAX]; /* their offsets in the window */
 	u8 orig[PATCH_WINDOW_MAX]; /* the window's bytes */
 	u64 island;	/* where the far bytes go ... */
 	u8 island_orig[PATCH_FAR_MAX]; /* ... and what stands there */
@@ -132,11 +134,11 @@ u32 patch_relocated_size(const struct patch_plan *p);
  * instruction i (for threads found inside the window), from the first-th on. Returns bytes written, -ENOSPC, -ERANGE (a
  * displacement does not reach), -EINVAL.
  */
-int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u8 *out, u32 cap, u8 new_off[8]);
+int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX]);
 /* The instructions before the site, followed by a jump to `slot`; fills new_off[0..first). Only if p->back. */
-int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u8 *out, u32 cap, u8 new_off[8]);
+int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX]);
 /* The victim's instructions; `at` is the victim's run-time address. Only for PATCH_EVICT. */
-int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u8 *out, u32 cap, u8 new_off[10]);
+int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX]);
 
 const char *patch_form_name(enum patch_form f);   /* "jmp", "jmp-n", "nop5", "pad", "island", "evict" */
 const char *patch_reason_name(enum patch_reason r); /* "jump-inside" ... */

@@ -30,7 +30,7 @@ enum { SITE, HEAD, VICTIM };
 
 static int relocate(const struct patch_plan *p, int what, u64 to, u8 *out, u32 cap)
 {
-	u8 off[10];
+	u8 off[PATCH_INSNS_MAX];
 
 	switch (what) {
 	case SITE: return patch_relocate(p, p->vaddr, to, out, cap, off);
@@ -78,7 +78,7 @@ static void check_far(const struct patch_plan *p, const u8 *code, size_t n, u64 
 	check(far_end <= n && !memcmp(p->island_orig, code + far, p->far_len), "far bytes", p);
 	check(d >= -128 && d <= 127 && (far_end <= at || far >= at + p->wlen), "in reach", p);
 	check(other - CODE_AT < far || other - CODE_AT >= far_end, "no site there", p);
-	check(!p->victim.len || (p->victim.len >= 10 && p->victim.len <= PATCH_VICTIM_MAX && p->victim.ninsn <= 10 &&
+	check(!p->victim.len || (p->victim.len >= 10 && p->victim.len <= PATCH_VICTIM_MAX && p->victim.ninsn <= PATCH_INSNS_MAX &&
 				 !memcmp(p->victim.orig, code + far, p->victim.len)), "victim", p);
 }
 
@@ -94,10 +94,11 @@ static void check_plan(const struct patch_plan *p, const u8 *code, size_t n, u64
 	check(p->reason == PATCH_OK && p->wlen >= p->patch_len && p->wlen <= PATCH_WINDOW_MAX,
 	      "window", p);
 	check(o + p->wlen <= n && !memcmp(p->orig, code + o, p->wlen), "original bytes", p);
-	check(p->ninsn && p->ninsn <= 5 && !p->insn_off[0], "instructions", p);
-	check(p->first < p->ninsn && p->insn_off[p->first] == p->back && p->back < p->patch_len, "the site's", p);
+	check(p->ninsn && p->ninsn <= PATCH_INSNS_MAX && !p->insn_off[0], "instructions", p);
+	check(p->first < p->ninsn && p->insn_off[p->first] == p->back && p->back <= PATCH_BACK_MAX, "the site's", p);
 	check(!p->back || !p->entry, "no entry in the middle", p);
-	check(other == p->vaddr || other < patch_plan_at(p) || other >= patch_plan_at(p) + p->patch_len, "other site", p);
+	check(other == p->vaddr || other < patch_plan_at(p) || other >= patch_plan_at(p) + p->patch_len ||
+	      other > p->vaddr, "other site", p);
 	check_far(p, code, n, other);
 	check_relocated(p);
 }

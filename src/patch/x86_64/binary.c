@@ -28,11 +28,13 @@ static int text_init(struct text *t, const struct patch_segment *s)
 	t->lo = s->vaddr;
 	t->hi = s->vaddr + s->size;
 	t->bytes = s->bytes;
-	t->target = calloc(3 * words, sizeof(u64));
+	t->target = calloc(5 * words, sizeof(u64));
 	if (!t->target)
 		return -ENOMEM;
 	t->start = t->target + words;
 	t->dead = t->start + words;
+	t->idle = t->dead + words;
+	t->guess = t->idle + words;
 	return 0;
 }
 
@@ -50,23 +52,41 @@ static int alloc_all(struct patch_binary *b)
 	return 0;
 }
 
+/* After the sweep: what was guessed to be a target and is the start of an instruction. */
+static void use_guesses(struct patch_binary *b)
+{
+	for (u32 i = 0; i < b->desc.nseg; i++) {
+		struct text *t = &b->text[i];
+
+		for (u64 k = 0; k <= (t->hi - t->lo) / 64; k++)
+			t->target[k] |= t->guess[k] & t->start[k];
+	}
+}
+
 static int analyse(struct patch_binary *b)
 {
 	struct table_list tables = { 0 };
-	struct run_list runs = { 0 };
+	struct run_list runs = { 0 }, idle = { 0 };
 	int r;
 
 	for (u32 i = 0; i < b->desc.nfunc; i++)
 		binary_mark_target(b, b->desc.func[i].vaddr);
 	for (u32 i = 0; i < b->desc.ncode_ptr; i++)
-		binary_mark_target(b, b->desc.code_ptr[i]);
-	r = sweep_code(b, &tables, &runs);
+		if (b->desc.fixed)
+			binary_mark_guess(b, b->desc.code_ptr[i]);
+		else
+			binary_mark_target(b, b->desc.code_ptr[i]);
+	r = sweep_code(b, &tables, &runs, &idle);
+	use_guesses(b);
 	if (!r)
 		r = jump_tables_read(b, &tables);
-	if (!r)
+	if (!r) {
 		dead_mark(b, &runs);
+		idle_mark(b, &idle);
+	}
 	free(tables.table);
 	free(runs.run);
+	free(idle.run);
 	return r;
 }
 
@@ -133,7 +153,7 @@ int patch_binary_next_insn(const struct patch_binary *b, u64 vaddr, u64 *ret)
 		const struct text *t = &b->text[i];
 
 		for (u64 k = vaddr > t->lo ? vaddr - t->lo : 0; k < t->hi - t->lo && t->lo + k < best; k++)
-			if (bit_test(t->start, k) && !bit_test(t->dead, k))
+			if (bit_test(t->start, k) && !bit_test(t->dead, k) && !bit_test(t->idle, k))
 				best = t->lo + k;
 	}
 	if (best == ~0ull)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the planner knows of a binary: three bits per byte of code, and a few flags per function.
+ * What the planner knows of a binary: four bits per byte of code, and a few flags per function.
  *
  *     start   an instruction begins here (linear sweep, in step again at every known function)
  *     target  something may jump here: by a branch, a jump table, a pointer, or from another file
  *     dead    padding that is never executed and belongs to nobody
+ *     idle    padding inside a function, behind the end of the flow: as far as we know never executed
  *
  * Internal to src/patch/x86_64.
  */
@@ -15,7 +16,8 @@
 struct text {
 	u64 lo, hi; /* addresses */
 	const u8 *bytes;
-	u64 *target, *start, *dead;
+	u64 *target, *start, *dead, *idle;
+	u64 *guess; /* targets that may be numbers: they count where an instruction begins */
 };
 
 #define FUNC_LOOPS 1u	  /* a branch inside the function goes back to its first instruction */
@@ -71,6 +73,14 @@ static inline void binary_mark_target(struct patch_binary *b, u64 addr)
 		bit_set(t->target, addr - t->lo);
 }
 
+static inline void binary_mark_guess(struct patch_binary *b, u64 addr)
+{
+	struct text *t = binary_text(b, addr);
+
+	if (t)
+		bit_set(t->guess, addr - t->lo);
+}
+
 /* Index of the first of the functions with the greatest start <= addr, or -1. */
 s64 binary_func_at(const struct patch_binary *b, u64 addr);
 
@@ -87,9 +97,11 @@ struct run_list { /* padding that is dead unless a target lies in it */
 	struct patch_range *run;
 	size_t n, cap;
 };
-int sweep_code(struct patch_binary *b, struct table_list *ret_tables, struct run_list *ret_runs);
+int sweep_code(struct patch_binary *b, struct table_list *ret_tables, struct run_list *ret_runs,
+	       struct run_list *ret_idle);
 int jump_tables_read(struct patch_binary *b, const struct table_list *tables);
 void dead_mark(struct patch_binary *b, const struct run_list *runs);
+void idle_mark(struct patch_binary *b, const struct run_list *runs);
 
 /* Why a return probe is not possible at function index f (an entry that can be patched), or
  * PATCH_OK. */

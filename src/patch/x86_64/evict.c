@@ -46,7 +46,8 @@ static bool victim_at(const struct ask *q, u64 a, const struct window *mine, str
 	const struct text *t = q->t;
 	struct window w;
 
-	if (a < t->lo || a >= t->hi || t->hi - a < FAR || !bit_test(t->start, a - t->lo) || bit_test(t->dead, a - t->lo))
+	if (a < t->lo || a >= t->hi || t->hi - a < FAR || !bit_test(t->start, a - t->lo) ||
+	    bit_test(t->dead, a - t->lo) || bit_test(t->idle, a - t->lo))
 		return false;
 	if (a < mine->at + mine->len && mine->at < a + PATCH_VICTIM_MAX)
 		return false;

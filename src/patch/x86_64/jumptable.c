@@ -8,7 +8,9 @@
  * code model). The table says nowhere how long it is and nobody says which lea loads a table: so
  * every address that a lea loads is read as one. An entry counts if it leads into the function that
  * loads the table, or into a fragment (.cold code). Reading goes on behind entries that do not, for
- * a while: a table can mix both with pieces nobody knows. Tables of absolute addresses need
+ * a while: a table can mix both with pieces nobody knows; but not beyond the next address that a
+ * lea loads and that leads home at once, for read as part of this one its distances are wrong and
+ * lead into the middle of everything. Tables of absolute addresses need
  * relocations, or are found in the data of a fixed binary: util/elf.c lists both as code pointers.
  */
 #include "patch/x86_64/binary.h"
@@ -56,23 +58,40 @@ static s64 entry(const u8 *p, u32 size, u64 k)
 	return d8;
 }
 
+static bool leads_home(const struct patch_binary *b, const struct table *table, u64 to)
+{
+	return to - table->lo < table->hi - table->lo || is_fragment(b, to);
+}
+
+/* Is this one a table for sure, as far as its first entry tells? Then the one in front of it ends here. */
+static bool is_table(const struct patch_binary *b, const struct table *table)
+{
+	u64 n = 0, to;
+	const u8 *p = bytes_at(b, table->addr, &n);
+
+	if (!p || n < 4 || table->addr % 4)
+		return false;
+	to = table->addr + (u64)entry(p, 4, 0);
+	return to != table->addr && binary_text(b, to) && leads_home(b, table, to);
+}
+
 #define STRANGERS_MAX 64u /* entries in a row that lead elsewhere */
 
-/* Returns the number of entries looked at. */
-static u64 read_table(struct patch_binary *b, const struct table *table, u32 size, u64 max)
+/* Returns the number of entries looked at. end = where the next table begins. */
+static u64 read_table(struct patch_binary *b, const struct table *table, u64 end, u32 size, u64 max)
 {
 	u32 strangers = 0;
 	u64 n = 0, k;
 	const u8 *p = bytes_at(b, table->addr, &n);
 
-	n = bits_min(n / size, max);
+	n = bits_min(bits_min(n, end - table->addr) / size, max);
 	for (k = 0; p && k < n && strangers < STRANGERS_MAX; k++) {
 		u64 to = table->addr + (u64)entry(p, size, k);
 		struct text *t = to != table->addr ? binary_text(b, to) : NULL;
 
 		if (!t)
 			break;
-		if (to - table->lo < table->hi - table->lo || is_fragment(b, to)) {
+		if (leads_home(b, table, to)) {
 			bit_set(t->target, to - t->lo);
 			strangers = 0;
 		} else {
@@ -94,25 +113,50 @@ static int by_address(const void *x, const void *y)
 #define ENTRIES_MAX (1u << 16) /* of one table */
 #define BUDGET (1ull << 26)    /* of all: a file made to cost us quadratic time gets no more */
 
+/* end[i] = where the next table behind number i begins, for sure. */
+static u64 *table_ends(const struct patch_binary *b, const struct table_list *l)
+{
+	u64 *end = calloc(l->n + 1, sizeof(*end)), next = ~0ull;
+
+	for (size_t i = l->n; end && i--;) {
+		/* those of one address in one go: they end at the next one, not at each other */
+		size_t first = i;
+		bool sure = false;
+
+		while (first && l->table[first - 1].addr == l->table[i].addr)
+			first--;
+		for (size_t k = first; k <= i; k++) {
+			end[k] = next;
+			sure |= is_table(b, &l->table[k]);
+		}
+		if (sure)
+			next = l->table[i].addr;
+		i = first;
+	}
+	return end;
+}
+
 int jump_tables_read(struct patch_binary *b, const struct table_list *tables)
 {
 	const struct table *last = NULL;
-	u64 budget = BUDGET;
+	u64 budget = BUDGET, *end;
 
 	if (tables->n)
 		qsort(tables->table, tables->n, sizeof(*tables->table), by_address);
-	for (size_t i = 0; i < tables->n; i++) {
+	end = table_ends(b, tables);
+	if (!end)
+		return -ENOMEM;
+	for (size_t i = 0; i < tables->n && budget; i++) {
 		const struct table *t = &tables->table[i];
 
 		if (t->addr % 4 || (last && !by_address(last, t)))
 			continue;
 		last = t;
-		budget -= bits_min(budget, read_table(b, t, 4, bits_min(budget, (u64)ENTRIES_MAX)));
+		budget -= bits_min(budget, read_table(b, t, end[i], 4, bits_min(budget, (u64)ENTRIES_MAX)));
 		if (t->addr % 8 == 0)
 			budget -= bits_min(budget,
-					   read_table(b, t, 8, bits_min(budget, (u64)ENTRIES_MAX)));
-		if (!budget)
-			return -E2BIG;
+					   read_table(b, t, end[i], 8, bits_min(budget, (u64)ENTRIES_MAX)));
 	}
-	return 0;
+	free(end);
+	return budget ? 0 : -E2BIG;
 }

@@ -12,8 +12,8 @@
  * Forms are tried from best to worst:
  *
  *   1. a window of 5 bytes from the site on: a nop; one instruction; several; several and dead padding
- *   2. a window of 2 bytes with a short jump to an island: 5 bytes of dead padding in reach, but never the first 4 bytes
- *      of it, which may belong to the window of the function in front
+ *   2. a window of 2 bytes with a short jump to an island: 5 bytes of padding in reach, between functions or at least
+ *      behind the end of the flow, but never the first 4 bytes of it, which may belong to the window in front
  *   3. a window of 5 bytes that begins before the site. Control must come to the site from there and from nowhere else:
  *      the copy of what stands before the site leads to the slot. For `ret`, `pop` and other short instructions that
  *      are followed by something that is jumped to
@@ -47,27 +47,27 @@ static bool is_bad(const struct x86_insn *i)
 	return false;
 }
 
-static bool island_free(const struct ask *q, u64 a)
+static bool island_free(const struct ask *q, u64 a, const u64 *padding)
 {
 	const u32 n = PAD_WINDOW + JMP_LEN;
 	const struct text *t = q->t;
 
 	if (a < t->lo + PAD_WINDOW || a > t->hi || t->hi - a < JMP_LEN)
 		return false;
-	if (bit_range(t->dead, a - PAD_WINDOW - t->lo, n) != (1u << n) - 1)
+	if (bit_range(padding, a - PAD_WINDOW - t->lo, n) != (1u << n) - 1)
 		return false;
 	return !window_taken(q, a, a + JMP_LEN);
 }
 
 /* The nearest free place that `jmp rel8` at `at` reaches; forward first. 0 = none. */
-static u64 find_island(const struct ask *q, u64 at)
+static u64 find_island(const struct ask *q, u64 at, const u64 *padding)
 {
 	u64 from = at + SHORT_LEN;
 
 	for (u32 d = 0; d <= 128; d++) {
-		if (d < 128 && island_free(q, from + d))
+		if (d < 128 && island_free(q, from + d, padding))
 			return from + d;
-		if (from >= d && island_free(q, from - d))
+		if (from >= d && island_free(q, from - d, padding))
 			return from - d;
 	}
 	return 0;
@@ -75,8 +75,10 @@ static u64 find_island(const struct ask *q, u64 at)
 
 static bool island_try(const struct ask *q, const struct window *w, struct patch_plan *p)
 {
-	u64 a = find_island(q, w->at);
+	u64 a = find_island(q, w->at, q->t->dead);
 
+	if (!a)
+		a = find_island(q, w->at, q->t->idle);
 	if (!a)
 		return false;
 	p->form = PATCH_ISLAND;
@@ -98,12 +100,13 @@ static void use_window(const struct ask *q, const struct window *w, u32 need, st
 	memcpy(p->orig, q->t->bytes + (w->at - q->t->lo), w->len);
 }
 
-/* The shortest window of at least `need` bytes that begins before the site. */
+/* The shortest window of at least `need` bytes that begins before the site. Whoever is between the patched bytes and the
+ * site when they are written goes on there and is not seen this once. */
 static bool back_window(const struct ask *q, u32 need, struct window *ret)
 {
 	if (bit_test(q->t->target, q->site - q->t->lo))
 		return false;
-	for (u32 back = 1; back < need && q->site - q->t->lo >= back; back++) {
+	for (u32 back = 1; back <= PATCH_BACK_MAX && q->site - q->t->lo >= back; back++) {
 		u64 at = q->site - back;
 
 		if (bit_test(q->t->start, at - q->t->lo) && !bit_test(q->t->dead, at - q->t->lo) &&
@@ -143,7 +146,7 @@ static enum patch_reason plan_window(const struct ask *q, struct patch_plan *p)
 
 	if (q->b->desc.is_go)
 		return PATCH_R_GO;
-	if (bit_test(q->t->dead, q->site - q->t->lo)) /* may become somebody's island */
+	if (bit_test(q->t->dead, q->site - q->t->lo) || bit_test(q->t->idle, q->site - q->t->lo)) /* may become an island */
 		return PATCH_R_NOT_CODE;
 	if (window_sigreturn(q->t, q->site, JMP_LEN))
 		return PATCH_R_SIGRETURN;

@@ -27,9 +27,9 @@ static struct displaced of_victim(const struct patch_plan *p)
 /* Bytes of displaced instruction k; the last one ends at or before len (padding may follow it). */
 static bool read_displaced(const struct displaced *d, u32 k, struct x86_insn *ret)
 {
-	u8 padded[PATCH_VICTIM_MAX + X86_INSN_MAX] = { 0 };
+	u8 padded[PATCH_WINDOW_MAX + X86_INSN_MAX] = { 0 };
 
-	if (d->off[k] >= d->len || d->len > PATCH_VICTIM_MAX)
+	if (d->off[k] >= d->len || d->len > PATCH_WINDOW_MAX)
 		return false;
 	for (u32 i = d->off[k]; i < d->len; i++)
 		padded[i - d->off[k]] = d->orig[i];
@@ -60,14 +60,14 @@ static int write_some(struct x86_writer *w, const struct displaced *d, u64 at, u
 
 static bool plan_is_sane(const struct patch_plan *p)
 {
-	return p->form != PATCH_REFUSED && p->ninsn && p->ninsn <= 8 && p->first < p->ninsn && p->victim.ninsn <= 10;
+	return p->form != PATCH_REFUSED && p->ninsn && p->ninsn <= PATCH_INSNS_MAX && p->first < p->ninsn && p->victim.ninsn <= PATCH_INSNS_MAX;
 }
 
 u32 patch_relocated_size(const struct patch_plan *p)
 {
 	struct displaced site = of_site(p), victim = of_victim(p);
 	struct x86_writer w;
-	u8 off[10];
+	u8 off[PATCH_INSNS_MAX];
 	int r = 0;
 
 	if (!plan_is_sane(p))
@@ -85,7 +85,7 @@ u32 patch_relocated_size(const struct patch_plan *p)
 static int relocate(const struct displaced *d, u64 at, u32 from, u32 to, u64 next, u64 dst, u8 *out, u32 cap, u8 *new_off)
 {
 	struct x86_writer w;
-	u8 off[10] = { 0 };
+	u8 off[PATCH_INSNS_MAX] = { 0 };
 	int n;
 
 	x86_init(&w, out, cap, dst);
@@ -95,7 +95,7 @@ static int relocate(const struct displaced *d, u64 at, u32 from, u32 to, u64 nex
 	return n;
 }
 
-int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u8 *out, u32 cap, u8 new_off[8])
+int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX])
 {
 	struct displaced d = of_site(p);
 	u64 at = site - p->back;
@@ -105,7 +105,7 @@ int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u8 *out, u32 ca
 	return relocate(&d, at, p->first, p->ninsn, at + p->wlen, to, out, cap, new_off);
 }
 
-int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u8 *out, u32 cap, u8 new_off[8])
+int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX])
 {
 	struct displaced d = of_site(p);
 
@@ -114,7 +114,7 @@ int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, 
 	return relocate(&d, site - p->back, 0, p->first, slot, to, out, cap, new_off);
 }
 
-int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u8 *out, u32 cap, u8 new_off[10])
+int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX])
 {
 	struct displaced d = of_victim(p);
 

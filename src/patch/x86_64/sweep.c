@@ -29,7 +29,7 @@ struct sweep {
 	struct patch_binary *b;
 	struct text *t;
 	struct table_list *tables;
-	struct run_list *runs;
+	struct run_list *runs, *idle;
 	s64 func;	/* function that begins this chunk, -1 none */
 	s64 cover;	/* function that reaches furthest so far: may contain this chunk's */
 	u64 cover_end;	/* end of all functions so far */
@@ -72,10 +72,8 @@ static void set_table_bounds(struct sweep *s, size_t first, u64 lo, u64 hi)
 	}
 }
 
-static void add_run(struct sweep *s, u64 lo, u64 hi)
+static void add_run(struct sweep *s, struct run_list *l, u64 lo, u64 hi)
 {
-	struct run_list *l = s->runs;
-
 	if (lo >= hi)
 		return;
 	if (!grow((void **)&l->run, l->n, &l->cap, sizeof(*l->run)))
@@ -150,17 +148,22 @@ static void note_rbx(struct sweep *s, const u8 *p, const struct x86_insn *i, u64
 }
 
 /* Non-PIE code holds addresses in 32-bit constants and displacements: any that could be code is
- * taken for code. */
+ * taken for code if an instruction begins there. */
 static void note_constants(struct sweep *s, const u8 *p, const struct x86_insn *i)
 {
+	u32 end = i->modrm_off ? i->modrm_off + 1u : i->op_off + 1u; /* of what comes before the immediate operand */
 	u32 v;
 
+	if (i->modrm_off && i->modrm >> 6 != 3 && (i->modrm & 7) == 4)
+		end++; /* SIB */
+	if (i->disp_len)
+		end = i->disp_off + i->disp_len;
 	if (i->disp_len == 4 && !i->rip_rel)
-		binary_mark_target(s->b, (u32)i->disp);
-	if (i->len < 5 || i->rel_len)
+		binary_mark_guess(s->b, (u32)i->disp);
+	if (i->rel_len || i->len < end + 4u)
 		return;
-	memcpy(&v, p + i->len - 4, 4);
-	binary_mark_target(s->b, v);
+	memcpy(&v, p + i->len - (i->len - end == 8 ? 8 : 4), 4);
+	binary_mark_guess(s->b, v);
 }
 
 static void note_insn(struct sweep *s, const u8 *p, const struct x86_insn *i, u64 addr)
@@ -188,6 +191,14 @@ static u64 padding_at(const u8 *p, u64 left, const struct x86_insn *i)
 	return n == left ? n : 0;
 }
 
+/* Padding that something follows before the chunk is over. */
+static void end_run(struct sweep *s, u64 at)
+{
+	if (s->run)
+		add_run(s, s->idle, s->run, at);
+	s->run = 0;
+}
+
 static void sweep_chunk(struct sweep *s, u64 lo, u64 hi)
 {
 	struct text *t = s->t;
@@ -204,7 +215,7 @@ static void sweep_chunk(struct sweep *s, u64 lo, u64 hi)
 		if (pad && !s->run)
 			s->run = a;
 		else if (!pad)
-			s->run = 0;
+			end_run(s, a);
 		if (known)
 			note_insn(s, p, &i, a);
 		s->flow_ended = pad || (known && x86_ends_flow(&i));
@@ -247,7 +258,7 @@ static void sweep_func(struct sweep *s, s64 f, s64 next, u64 hi)
 		s->cover = f;
 	}
 	if (s->run)
-		add_run(s, s->run > s->cover_end ? s->run : s->cover_end, hi);
+		add_run(s, s->runs, s->run > s->cover_end ? s->run : s->cover_end, hi);
 }
 
 static void sweep_text(struct sweep *s)
@@ -273,9 +284,9 @@ static void sweep_text(struct sweep *s)
 	}
 }
 
-int sweep_code(struct patch_binary *b, struct table_list *ret_tables, struct run_list *ret_runs)
+int sweep_code(struct patch_binary *b, struct table_list *ret_tables, struct run_list *ret_runs, struct run_list *ret_idle)
 {
-	struct sweep s = { .b = b, .tables = ret_tables, .runs = ret_runs };
+	struct sweep s = { .b = b, .tables = ret_tables, .runs = ret_runs, .idle = ret_idle };
 
 	for (u32 i = 0; i < b->desc.nseg; i++) {
 		s.t = &b->text[i];
@@ -296,5 +307,16 @@ void dead_mark(struct patch_binary *b, const struct run_list *runs)
 			continue;
 		for (a = lo; a < hi; a++)
 			bit_set(t->dead, a - t->lo);
+	}
+}
+
+void idle_mark(struct patch_binary *b, const struct run_list *runs)
+{
+	for (size_t i = 0; i < runs->n; i++) {
+		u64 a = runs->run[i].lo, hi = runs->run[i].hi;
+		struct text *t = binary_text(b, a);
+
+		for (; a < hi && !bit_test(t->target, a - t->lo); a++)
+			bit_set(t->idle, a - t->lo);
 	}
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "isa/x86_64/relocator.h"
 
 /* mov rax, 15; syscall: unwinders know a signal frame by these bytes at the return address. */
@@ -93,7 +94,7 @@ static enum patch_reason take_insn(const struct ask *q, struct window *w, u64 a,
 {
 	const u8 *bytes = q->t->bytes + (a - q->t->lo);
 
-	if (a >= end || !x86_read_strict(bytes, end - a, i))
+	if (w->ninsn == PATCH_INSNS_MAX || a >= end || !x86_read_strict(bytes, end - a, i))
 		return PATCH_R_UNDECODABLE;
 	if ((a != site && is_trap(i)) || !x86_can_relocate(bytes, i))
 		return PATCH_R_RELOCATE;
@@ -140,7 +141,7 @@ enum patch_reason window_try(const struct ask *q, u64 at, u64 site, u32 need, u6
 	r = take_insns(q, &w, site, need, end);
 	if (r)
 		return r;
-	if (bit_range(t->target, at + 1 - t->lo, need - 1))
+	if (bit_range(t->target, at + 1 - t->lo, (u32)bits_max(need - 1, site - at)))
 		return PATCH_R_JUMP_INSIDE;
 	if (window_other(q, at, site) || window_other(q, site + 1, at + need))
 		return PATCH_R_OVERLAP;

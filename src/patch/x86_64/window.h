@@ -21,7 +21,7 @@ struct window { /* whole instructions from `at` on whose first `need` bytes are 
 	u64 at;
 	u8 form; /* PATCH_NOP5, PATCH_JMP, PATCH_JMP_N, PATCH_PAD */
 	u8 len, ninsn;
-	u8 off[10];
+	u8 off[PATCH_INSNS_MAX];
 	u8 first; /* the instruction that begins at the site */
 	bool has_syscall, ends_flow, conditional;
 };

@@ -115,7 +115,7 @@ static void test_case(const char *name, const u8 *code, u8 *copy)
 {
 	bool jumps = !strncmp(name, "jmp", 3) || !strncmp(name, "ret", 3), ok = true;
 	struct patch_plan p;
-	u8 off[8];
+	u8 off[PATCH_INSNS_MAX];
 	int n;
 
 	if (!tap_ok(window_of(code, &p), "%s: can be displaced", name))
@@ -140,7 +140,7 @@ static void test_case(const char *name, const u8 *code, u8 *copy)
 static void test_errors(void)
 {
 	struct patch_plan p;
-	u8 out[64], off[8] = { 9, 9, 9, 9, 9, 9, 9, 9 };
+	u8 out[64], off[PATCH_INSNS_MAX] = { 9, 9, 9, 9, 9, 9, 9, 9 };
 
 	window_of(case_rip_load, &p);
 	tap_eq(patch_relocate(&p, 0x1000, 0x1000 + (3ull << 31), out, sizeof(out), off), -34, "too far: -ERANGE");

@@ -167,7 +167,7 @@ static bool check_insns(const struct lib *l, const u8 *orig, u32 len, const u8 *
 static bool check_copy(const struct lib *l, const struct patch_plan *p)
 {
 	u64 at = patch_plan_at(p), to = p->vaddr + DISTANCE;
-	u8 out[256], off[10] = { 0 };
+	u8 out[256], off[PATCH_INSNS_MAX] = { 0 };
 	int n = patch_relocate(p, p->vaddr, to, out, sizeof(out), off);
 
 	if (n <= 0 || (u32)n > patch_relocated_size(p))
