@@ -31,6 +31,7 @@
 #include <time.h>
 
 #define WAIT_MS 120
+#define SIGNALS 20 /* in one go */
 #define BIG (1u << 20)
 
 static const struct timespec wait_time = {.tv_nsec = WAIT_MS * 1000000L};
@@ -38,6 +39,9 @@ static const struct timespec wait_time = {.tv_nsec = WAIT_MS * 1000000L};
 /* What a helper thread does after WAIT_MS, so that the wait ends well. */
 struct waker {
 	pthread_t thread, waiter;
+	pid_t tid;  /* the waiter's */
+	long call;  /* the one it is to be told of a signal in */
+	bool hurry; /* do not wait */
 	void (*act)(struct waker *);
 	int fd, word, id;
 	struct sockaddr_in to;
@@ -55,7 +59,8 @@ static void *waker_main(void *arg)
 {
 	struct waker *w = arg;
 
-	pause_exactly();
+	if (!w->hurry)
+		pause_exactly();
 	w->act(w);
 	return NULL;
 }
@@ -64,6 +69,7 @@ static void waker_start(struct waker *w, void (*act)(struct waker *))
 {
 	w->act = act;
 	w->waiter = pthread_self();
+	w->tid = gettid();
 	if (pthread_create(&w->thread, NULL, waker_main, w))
 		victim_wrong("cannot make a thread");
 }
@@ -680,15 +686,33 @@ static void on_usr2(int sig)
 	(void)sig;
 }
 
+/* Is the waiter in its call? A signal that comes earlier is one that no call will tell of. */
+static bool waiter_sleeps(const struct waker *w)
+{
+	char path[64], text[32] = "";
+	long call;
+	int f, n;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)w->tid);
+	f = open(path, O_RDONLY | O_CLOEXEC);
+	n = f < 0 ? -1 : (int)read(f, text, sizeof(text) - 1);
+	if (f >= 0)
+		close(f);
+	call = strtol(text, NULL, 10);
+	return n < 0 || call == w->call || call == SYS_restart_syscall; /* where nobody may look: as it comes */
+}
+
 static void act_usr2(struct waker *w)
 {
+	while (!waiter_sleeps(w))
+		usleep(100);
 	pthread_kill(w->waiter, SIGUSR2);
 }
 
 /* A signal with a handler must still be told: here EINTR is right. */
 static long run_epoll_wait_signal(void)
 {
-	struct waker w = {0};
+	struct waker w = {.call = SYS_epoll_wait};
 	struct epoll_event ev;
 	int e = epoll_create1(EPOLL_CLOEXEC);
 	long r;
@@ -699,10 +723,82 @@ static long run_epoll_wait_signal(void)
 	return close2(r, e, -1);
 }
 
-/* A handler behind SA_RESTART: the read goes on as if nothing was. */
+/* As fast as can be, so that the signal often comes when a stop has just ended: it must find the call, and not the
+ * moment before the call begins again. */
+static long signal_often(long call, long (*wait)(int fd))
+{
+	long r = 0;
+
+	for (int i = 0; i < SIGNALS && !victim_stop(); i++) {
+		struct waker w = {.call = call, .hurry = true};
+		time_t begin = time(NULL);
+		int p[2];
+
+		if (pipe2(p, O_CLOEXEC))
+			return -2;
+		waker_start(&w, act_usr2);
+		r = wait(p[0]);
+		waker_end(&w);
+		if (close2(r, p[0], p[1]) != -1 || errno != EINTR || time(NULL) - begin > 4)
+			victim_wrong("call %ld: %ld errno %d after %ld s", call, r, errno, (long)(time(NULL) - begin));
+	}
+	pause_exactly();
+	return 0;
+}
+
+static long wait_in_epoll(int fd)
+{
+	struct epoll_event ev;
+	int e = epoll_create1(EPOLL_CLOEXEC);
+
+	return close2(epoll_wait(e, &ev, 1, 5000), e, -1);
+}
+
+static long wait_in_poll(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 5000);
+}
+
+static long wait_in_select(int fd)
+{
+	struct timeval tv = {.tv_sec = 5};
+
+	return select(0, NULL, NULL, NULL, &tv);
+}
+
+static long wait_in_nanosleep(int fd)
+{
+	struct timespec ts = {.tv_sec = 5};
+
+	return nanosleep(&ts, NULL);
+}
+
+static long run_epoll_wait_signals(void)
+{
+	return signal_often(SYS_epoll_wait, wait_in_epoll);
+}
+
+static long run_poll_signals(void)
+{
+	return signal_often(SYS_poll, wait_in_poll);
+}
+
+static long run_select_signals(void)
+{
+	return signal_often(SYS_pselect6, wait_in_select);
+}
+
+static long run_nanosleep_signals(void)
+{
+	return signal_often(SYS_clock_nanosleep, wait_in_nanosleep);
+}
+
+/* The mask that the call puts in place is not the one that stays. */
 static long run_ppoll_signal(void)
 {
-	struct waker w = {0};
+	struct waker w = {.call = SYS_ppoll};
 	struct timespec ts = {.tv_sec = 20};
 	sigset_t none, block = usr1();
 	long r;
@@ -765,6 +861,10 @@ static const struct sleep_case cases[] = {
 	{"mq_timedreceive", run_mq, -1, ETIMEDOUT},
 	{"epoll_wait_signal", run_epoll_wait_signal, -1, EINTR},
 	{"ppoll_signal", run_ppoll_signal, -1, EINTR},
+	{"epoll_wait_signals", run_epoll_wait_signals, 0, 0},
+	{"poll_signals", run_poll_signals, 0, 0},
+	{"select_signals", run_select_signals, 0, 0},
+	{"nanosleep_signals", run_nanosleep_signals, 0, 0},
 };
 #define NCASES (sizeof(cases) / sizeof(cases[0]))
 

@@ -238,9 +238,11 @@ int main(int argc, char **argv)
 {
 	stage_begin();
 	stage_seed();
-	if (argc > 1) {
-		test_random(atoi(argv[1]));
-		test_sleeper(atoi(argv[1]));
+	if (argc > 2) { /* one part alone: KIND ROUNDS */
+		if (!strcmp(argv[1], "sleeper"))
+			test_sleeper(atoi(argv[2]));
+		else
+			test_random(atoi(argv[2]));
 	} else {
 		test_idle();
 		test_busy();
