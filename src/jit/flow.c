@@ -107,6 +107,20 @@ static void after_alu(const struct bpf_insn *insn, struct jit_flow *s)
 		s->fp_off[insn->dst_reg] = (s16)off;
 }
 
+/* Helpers that hand a pointer on to a function of the program: it may go below it, too. */
+static bool calls_back(const struct bpf_insn *insn)
+{
+	if (!jit_is_helper(insn))
+		return false;
+	switch (insn->imm) {
+	case JIT_FN_FOR_EACH_MAP_ELEM:
+	case JIT_FN_FIND_VMA:
+	case JIT_FN_LOOP:
+	case JIT_FN_USER_RINGBUF_DRAIN: return true;
+	default: return false;
+	}
+}
+
 /* A pointer into the frame that leaves the registers may come back as anything. */
 static void check_escape(struct jit_prog *p, u32 i, const struct jit_flow *s)
 {
@@ -116,7 +130,7 @@ static void check_escape(struct jit_prog *p, u32 i, const struct jit_flow *s)
 	if (BPF_CLASS(insn->code) == BPF_STX)
 		escapes =
 		    s->fp_off[insn->src_reg] != JIT_NOT_STACK && insn->imm != JIT_ATOMIC_LOAD_ACQ;
-	else if (jit_is_local_call(insn))
+	else if (jit_is_local_call(insn) || calls_back(insn))
 		for (u32 r = 1; r <= 5; r++)
 			escapes |= s->fp_off[r] != JIT_NOT_STACK;
 	else if (insn->code == (BPF_JMP | BPF_EXIT))
@@ -204,7 +218,7 @@ static int flow_visit(struct flow_queue *q, u32 i)
 	if (!n && !exit)
 		return -EINVAL;
 	check_escape(p, i, &s);
-	if (jit_is_local_call(insn))
+	if (jit_is_local_call(insn) || jit_is_func_addr(insn))
 		flow_into_function(q, jit_target(insn, i));
 	flow_step(p, i, &s);
 	for (u32 k = 0; k < n; k++) {

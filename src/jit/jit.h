@@ -37,6 +37,7 @@ struct jit_image {
 	u8 *code;	 /* [got | code]; free with jit_image_deinit() */
 	u32 size;	 /* bytes, table included */
 	u32 entry;	 /* offset of the function's first instruction */
+	u32 tail_entry;	 /* the same for who comes by a tail call: their number is not set back */
 	struct jit_got *got;
 	u32 ngot;	 /* table entries at offset 0, 8 bytes each */
 	u32 clobbers;	 /* caller-saved registers it may change: bit per enum x86_reg; everything caller-saved if it calls a helper */

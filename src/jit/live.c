@@ -116,7 +116,10 @@ static void effect_call(const struct jit_prog *p, u32 i, struct jit_effect *e)
 	case JIT_NULL:
 	case JIT_SMP_ID: return;
 	case JIT_COOKIE:
-	case JIT_FUNC_IP: e->use = 1u << 1; return;
+	case JIT_FUNC_IP:
+	case JIT_ARG: e->use = 1u << 1; return;
+	case JIT_IS_RETURN:
+	case JIT_SESSION: return;
 	}
 	e->side = true;
 	e->use = JIT_ARG_REGS;
@@ -147,6 +150,8 @@ static void effect_jump(const struct jit_prog *p, u32 i, struct jit_effect *e)
 	e->side = true;
 	if (BPF_OP(insn->code) == BPF_EXIT) {
 		e->use = 1;
+	} else if (insn->code == JIT_MAY_GOTO) {
+		e->use = 1u << JIT_FP;
 	} else if (jit_is_cond(insn) && p->note[i].action == JIT_PLAIN) {
 		e->use = (u16)(1u << insn->dst_reg);
 		if (BPF_SRC(insn->code) == BPF_X)

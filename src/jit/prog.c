@@ -6,6 +6,7 @@
 
 #include "abi/payload.h"
 #include "base/bits.h"
+#include "ebpf/kfuncs.h"
 
 bool jit_is_wide(const struct bpf_insn *insn)
 {
@@ -34,6 +35,16 @@ bool jit_is_helper(const struct bpf_insn *insn)
 	return insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == 0;
 }
 
+bool jit_is_kfunc(const struct bpf_insn *insn)
+{
+	return insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == BPF_PSEUDO_KFUNC_CALL;
+}
+
+bool jit_is_func_addr(const struct bpf_insn *insn)
+{
+	return jit_is_wide(insn) && insn->src_reg == BPF_PSEUDO_FUNC;
+}
+
 bool jit_is_local_call(const struct bpf_insn *insn)
 {
 	return insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == BPF_PSEUDO_CALL;
@@ -41,7 +52,7 @@ bool jit_is_local_call(const struct bpf_insn *insn)
 
 u32 jit_target(const struct bpf_insn *insn, u32 i)
 {
-	bool by_imm = jit_is_local_call(insn) || insn->code == (BPF_JMP32 | BPF_JA);
+	bool by_imm = jit_is_local_call(insn) || jit_is_func_addr(insn) || insn->code == (BPF_JMP32 | BPF_JA);
 
 	return (u32)((s64)i + 1 + (by_imm ? insn->imm : insn->off));
 }
@@ -126,6 +137,8 @@ static bool wide_ok(const struct jit_input *in, u32 i)
 		return false;
 	if (insn->src_reg == 0)
 		return true;
+	if (insn->src_reg == BPF_PSEUDO_FUNC)
+		return jit_target(insn, i) < in->n;
 	return (insn->src_reg == BPF_PSEUDO_MAP_FD || insn->src_reg == BPF_PSEUDO_MAP_VALUE) &&
 	       (u32)insn->imm < in->nmaps;
 }
@@ -139,10 +152,13 @@ static bool jump_ok(const struct jit_input *in, u32 i)
 		return insn->code == (BPF_JMP | BPF_EXIT);
 	if (op == BPF_CALL) {
 		if (jit_is_helper(insn))
-			return insn->imm > 0 && (u32)insn->imm < NT_HELPER_MAX &&
-			       insn->imm != JIT_FN_TAIL_CALL;
+			return insn->imm > 0 && (u32)insn->imm < NT_HELPER_KFUNC;
+		if (jit_is_kfunc(insn))
+			return insn->imm > 0 && insn->imm < EBPF_KFUNC_N;
 		return jit_is_local_call(insn) && jit_target(insn, i) < in->n;
 	}
+	if (insn->code == JIT_MAY_GOTO)
+		return !insn->src_reg && jit_target(insn, i) < in->n;
 	if (op > BPF_JSLE || (op == BPF_JA && BPF_SRC(insn->code) == BPF_X))
 		return false;
 	return jit_target(insn, i) < in->n;
@@ -220,6 +236,33 @@ static void choose_inline(struct jit_prog *p, u32 i)
 	}
 }
 
+static void choose_kfunc(struct jit_prog *p, u32 i)
+{
+	struct jit_note *note = &p->note[i];
+
+	switch (p->insns[i].imm) {
+	case EBPF_KFUNC_SESSION_IS_RETURN: note->action = JIT_IS_RETURN; break;
+	case EBPF_KFUNC_SESSION_COOKIE: note->action = JIT_SESSION; break;
+	case EBPF_KFUNC_RCU_READ_LOCK:
+	case EBPF_KFUNC_RCU_READ_UNLOCK:
+	case EBPF_KFUNC_PREEMPT_DISABLE:
+	case EBPF_KFUNC_PREEMPT_ENABLE: note->action = JIT_NULL; break;
+	case EBPF_KFUNC_CAST_TO_KERN_CTX:
+	case EBPF_KFUNC_RDONLY_CAST: note->action = JIT_ARG; break;
+	}
+	p->keeps_ctx |= note->action == JIT_IS_RETURN || note->action == JIT_SESSION;
+}
+
+static void choose_call(struct jit_prog *p, u32 i)
+{
+	s32 id = p->insns[i].imm;
+
+	p->tail_calls |= id == JIT_FN_TAIL_CALL;
+	p->keeps_ctx |= id == JIT_FN_TAIL_CALL;
+	p->signals |= id == JIT_FN_SEND_SIGNAL || id == JIT_FN_SEND_SIGNAL_THREAD;
+	choose_inline(p, i);
+}
+
 /* Marks branch targets and function starts (in work[]), picks the calls that are inlined. */
 static int scan_insns(struct jit_prog *p)
 {
@@ -233,8 +276,12 @@ static int scan_insns(struct jit_prog *p)
 		else if (jit_is_local_call(insn))
 			p->work[jit_target(insn, i)] = 1;
 		else if (jit_is_helper(insn))
-			choose_inline(p, i);
-		else if (jit_is_wide(insn))
+			choose_call(p, i);
+		else if (jit_is_kfunc(insn))
+			choose_kfunc(p, i);
+		if (jit_is_func_addr(insn))
+			p->work[jit_target(insn, i)] = 1;
+		if (jit_is_wide(insn))
 			p->note[++i].action = JIT_SKIP;
 	}
 	/* A branch into the second half of an LD_IMM64 would run data. */
@@ -271,10 +318,13 @@ static int find_functions(struct jit_prog *p)
 		for (u32 i = p->func[f].first; i < p->func[f].end; i++) {
 			u32 t = jit_target(&p->insns[i], i);
 
+			p->func[f].counts |= p->insns[i].code == JIT_MAY_GOTO;
 			if (p->note[i].action != JIT_SKIP && jit_is_branch(&p->insns[i]) &&
 			    (t < p->func[f].first || t >= p->func[f].end))
 				return -EINVAL;
 		}
+	for (u32 f = 0; f < p->nfuncs; f++)
+		p->func[f].depth += p->func[f].counts ? 8 : 0;
 	return 0;
 }
 

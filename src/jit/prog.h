@@ -26,10 +26,18 @@ enum {
 	JIT_FN_LOOKUP = 1, /* helper ids the compiler knows */
 	JIT_FN_SMP_ID = 8,
 	JIT_FN_TAIL_CALL = 12,
+	JIT_FN_SEND_SIGNAL = 109,
+	JIT_FN_SEND_SIGNAL_THREAD = 117,
+	JIT_FN_FOR_EACH_MAP_ELEM = 164,
 	JIT_FN_FUNC_IP = 173,
 	JIT_FN_COOKIE = 174,
+	JIT_FN_FIND_VMA = 180,
+	JIT_FN_LOOP = 181,
+	JIT_FN_USER_RINGBUF_DRAIN = 209,
 	JIT_ATOMIC_LOAD_ACQ = 0x100, /* not in every <linux/bpf.h> */
-	JIT_ATOMIC_STORE_REL = 0x110
+	JIT_ATOMIC_STORE_REL = 0x110,
+	JIT_MAY_GOTO = 0xe5, /* BPF_JMP | BPF_JCOND: jumps when the function has done it often enough */
+	JIT_MAY_GOTO_MAX = 1 << 23
 };
 
 enum jit_action {
@@ -41,6 +49,9 @@ enum jit_action {
 	JIT_SMP_ID,   /* bpf_get_smp_processor_id, inlined */
 	JIT_COOKIE,   /* bpf_get_attach_cookie, bpf_get_func_ip: loads from below ctx */
 	JIT_FUNC_IP,
+	JIT_IS_RETURN, /* kfuncs without a body: bpf_session_is_return, bpf_session_cookie: loads from below ctx */
+	JIT_SESSION,
+	JIT_ARG,      /* R0 = R1 */
 	JIT_KEY,      /* store of a lookup's key: goes to R0 instead of memory */
 	JIT_LEA,      /* MOV and ADD fused */
 	JIT_IMM,      /* MOV of a constant and the store or atomic operation that uses it */
@@ -87,6 +98,7 @@ struct jit_func {
 	bool escapes;	 /* a pointer into the frame is stored or passed on: every stack word counts as read */
 	bool uses_fp;	 /* after all passes */
 	bool calls;	 /* after all passes: has a call instruction */
+	bool counts;	 /* has a may_goto: its counter is the lowest word of the stack */
 	u32 depth;	 /* bytes of BPF stack, a multiple of 8 */
 	/* filled by lowering */
 	u32 written;	 /* machine registers it changes */
@@ -106,6 +118,9 @@ struct jit_prog {
 	struct jit_func *func;
 	u32 nfuncs;
 	u32 *work; /* [n] scratch of jit_flow */
+	bool keeps_ctx; /* r12 is ctx in all functions: something needs it that does not get it */
+	bool tail_calls;
+	bool signals;	/* may send signals, which are delivered when it has ended */
 };
 
 /* What one instruction reads and writes, under the action its note gives it. */
@@ -139,7 +154,9 @@ bool jit_is_wide(const struct bpf_insn *insn);	  /* LD_IMM64: two slots */
 bool jit_is_branch(const struct bpf_insn *insn);  /* JA or conditional */
 bool jit_is_cond(const struct bpf_insn *insn);
 bool jit_is_helper(const struct bpf_insn *insn);
+bool jit_is_kfunc(const struct bpf_insn *insn);
 bool jit_is_local_call(const struct bpf_insn *insn);
-u32 jit_target(const struct bpf_insn *insn, u32 i); /* of a branch or a local call */
+bool jit_is_func_addr(const struct bpf_insn *insn); /* LD_IMM64 of the address of a function */
+u32 jit_target(const struct bpf_insn *insn, u32 i); /* of a branch, a local call, an address */
 u32 jit_size(const struct bpf_insn *insn);	  /* bytes a memory instruction touches */
 const struct nt_map_view *jit_lookup_map(const struct jit_prog *p, u32 i);

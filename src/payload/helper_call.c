@@ -2,14 +2,15 @@
 /*
  * Helpers that call a function of the program: bpf_loop, bpf_for_each_map_elem. A function of a
  * program is compiled as an ordinary C function of up to five arguments that keeps all callee-saved
- * registers; it needs r12 as the program has it, which we never change.
+ * registers; it needs r12 as the program has it, which we never change. And bpf_tail_call.
  */
 #include <asm/errno.h>
 
-#include "maps/maps.h"
-#include "payload/thread.h"
+#include "base/atomic.h"
+#include "payload/payload.h"
 
 #define LOOPS_MAX (1u << 23)
+#define TAIL_CALLS_MAX 33u
 
 u64 helper_loop(u64 n, u64 callback, u64 ctx, u64 flags, u64 r5)
 {
@@ -24,4 +25,21 @@ u64 helper_loop(u64 n, u64 callback, u64 ctx, u64 flags, u64 r5)
 		if (fn(i, ctx, 0, 0, 0))
 			return i + 1;
 	return i;
+}
+
+/*
+ * bpf_tail_call: where to go on, 0 = nowhere. In a process the memory behind a program array's view
+ * is this process' own: the addresses of the programs, written by the broker.
+ */
+u64 helper_tail_call(u64 ctx, u64 map, u64 index, u64 r4, u64 r5)
+{
+	const struct nt_map_view *v = (void *)map;
+	u32 *count = (u32 *)(ctx + NT_CTX_TAIL_CALLS);
+	u64 entry;
+
+	if ((u32)index >= v->max_entries || *count >= TAIL_CALLS_MAX)
+		return 0;
+	entry = at_load_acq((const u64 *)v->base + (u32)index);
+	*count += !!entry;
+	return entry;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/payload.h"
 #include "base/bits.h"
 
 enum x86_reg lower_reg(const struct lower *l, u32 bpf_reg)
@@ -57,13 +58,34 @@ u64 lower_got(struct lower *l, enum jit_got_kind kind, u32 index)
 }
 
 /* Callee-saved registers in the order of the pushes; rbp is saved as frame pointer, not here. */
-static const u8 saved[] = {X86_RBX, X86_R13, X86_R14, X86_R15};
+static const u8 saved[] = {X86_RBX, X86_R12, X86_R13, X86_R14, X86_R15};
+
+/*
+ * Where a program with tail calls or signals begins:
+ *     mov dword [rdi + NT_CTX_TAIL_CALLS], 0
+ *     call main; push rax; call [deliver_signals]; pop rax; ret          or on into main
+ */
+static void lower_start(struct lower *l)
+{
+	if (l->p->tail_calls)
+		x86_store_imm(&l->w, 4, X86_RDI, NT_CTX_TAIL_CALLS, 0);
+	l->tail_entry = l->w.len;
+	if (!l->p->signals)
+		return;
+	x86_call(&l->w, (u64)l->code_off + l->p->func[0].entry);
+	x86_push(&l->w, X86_RAX);
+	x86_call_rip(&l->w, lower_got(l, JIT_GOT_HELPER, NT_HELPER_DELIVER_SIGNALS));
+	x86_pop(&l->w, X86_RAX);
+	x86_ret(&l->w);
+}
 
 void lower_prologue(struct lower *l)
 {
 	bool fp = l->fn->uses_fp && lower_reg(l, JIT_FP) == X86_RBP;
 
 	l->fn->frame = 0;
+	if (l->p->keeps_ctx && l->fn == l->p->func)
+		lower_touch(l, X86_R12);
 	if (fp) {
 		x86_push(&l->w, X86_RBP);
 		x86_mov(&l->w, true, X86_RBP, X86_RSP);
@@ -79,15 +101,25 @@ void lower_prologue(struct lower *l)
 	}
 	if (l->fn->uses_fp)
 		l->fn->frame += l->fn->depth;
+	if (l->p->keeps_ctx && l->fn == l->p->func)
+		x86_mov(&l->w, true, X86_R12, X86_RDI);
+	if (l->fn->counts && l->fn->uses_fp)
+		x86_store_imm(&l->w, 8, lower_reg(l, JIT_FP), -(s32)l->fn->depth, JIT_MAY_GOTO_MAX);
 }
 
-void lower_epilogue(struct lower *l)
+/* Out of the frame, all registers as the caller had them; rsp at the return address. */
+void lower_leave(struct lower *l)
 {
 	for (u32 k = bits_count(saved); k-- > 0;)
 		if (l->fn->written >> saved[k] & 1)
 			x86_pop(&l->w, saved[k]);
 	if (l->fn->uses_fp && lower_reg(l, JIT_FP) == X86_RBP)
 		x86_leave(&l->w);
+}
+
+void lower_epilogue(struct lower *l)
+{
+	lower_leave(l);
 	x86_ret(&l->w);
 	l->exits++;
 	l->exit_end = l->w.len;
@@ -137,6 +169,7 @@ static void lower_pass(struct lower *l, u8 *buf, u32 cap)
 	l->exits = 0;
 	l->w.rip_at = l->rip_at;
 	l->w.rip_cap = l->rip_cap;
+	lower_start(l);
 	for (u32 f = 0; f < l->p->nfuncs; f++) {
 		l->fn = &l->p->func[f];
 		l->fn->entry = l->w.len;
@@ -213,7 +246,7 @@ static int stack_of(const struct lower *l, struct jit_func *fn)
 		struct jit_func *callee;
 		int r;
 
-		if (l->p->note[i].action != JIT_PLAIN || !jit_is_local_call(insn))
+		if (l->p->note[i].action != JIT_PLAIN || !(jit_is_local_call(insn) || jit_is_func_addr(insn)))
 			continue;
 		callee = jit_func_of(l->p, jit_target(insn, i));
 		r = stack_of(l, callee);
@@ -233,7 +266,7 @@ static bool lower_inlinable(const struct lower *l)
 
 	for (u32 f = 0; f < l->p->nfuncs; f++)
 		reached += l->p->func[f].reached;
-	return reached == 1 && !l->calls_helper && l->exits == 1 &&
+	return reached == 1 && !l->calls_helper && !l->p->keeps_ctx && l->exits == 1 &&
 	       l->exit_end == l->w.len;
 }
 
@@ -249,7 +282,8 @@ static int lower_finish(struct lower *l, struct jit_image *img)
 	for (u32 i = 0; i < l->p->n; i++)
 		img->insn_off[i] = l->code_off + l->addr[i];
 	img->size = l->code_off + l->w.len;
-	img->entry = l->code_off + l->p->func[0].entry;
+	img->entry = l->code_off + (l->p->tail_calls || l->p->signals ? 0 : l->p->func[0].entry);
+	img->tail_entry = l->code_off + (l->p->signals ? l->tail_entry : l->p->func[0].entry);
 	img->ngot = l->ngot;
 	img->clobbers = l->calls_helper ? (u32)LOWER_CALLER_SAVED : written & LOWER_CALLER_SAVED;
 	img->stack = l->p->func[0].stack;

@@ -4,11 +4,11 @@
  *
  *     R0 rax  R1 rdi  R2 rsi  R3 rdx  R4 rcx  R5 r8        as a C function call wants them: helpers need no moves
  *     R6 rbx  R7 r13  R8 r14  R9 r15  R10 rbp              callee-saved
- *     r9 r10 r11 scratch, r12 unused
+ *     r9 r10 r11 scratch, r12 ctx in programs that need it everywhere
  *
  * The frame, as much of it as a function needs:
  *
- *     [return address][saved rbp] <- rbp = R10 [BPF stack, depth bytes][saved rbx, r13, r14, r15] <- rsp
+ *     [return address][saved rbp] <- rbp = R10 [BPF stack, depth bytes][saved rbx, r12 - r15] <- rsp
  *
  * A function that calls nothing keeps up to 128 bytes of BPF stack in the red zone below rsp and
  * R10 is rsp itself; lowering never pushes in the middle of a function.
@@ -43,6 +43,7 @@ struct lower {
 	u8 *width;	     /* [n] LOWER_LONG ... */
 	struct jit_got *got;
 	u32 ngot, got_cap;
+	u32 tail_entry;
 	u32 exits;   /* of this pass */
 	u32 exit_end; /* where the last one ends; a byte 0xc3 may as well be a displacement */
 	u32 *rip_at; /* the last pass notes them (x86_writer.rip_at) */
@@ -66,6 +67,8 @@ void lower_call(struct lower *l, const struct bpf_insn *insn);
 void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn);
 void lower_prologue(struct lower *l);
 void lower_epilogue(struct lower *l);
+/* The epilogue without its ret. */
+void lower_leave(struct lower *l);
 
 /* The machine register of a BPF register, and the same for a register that is about to be
  * written. */

@@ -24,6 +24,18 @@ static u32 cc_of(u8 op)
 	}
 }
 
+/* The counter stays 0: every later one jumps, too. */
+static void lower_may_goto(struct lower *l, const struct bpf_insn *insn)
+{
+	enum x86_reg fp = lower_reg(l, JIT_FP);
+	s32 at = -(s32)l->fn->depth;
+
+	x86_load(&l->w, 8, lower_touch(l, X86_R11), fp, at);
+	x86_alu_imm(&l->w, X86_SUB, true, X86_R11, 1);
+	lower_branch(l, X86_CC_B, jit_target(insn, l->i));
+	x86_store(&l->w, 8, fp, at, X86_R11);
+}
+
 void lower_jump(struct lower *l, const struct bpf_insn *insn)
 {
 	bool w64 = BPF_CLASS(insn->code) == BPF_JMP, reg = BPF_SRC(insn->code) == BPF_X;
@@ -32,6 +44,10 @@ void lower_jump(struct lower *l, const struct bpf_insn *insn)
 
 	if (op == BPF_JA) {
 		lower_branch(l, LOWER_ALWAYS, jit_target(insn, l->i));
+		return;
+	}
+	if (insn->code == JIT_MAY_GOTO) {
+		lower_may_goto(l, insn);
 		return;
 	}
 	if (op == BPF_JSET && reg)
@@ -55,6 +71,9 @@ void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn)
 	switch (insn->src_reg) {
 	case BPF_PSEUDO_MAP_FD:
 		x86_load_rip(&l->w, dst, lower_got(l, JIT_GOT_MAP_VIEW, (u32)insn->imm));
+		break;
+	case BPF_PSEUDO_FUNC:
+		x86_lea_rip(&l->w, dst, (u64)l->code_off + jit_func_of(l->p, jit_target(insn, l->i))->entry);
 		break;
 	case BPF_PSEUDO_MAP_VALUE:
 		x86_load_rip(&l->w, dst, lower_got(l, JIT_GOT_MAP_DATA, (u32)insn->imm));
@@ -187,10 +206,27 @@ static void lower_helper(struct lower *l, u32 id)
 	x86_call_rip(&l->w, lower_got(l, JIT_GOT_HELPER, id));
 }
 
+/* The helper gives the address of the other program, or 0: then this one goes on. */
+static void lower_tail_call(struct lower *l)
+{
+	u32 stay;
+
+	lower_helper(l, JIT_FN_TAIL_CALL);
+	x86_test(&l->w, true, X86_RAX, X86_RAX);
+	stay = x86_jcc_fwd(&l->w, X86_CC_E);
+	x86_mov(&l->w, true, X86_RDI, X86_R12);
+	lower_leave(l);
+	x86_jmp_reg(&l->w, X86_RAX);
+	x86_patch_here(&l->w, stay);
+}
+
 void lower_call(struct lower *l, const struct bpf_insn *insn)
 {
 	switch (l->p->note[l->i].action) {
 	case JIT_LOOKUP: lower_lookup(l); return;
+	case JIT_IS_RETURN: x86_load(&l->w, 8, lower_def(l, 0), X86_R12, NT_CTX_IS_RETURN); return;
+	case JIT_SESSION: x86_load(&l->w, 8, lower_def(l, 0), X86_R12, NT_CTX_SESSION); return;
+	case JIT_ARG: x86_mov(&l->w, true, lower_def(l, 0), lower_reg(l, 1)); return;
 	case JIT_NULL: x86_mov_imm(&l->w, lower_def(l, 0), 0); return;
 	case JIT_SMP_ID: emit_cpu(l, lower_def(l, 0), 0x1000); return;
 	case JIT_COOKIE:
@@ -202,8 +238,12 @@ void lower_call(struct lower *l, const struct bpf_insn *insn)
 		x86_load(&l->w, 8, lower_def(l, 0), lower_reg(l, 1), NT_CTX_FUNC_IP);
 		return;
 	}
-	if (jit_is_helper(insn))
+	if (jit_is_helper(insn) && insn->imm == JIT_FN_TAIL_CALL)
+		lower_tail_call(l);
+	else if (jit_is_helper(insn))
 		lower_helper(l, (u32)insn->imm);
+	else if (jit_is_kfunc(insn))
+		lower_helper(l, NT_HELPER_KFUNC + (u32)insn->imm);
 	else
 		x86_call(&l->w,
 			 (u64)l->code_off + jit_func_of(l->p, jit_target(insn, l->i))->entry);

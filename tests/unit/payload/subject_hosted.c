@@ -18,6 +18,7 @@ static const struct {
     {6, helper_trace_printk},
     {7, helper_prandom_u32},
     {8, helper_smp_processor_id},
+    {12, helper_tail_call},
     {14, helper_pid_tgid},
     {15, helper_uid_gid},
     {16, helper_comm},
