@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
-enum { INTERP_LOAD_ACQ = 0x100, INTERP_STORE_REL = 0x110 };
+enum { INTERP_LOAD_ACQ = 0x100, INTERP_STORE_REL = 0x110, INTERP_MAY_GOTO = 0xe5, INTERP_MAY_GOTO_MAX = 1 << 23 };
 
 struct frame {
 	u32 ret;      /* instruction to go on with */
+	u32 may_gotos; /* of the function that runs here */
 	u64 saved[5]; /* caller's R6..R10 */
 };
 
@@ -163,6 +164,7 @@ static int run_call(struct run *r, const struct bpf_insn *insn)
 		f->ret = r->pc;
 		memcpy(f->saved, &r->r[6], sizeof(f->saved));
 		r->depth++;
+		r->frame[r->depth].may_gotos = 0;
 		r->r[10] = (u64)(uintptr_t)r->stack[r->depth] + EBPF_MAX_STACK;
 		r->pc += (u32)insn->imm;
 		return 0;
@@ -182,6 +184,13 @@ static int run_jump(struct run *r, const struct bpf_insn *insn)
 
 	if (op == BPF_CALL)
 		return insn->code == (BPF_JMP | BPF_CALL) ? run_call(r, insn) : -EINVAL;
+	if (insn->code == INTERP_MAY_GOTO && !insn->src_reg) {
+		if (r->frame[r->depth].may_gotos == INTERP_MAY_GOTO_MAX)
+			r->pc += (u32)(s32)insn->off;
+		else
+			r->frame[r->depth].may_gotos++;
+		return 0;
+	}
 	if (op == BPF_JA)
 		r->pc += (u32)(bits == 64 ? insn->off : insn->imm);
 	else if (op > BPF_JSLE)

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "base/bits.h"
+#include "ebpf/kfuncs.h"
 #include "isa/x86_64/writer.h"
 
 void jt_init(struct jt *t, const struct bpf_insn *insn, u32 n)
@@ -91,9 +92,39 @@ static u64 helper_hash(const u8 *p, u64 n)
 	return h;
 }
 
+static u64 helper_loop(u64 n, u64 (*fn)(u64 i, void *data), void *data)
+{
+	for (u64 i = 0; i < n; i++)
+		if (fn(i, data))
+			return i + 1;
+	return n;
+}
+
+u64 jt_tail_target[JT_TAILS], jt_delivered;
+
+static u64 helper_tail_call(u8 *ctx, u64 map, u32 index)
+{
+	u32 *count = (u32 *)(void *)(ctx + NT_CTX_TAIL_CALLS);
+
+	if (index >= JT_TAILS || !jt_tail_target[index] || *count >= 33)
+		return 0;
+	++*count;
+	return jt_tail_target[index];
+}
+
+static u64 helper_deliver(void)
+{
+	return ++jt_delivered;
+}
+
 static u64 helper_addr(u32 id)
 {
 	switch (id) {
+	case 12: return (u64)(uintptr_t)helper_tail_call;
+	case 109: return (u64)(uintptr_t)helper_mix;
+	case 181: return (u64)(uintptr_t)helper_loop;
+	case NT_HELPER_DELIVER_SIGNALS: return (u64)(uintptr_t)helper_deliver;
+	case NT_HELPER_KFUNC + EBPF_KFUNC_STRLEN: return (u64)(uintptr_t)strlen;
 	case 1: return (u64)(uintptr_t)helper_lookup;
 	case 5: return (u64)(uintptr_t)helper_mix;
 	case 6: return (u64)(uintptr_t)helper_hash;
@@ -114,8 +145,8 @@ static int interp_helper(void *arg, u32 id, const u64 a[5], u64 *ret)
 	case 5: *ret = helper_mix(a[0], a[1], a[2], a[3], a[4]); return 0;
 	case 6: *ret = helper_hash((void *)(uintptr_t)a[0], a[1]); return 0;
 	case 8: *ret = this_cpu(); return 0;
-	case 173: *ret = t->ctx[1]; return 0;
-	case 174: *ret = t->ctx[0]; return 0;
+	case 173: *ret = t->ctx[JT_RUN - 3]; return 0;
+	case 174: *ret = t->ctx[JT_RUN - 4]; return 0;
 	default: return -EINVAL;
 	}
 }
@@ -197,7 +228,7 @@ u64 jt_run(struct jt *t, u32 *ret_bad)
 
 	for (u32 r = 0; r < 16; r++)
 		regs[r] = 0x1111111111111111ull * r + 0x0f1e2d3c4b5a6978ull;
-	regs[X86_RDI] = (u64)(uintptr_t)&t->ctx[4];
+	regs[X86_RDI] = (u64)(uintptr_t)&t->ctx[JT_RUN];
 	jt_enter((u64)(uintptr_t)t->text + t->img.entry, regs);
 	for (u32 r = 0; r < 16; r++)
 		if (r != X86_RSP && r != X86_RAX && regs[r] != regs[16 + r] &&
@@ -221,8 +252,8 @@ int jt_interp(struct jt *t, u64 *ret_r0)
 			    .helper = interp_helper,
 			    .arg = t};
 
-	range[0] = (struct interp_range){(u64)(uintptr_t)&t->ctx[4],
-					 (u64)(uintptr_t)&t->ctx[4] + JT_CTX_BYTES, false};
+	range[0] = (struct interp_range){(u64)(uintptr_t)&t->ctx[JT_RUN],
+					 (u64)(uintptr_t)&t->ctx[JT_RUN] + JT_CTX_BYTES, false};
 	for (u32 i = 0; i < t->nmaps; i++) {
 		const struct nt_map_view *v = &t->map[i];
 
@@ -231,7 +262,7 @@ int jt_interp(struct jt *t, u64 *ret_r0)
 		range[1 + i] =
 		    (struct interp_range){data[i], data[i] + v->cpu_stride * v->ncpus, true};
 	}
-	return interp_run(&it, (u64)(uintptr_t)&t->ctx[4], ret_r0);
+	return interp_run(&it, (u64)(uintptr_t)&t->ctx[JT_RUN], ret_r0);
 }
 
 bool jt_agree(struct jt *t, u64 *ret_r0)

@@ -29,12 +29,15 @@
 #define JA(o) I(BPF_JMP | BPF_JA, 0, 0, o, 0)
 #define CALL(id) I(BPF_JMP | BPF_CALL, 0, 0, 0, id)
 #define CALL_LOCAL(o) I(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, o)
+#define CALL_KFUNC(id) I(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, id)
+#define MAY_GOTO(o) I(BPF_JMP | 0xe0, 0, 0, o, 0)
+#define LD_FUNC(d, o) I(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_FUNC, 0, o), I(0, 0, 0, 0, 0)
 #define EXIT() I(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 #define LD64(d, v) I(BPF_LD | BPF_IMM | BPF_DW, d, 0, 0, (u64)(v)), I(0, 0, 0, 0, (u64)(v) >> 32)
 #define LD_MAP(d, index) I(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_MAP_FD, 0, index), I(0, 0, 0, 0, 0)
 #define LD_MAP_VALUE(d, index, o) I(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_MAP_VALUE, 0, index), I(0, 0, 0, 0, o)
 
-enum { JT_MAX_INSNS = 4096, JT_MAX_MAPS = 8, JT_CTX_BYTES = 168, JT_MAP_BYTES = 1 << 16 };
+enum { JT_TAILS = 4, JT_RUN = 8, JT_MAX_INSNS = 4096, JT_MAX_MAPS = 8, JT_CTX_BYTES = 168, JT_MAP_BYTES = 1 << 16 };
 
 /* A program with everything the compiler is told about it. */
 struct jt {
@@ -44,12 +47,15 @@ struct jt {
 	struct nt_map_view map[JT_MAX_MAPS];
 	u32 nmaps;
 	bool no_rdpid;
-	u64 ctx[4 + JT_CTX_BYTES / 8]; /* struct nt_run, then pt_regs */
+	u64 ctx[JT_RUN + JT_CTX_BYTES / 8]; /* struct nt_run, then pt_regs */
 	/* after jt_compile() */
 	struct jit_image img;
 	u8 *text;     /* mapped, executable */
 	size_t text_size;
 };
+
+/* Where tail calls to index 0, 1 ... go; 0 = nowhere. How often signals were delivered. */
+extern u64 jt_tail_target[JT_TAILS], jt_delivered;
 
 void jt_init(struct jt *t, const struct bpf_insn *insn, u32 n);
 /* Adds an array or per-CPU array (ncpus > 1) with zeroed memory; returns its index. */

@@ -27,7 +27,7 @@ static u32 same(const char *name, const struct bpf_insn *x, u32 n, u64 want, u8 
 	for (u32 m = 0; m < 2; m++)
 		memcpy(t.map[m].base + t.map[m].data_off,
 		       "\xff\xff\xff\xff\x01\0\0\0\x10\x20\x30\x40\x50\x60\x70\x80", 16);
-	t.ctx[4] = 5;
+	t.ctx[JT_RUN] = 5;
 	if (!tap_eq(jt_compile(&t), 0, "%s: compiles", name))
 		return 0;
 	tap_ok(jt_agree(&t, &r0), "%s: both agree", name);

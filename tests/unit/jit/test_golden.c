@@ -113,7 +113,7 @@ static void histogram(void)
 	tap_eq(t.img.clobbers, R(RAX) | R(RDI), "histogram: changes rax and rdi");
 	tap_eq(t.img.stack, 0, "histogram: the key never reaches the stack");
 	for (u32 k = 0; k < 8; k++) {
-		t.ctx[4 + 14] = k;
+		t.ctx[JT_RUN + 14] = k;
 		tap_eq(jt_run(&t, &bad), 0, "histogram: key %u", k);
 		tap_eq(bad, 0, "histogram: registers survive");
 	}

@@ -65,14 +65,14 @@ static bool agrees(u32 dst, u32 src)
 	if (jt_compile(&t))
 		return false;
 	for (u32 i = 0; i < 10; i++)
-		t.ctx[4 + i] = 0x0102030405060708ull * (i + 1);
+		t.ctx[JT_RUN + i] = 0x0102030405060708ull * (i + 1);
 	for (u32 a = 0; ok && a < bits_count(odd); a++)
 		for (u32 b = 0; ok && b < bits_count(odd); b++) {
 			u64 jit, interp;
 			u32 bad;
 
-			t.ctx[4 + src] = odd[b];
-			t.ctx[4 + dst] = odd[a];
+			t.ctx[JT_RUN + src] = odd[b];
+			t.ctx[JT_RUN + dst] = odd[a];
 			jit = jt_run(&t, &bad);
 			ok = !jt_interp(&t, &interp) && jit == interp && !bad;
 			if (!ok)
@@ -278,8 +278,8 @@ static void corner(const char *name, struct bpf_insn x, u64 dst, u64 src, u64 wa
 	u32 bad;
 
 	jt_init(&t, p, bits_count(p));
-	t.ctx[4] = dst;
-	t.ctx[5] = src;
+	t.ctx[JT_RUN] = dst;
+	t.ctx[JT_RUN + 1] = src;
 	if (!tap_eq(jt_compile(&t), 0, "%s: compiles", name))
 		return;
 	tap_eq(jt_run(&t, &bad), want, "%s: compiled", name);
@@ -351,7 +351,7 @@ static void distances(void)
 		p[n++] = EXIT();
 		jt_init(&t, p, n);
 		for (u64 v = 0; ok && v < 2; v++) {
-			t.ctx[4] = v;
+			t.ctx[JT_RUN] = v;
 			ok = !jt_compile(&t) && jt_agree(&t, &r0);
 			jt_deinit(&t);
 		}

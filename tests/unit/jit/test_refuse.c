@@ -40,13 +40,14 @@ static void compiler(void)
 	REFUSE("jump into LD_IMM64", JMPI(BPF_JEQ, 1, 0, 1), LD64(0, 1), EXIT());
 	REFUSE("half an LD_IMM64", I(BPF_LD | BPF_IMM | BPF_DW, 0, 0, 0, 0));
 	REFUSE("map that does not exist", LD_MAP(1, 1), EXIT());
-	REFUSE("LD_IMM64 of a function", I(BPF_LD | BPF_IMM | BPF_DW, 0, 4, 0, 1), I(0, 0, 0, 0, 0),
+	REFUSE("LD_IMM64 of a function", I(BPF_LD | BPF_IMM | BPF_DW, 0, 4, 0, 9), I(0, 0, 0, 0, 0),
 	       EXIT());
 	REFUSE("division by 0", ALU64I(BPF_DIV, 0, 0), EXIT());
-	REFUSE("tail call", CALL(12), EXIT());
 	REFUSE("helper 256", CALL(256), EXIT());
-	REFUSE("kfunc", I(BPF_JMP | BPF_CALL, 0, 2, 0, 1), EXIT());
-	REFUSE("may_goto", I(BPF_JMP | 0xe0, 0, 0, 0, 0), EXIT());
+	REFUSE("kfunc 0", I(BPF_JMP | BPF_CALL, 0, 2, 0, 0), EXIT());
+	REFUSE("kfunc 1000", I(BPF_JMP | BPF_CALL, 0, 2, 0, 1000), EXIT());
+	REFUSE("may_goto with a source", I(BPF_JMP | 0xe0, 0, 1, 0, 0), EXIT());
+	REFUSE("may_goto behind the end", I(BPF_JMP | 0xe0, 0, 0, 5, 0), EXIT());
 	REFUSE("legacy load", I(BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, 0), EXIT());
 	REFUSE("atomic byte", ATOMIC(BPF_B, BPF_ADD, 10, -8, 1), EXIT());
 	REFUSE("atomic sub", ATOMIC(BPF_DW, BPF_SUB, 10, -8, 1), EXIT());

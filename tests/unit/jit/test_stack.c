@@ -18,7 +18,7 @@ static void same(const char *name, const struct bpf_insn *x, u32 n, u64 want)
 		if (x[i].code == (BPF_JMP | BPF_CALL) && x[i].src_reg == 0 && x[i].imm == 1)
 			jt_fact_lookup(&t, i, 0, -1);
 	}
-	t.ctx[4] = 5;
+	t.ctx[JT_RUN] = 5;
 	if (!tap_eq(jt_compile(&t), 0, "%s: compiles", name))
 		return;
 	tap_ok(jt_agree(&t, &r0), "%s: both agree", name);
