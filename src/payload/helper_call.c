@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Helpers that call a function of the program: bpf_loop, bpf_for_each_map_elem. A function of a
- * program is compiled as an ordinary C function of up to five arguments that keeps all callee-saved
- * registers; it needs r12 as the program has it, which we never change. And bpf_tail_call.
+ * Helpers that call a function of the program, bpf_loop and bpf_for_each_map_elem (callback.h), and
+ * bpf_tail_call.
  */
 #include <asm/errno.h>
 
 #include "base/atomic.h"
-#include "payload/payload.h"
+#include "payload/callback.h"
 
 #define LOOPS_MAX (1u << 23)
 #define TAIL_CALLS_MAX 33u
 
-u64 helper_loop(u64 n, u64 callback, u64 ctx, u64 flags, u64 r5)
+u64 callback_loop(u64 n, u64 fn, u64 data, u64 flags, u64 r5, u64 keep)
 {
-	helper_fn *fn = (void *)callback;
 	u32 i, loops = (u32)n;
 
 	if (flags)
@@ -22,7 +20,7 @@ u64 helper_loop(u64 n, u64 callback, u64 ctx, u64 flags, u64 r5)
 	if (loops > LOOPS_MAX)
 		return (u64)-E2BIG;
 	for (i = 0; i < loops; i++)
-		if (fn(i, ctx, 0, 0, 0))
+		if (callback_call(fn, i, data, 0, 0, keep))
 			return i + 1;
 	return i;
 }

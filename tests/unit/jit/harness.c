@@ -92,10 +92,19 @@ static u64 helper_hash(const u8 *p, u64 n)
 	return h;
 }
 
-static u64 helper_loop(u64 n, u64 (*fn)(u64 i, void *data), void *data)
+/* As the payload's (payload/callback.h): r12 is the program's. */
+u64 jt_loop(u64 n, u64 fn, u64 data, u64 keep);
+u64 jt_call_back(u64 fn, u64 i, u64 data, u64 keep);
+void jt_loop_stub(void);
+__asm__(".text\n.globl jt_loop_stub\n.hidden jt_loop_stub\njt_loop_stub:\n"
+	"mov %r12, %rcx\njmp jt_loop\n"
+	".globl jt_call_back\n.hidden jt_call_back\njt_call_back:\n"
+	"push %r12\nmov %rcx, %r12\nmov %rdi, %rax\nmov %rsi, %rdi\nmov %rdx, %rsi\ncall *%rax\npop %r12\nret\n");
+
+u64 jt_loop(u64 n, u64 fn, u64 data, u64 keep)
 {
 	for (u64 i = 0; i < n; i++)
-		if (fn(i, data))
+		if (jt_call_back(fn, i, data, keep))
 			return i + 1;
 	return n;
 }
@@ -122,7 +131,7 @@ static u64 helper_addr(u32 id)
 	switch (id) {
 	case 12: return (u64)(uintptr_t)helper_tail_call;
 	case 109: return (u64)(uintptr_t)helper_mix;
-	case 181: return (u64)(uintptr_t)helper_loop;
+	case 181: return (u64)(uintptr_t)jt_loop_stub;
 	case NT_HELPER_DELIVER_SIGNALS: return (u64)(uintptr_t)helper_deliver;
 	case NT_HELPER_KFUNC + EBPF_KFUNC_STRLEN: return (u64)(uintptr_t)strlen;
 	case 1: return (u64)(uintptr_t)helper_lookup;
