@@ -9,6 +9,7 @@
 
 #include "abi/map.h"
 #include "abi/types.h"
+#include "abi/unwind.h"
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
@@ -42,7 +43,7 @@ struct nt_row {
 	u64 free; /* first free nt_ret_entry of this thread */
 	u64 hits; /* entry hits counted by this thread: never goes back, return entries are numbered by it */
 	u32 depth; /* calls that have yet to return, about: payload/depth.c counts again when it matters */
-	u32 nfree;
+	u32 sure; /* pages below the thread block that are known to be stack (payload/stack.c) */
 	u64 seed; /* get_prandom_u32 */
 	u64 missed; /* return instances or program runs that were skipped */
 	u64 top; /* the newest of those calls, 0 = none */
@@ -135,6 +136,7 @@ _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 #define NT_COMM_LEN 16u
 #define NT_GATES_MAX 65536u
 #define NT_CGROUPS 16u
+#define NT_MAX_UNWIND 512u
 #define NT_HELPER_DELIVER_SIGNALS 240u /* called by compiled code at the end of a program that may send signals */
 #define NT_REAP_BUCKETS 4096u
 
@@ -169,6 +171,10 @@ struct nt_state {
 	u32 nrings;
 	u32 rings_pad;
 	u32 reap_newest[NT_REAP_BUCKETS]; /* by hash of nt_ret_entry.sp: index of the newest entry seen there (payload/ret.c) */
+	u64 stack_end; /* end of the main thread's stack, 0 = unknown */
+	u32 nunwind;
+	u32 unwind_pad;
+	struct nt_unwind_module unwind[NT_MAX_UNWIND];
 	u64 rings[NT_MAX_RINGS]; /* struct nt_map_view of every ring buffer mapped here, 0 = unused: submit and discard
 				  * get only a record and look for its ring */
 };

@@ -35,4 +35,5 @@ struct nt_unwind_module { /* one executable mapping of a process */
 	u64 rows;   /* struct nt_unwind_row[nrows], read-only */
 	u32 nrows;
 	u32 seq; /* odd while the broker changes this entry */
+	u64 ino; /* of the file */
 };

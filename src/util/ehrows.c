@@ -317,10 +317,6 @@ static void read_fde(struct table *t, const struct cie *cie, struct dwarf_cur c)
 
 	if (cie->has_aug)
 		dwarf_take(&c, dwarf_uleb(&c));
-	if (cie->signal && start) { /* its table starts one byte early, so that pc - 1 is found, too */
-		start++;
-		size -= !!size;
-	}
 	if (!c.bad && size && start + size > start)
 		run_fde(t, cie, c, start, size);
 }
@@ -409,7 +405,30 @@ static struct dwarf_cur segment_at(const u8 *bytes, u64 size, const Elf64_Phdr *
 	return (struct dwarf_cur){ .bad = true };
 }
 
-static int find_eh_frame(const u8 *bytes, u64 size, struct dwarf_cur *ret, u64 *ret_base)
+static void find_code(const Elf64_Phdr *ph, u32 n, u64 base, struct util_ehrows *ret)
+{
+	for (u32 i = 0; i < n && ret->nsegs < UTIL_EHROWS_SEGS; i++) {
+		u64 in_page = ph[i].p_vaddr % NT_PAGE;
+
+		if (ph[i].p_type != PT_LOAD || !(ph[i].p_flags & PF_X) || ph[i].p_offset < in_page)
+			continue;
+		ret->seg[ret->nsegs].off = ph[i].p_offset - in_page;
+		ret->seg[ret->nsegs].size = bits_round_up(ph[i].p_filesz + in_page, (u64)NT_PAGE);
+		ret->seg[ret->nsegs++].pc = ph[i].p_vaddr - in_page - base;
+	}
+}
+
+bool util_ehrows_pc(const struct util_ehrows *t, u64 off, u64 *ret_pc)
+{
+	for (u32 i = 0; i < t->nsegs; i++)
+		if (off - t->seg[i].off < t->seg[i].size) {
+			*ret_pc = t->seg[i].pc + (off - t->seg[i].off);
+			return true;
+		}
+	return false;
+}
+
+static int find_eh_frame(const u8 *bytes, u64 size, struct dwarf_cur *ret, u64 *ret_base, struct util_ehrows *ret_code)
 {
 	const Elf64_Ehdr *eh = (const void *)bytes;
 	const Elf64_Phdr *ph, *hdr = NULL;
@@ -437,16 +456,18 @@ static int find_eh_frame(const u8 *bytes, u64 size, struct dwarf_cur *ret, u64 *
 	c = segment_at(bytes, size, ph, eh->e_phnum, dwarf_pointer(&c, enc));
 	if (c.bad)
 		return -EBADMSG;
+	find_code(ph, eh->e_phnum, base, ret_code);
 	*ret = c;
 	*ret_base = base;
 	return 0;
 }
 
-int util_ehrows_make(const u8 *bytes, u64 size, struct nt_unwind_row **ret_rows, u32 *ret_n, u64 *ret_base)
+int util_ehrows_make(const u8 *bytes, u64 size, struct util_ehrows *ret)
 {
+	struct util_ehrows out = { .row = NULL };
 	struct table t = { .row = NULL };
 	struct dwarf_cur c = { .p = NULL };
-	int r = find_eh_frame(bytes, size, &c, &t.base);
+	int r = find_eh_frame(bytes, size, &c, &t.base, &out);
 
 	if (r)
 		return r;
@@ -456,8 +477,8 @@ int util_ehrows_make(const u8 *bytes, u64 size, struct nt_unwind_row **ret_rows,
 		return r;
 	}
 	table_sort(&t);
-	*ret_rows = t.row;
-	*ret_n = t.n;
-	*ret_base = t.base;
+	out.row = t.row;
+	out.n = t.n;
+	*ret = out;
 	return 0;
 }

@@ -101,6 +101,15 @@ static void find_tls(struct process *p, struct nt_state *state)
 		}
 }
 
+static bool stack_visit(const struct proc_map *map, void *arg)
+{
+	struct nt_state *state = arg;
+
+	if (!strcmp(map->path, "[stack]"))
+		state->stack_end = map->end;
+	return state->stack_end;
+}
+
 /* Namespace and cgroup, which a process can only ask for with descriptors: we ask for it. */
 static void find_places(struct process *p, struct nt_state *state)
 {
@@ -110,6 +119,7 @@ static void find_places(struct process *p, struct nt_state *state)
 
 	state->cgroup_n = n > 0 ? (u32)n : 0;
 	snprintf(path, sizeof(path), "/proc/%d/ns/pid", p->pid);
+	proc_maps_each(p->pid, stack_visit, state);
 	if (!stat(path, &st)) {
 		state->pidns_dev = st.st_dev;
 		state->pidns_ino = st.st_ino;

@@ -12,6 +12,7 @@
 
 #include "broker/link/process.h"
 #include "broker/link/site.h"
+#include "broker/link/tables.h"
 #include "broker/link/steady.h"
 #include "broker/link/unfinished.h"
 #include "broker/watch/watch.h"
@@ -71,6 +72,7 @@ void engine_free(struct engine *e)
 	HASH_ITER(hh, e->processes, p, tmp)
 		process_forget(p);
 	binary_free_all(e);
+	tables_free_all(e);
 	shared_deinit(&e->shared);
 	fd_closep(&e->guardian_pipe);
 	steady_deinit(e);

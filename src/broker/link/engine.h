@@ -24,6 +24,7 @@
 #define TRACE_RING_SIZE (256u * 1024u)
 
 struct binary;
+struct table;
 struct process;
 struct watch;
 
@@ -45,6 +46,7 @@ struct engine {
 	u64 last_run;
 	struct link *linkers; /* internal probes in dynamic linkers: links without a program (watch/linker.h) */
 	struct binary *binaries;
+	struct table *tables; /* link/tables.c */
 	struct process *processes; /* by pid */
 	struct watch *watch;
 	struct doorbell *doorbell;

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "broker/link/payload_blob.h"
 #include "broker/link/remote.h"
+#include "broker/link/tables.h"
 #include "broker/object/output.h"
 #include "util/fd.h"
 
@@ -309,6 +310,8 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 	object_ref(&prog->obj);
 	pp->prog = prog;
 	HASH_ADD_INT(p->progs, id, pp);
+	if (tables_wanted(prog))
+		tables_update(p);
 	*ret = pp;
 	return 0;
 }

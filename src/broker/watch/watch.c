@@ -19,6 +19,7 @@
 #include "broker/link/adopt.h"
 #include "broker/link/attach.h"
 #include "broker/link/steady.h"
+#include "broker/link/tables.h"
 #include "broker/link/unfinished.h"
 #include "broker/watch/linker.h"
 #include "util/fd.h"
@@ -213,6 +214,7 @@ static void look_steadily(void *arg)
 	const struct look *l = arg;
 
 	look_at(l->w, l->p);
+	tables_update(l->p);
 }
 
 /* One process in one round. */

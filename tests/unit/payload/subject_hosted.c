@@ -26,6 +26,7 @@ static const struct {
     {35, helper_current_task},
     {42, helper_numa_node_id},
     {45, helper_probe_read_str},
+    {67, helper_get_stack},
     {80, helper_cgroup_id},
     {105, helper_strtol},
     {106, helper_strtoul},

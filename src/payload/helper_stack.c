@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bpf_get_stack, bpf_get_stackid. Of user stacks only: a program that is reached by a jump has no
+ * kernel stack, which is what the kernel says of a stack that cannot be walked.
+ */
+#include <asm/errno.h>
+#include <linux/bpf.h>
+
+#include "base/mem.h"
+#include "maps/maps.h"
+#include "payload/stack.h"
+#include "payload/thread.h"
+
+#define STACK_MAX 127u /* sysctl kernel.perf_event_max_stack */
+#define STATUS_IP 2 /* BPF_STACK_BUILD_ID_IP */
+
+struct build_id_entry { /* struct bpf_stack_build_id */
+	s32 status;
+	u8 build_id[20];
+	u64 ip;
+};
+
+static void put_frame(void *buf, u32 i, u32 elem, u64 pc)
+{
+	if (elem == sizeof(u64))
+		((mem_word *)buf)[i] = pc;
+	else
+		((struct build_id_entry *)buf)[i] = (struct build_id_entry){.status = STATUS_IP, .ip = pc};
+}
+
+/* Frames from `skip` on, at most max, in elements of elem bytes; their number. */
+static u32 stack_take(u64 ctx, void *buf, u32 elem, u32 skip, u32 max)
+{
+	struct stack_walk w;
+	u32 n = 0, end = skip + max;
+
+	if (end > STACK_MAX)
+		end = STACK_MAX;
+	stack_walk_begin(&w, ctx);
+	for (u32 i = 0; i < end; i++) {
+		if (i >= skip)
+			put_frame(buf, n++, elem, w.pc);
+		if (i + 1 < end && !stack_walk_next(&w))
+			break;
+	}
+	return n;
+}
+
+u64 helper_get_stack(u64 ctx, u64 buf, u64 size, u64 flags, u64 r5)
+{
+	u32 elem = flags & BPF_F_USER_BUILD_ID ? sizeof(struct build_id_entry) : sizeof(u64);
+	u32 skip = flags & BPF_F_SKIP_FIELD_MASK, bytes = (u32)size, n;
+	s64 err = 0;
+
+	if (flags & ~(u64)(BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_USER_BUILD_ID))
+		err = -EINVAL;
+	else if ((flags & BPF_F_USER_BUILD_ID && !(flags & BPF_F_USER_STACK)) || bytes % elem)
+		err = -EINVAL;
+	else if (!(flags & BPF_F_USER_STACK))
+		err = -EFAULT;
+	n = err ? 0 : stack_take(ctx, (void *)buf, elem, skip, bytes / elem);
+	if (!err && !n && bytes)
+		err = -EFAULT;
+	mem_zero((u8 *)buf + n * elem, bytes - n * elem);
+	return err ? (u64)err : (u64)n * elem;
+}
