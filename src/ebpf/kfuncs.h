@@ -57,7 +57,7 @@ enum ebpf_kfunc {
 
 enum ebpf_karg {
 	EBPF_KARG_NONE,
-	EBPF_KARG_ANY,	       /* name__ign: any initialised register */
+	EBPF_KARG_ANY,	       /* name__ign: anything, even an undefined register */
 	EBPF_KARG_SCALAR,      /* a number */
 	EBPF_KARG_CONST,       /* name__k: a known number */
 	EBPF_KARG_CTX,	       /* the program's context, unmodified */

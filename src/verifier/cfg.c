@@ -85,7 +85,7 @@ static int check_ld64(struct venv *env, u32 i)
 		vlog(env, "invalid bpf_ld_imm64 insn\n");
 		return -EINVAL;
 	}
-	if (in->src_reg == 0 || (in->src_reg == BPF_PSEUDO_FUNC && !in[1].imm))
+	if (in->src_reg == 0 || in->src_reg == BPF_PSEUDO_FUNC)
 		return 0;
 	if ((in->src_reg != BPF_PSEUDO_MAP_FD && in->src_reg != BPF_PSEUDO_MAP_VALUE) ||
 	    (in->src_reg == BPF_PSEUDO_MAP_FD && in[1].imm)) {
@@ -273,13 +273,15 @@ int vcfg_check(struct venv *env)
 	return r;
 }
 
+#define TAIL_CALL_STACK 256u /* 33 programs that begin one another on one stack */
+
 /* The deepest chain of calls from a function: how many frames and how many bytes. */
 struct chain {
 	u32 calls, depth; /* calls 0: not known yet */
 };
 
 /* Recursion here is bounded by the frame limit: at is the number of frames above. */
-static int measure_chain(struct venv *env, struct chain *chain, u32 f, u32 at)
+static int measure_chain(struct venv *env, struct chain *chain, u32 f, u32 at, u32 above)
 {
 	struct chain best = {0};
 	u32 i;
@@ -288,6 +290,10 @@ static int measure_chain(struct venv *env, struct chain *chain, u32 f, u32 at)
 	if (at + (chain[f].calls ? chain[f].calls : 1) > EBPF_MAX_FRAMES) {
 		vlog(env, "the call stack of %u frames is too deep !\n", EBPF_MAX_FRAMES + 1);
 		return -E2BIG;
+	}
+	if (env->func[f].tail_calls && above >= TAIL_CALL_STACK) {
+		vlog(env, "tail_calls are not allowed when call stack of previous frames is %u bytes. Too large\n", above);
+		return -EACCES;
 	}
 	if (chain[f].calls)
 		return 0;
@@ -298,7 +304,7 @@ static int measure_chain(struct venv *env, struct chain *chain, u32 f, u32 at)
 		if (!names_function(env, i))
 			continue;
 		callee = vcfg_func_at(env, (u32)ebpf_insn_target(in, i));
-		r = measure_chain(env, chain, callee, at + 1);
+		r = measure_chain(env, chain, callee, at + 1, above + env->func[f].depth);
 		if (r)
 			return r;
 		best.calls = bits_max(best.calls, chain[callee].calls);
@@ -319,7 +325,7 @@ int vcfg_stack_depth(struct venv *env)
 		return -ENOMEM;
 	for (f = 0; f < env->nfuncs; f++)
 		env->fact[env->func[f].start].stack_depth = (s32)env->func[f].depth;
-	r = measure_chain(env, chain, 0, 0);
+	r = measure_chain(env, chain, 0, 0, 0);
 	if (!r && chain[0].depth > EBPF_MAX_STACK) {
 		vlog(env, "combined stack size of %u calls is %u. Too large\n", chain[0].calls,
 		     chain[0].depth);

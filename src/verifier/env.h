@@ -24,6 +24,7 @@
 struct vfunc {
 	u32 start, end; /* [start, end) */
 	u32 depth;	/* bytes of stack used, rounded up to 8 */
+	bool tail_calls;
 };
 
 /* A copy of the state at a checkpoint. It is complete when every path behind it has been walked. */
@@ -198,6 +199,7 @@ int vhelper_call(struct venv *env, const struct bpf_insn *in);
 int vkfunc_call(struct venv *env, const struct bpf_insn *in); /* kfunc.c */
 int vfunc_call(struct venv *env, const struct bpf_insn *in);
 int vfunc_exit(struct venv *env, bool *ret_done);
+int vfunc_check_nothing_held(struct venv *env, const char *what); /* nothing to give back is left */
 int vref_add(struct venv *env, u32 id); /* 0, -E2BIG, -ENOMEM */
 void vref_release(struct venv *env, struct vstate *st, u32 ref, bool keep_regs);
 /* R<regno> is the size of the memory that the register before it points to; *ret_max: at most. */

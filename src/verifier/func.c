@@ -49,7 +49,7 @@ static int leave_main(struct venv *env)
 }
 
 /* Nothing may be left open at the program's end. */
-static int check_nothing_held(struct venv *env)
+int vfunc_check_nothing_held(struct venv *env, const char *who)
 {
 	const struct vstate *st = &env->cur;
 	const char *what = NULL;
@@ -58,7 +58,7 @@ static int check_nothing_held(struct venv *env)
 	for (i = 0; i < st->nrefs; i++)
 		vlog(env, "Unreleased reference id=%u alloc_insn=%u\n", st->ref[i].id, st->ref[i].insn);
 	if (st->nrefs) {
-		vlog(env, "BPF_EXIT instruction in main prog would lead to reference leak\n");
+		vlog(env, "%s would lead to reference leak\n", who);
 		return -EINVAL;
 	}
 	if (st->preempt)
@@ -67,7 +67,7 @@ static int check_nothing_held(struct venv *env)
 		what = "bpf_rcu_read_lock-ed";
 	if (!what)
 		return 0;
-	vlog(env, "BPF_EXIT instruction in main prog cannot be used inside %s region\n", what);
+	vlog(env, "%s cannot be used inside %s region\n", who, what);
 	return -EINVAL;
 }
 
@@ -78,7 +78,7 @@ int vfunc_exit(struct venv *env, bool *ret_done)
 	int r;
 
 	if (env->cur.nframes == 1) {
-		r = check_nothing_held(env);
+		r = vfunc_check_nothing_held(env, "BPF_EXIT instruction in main prog");
 		if (!r)
 			r = leave_main(env);
 		if (!r)

@@ -108,12 +108,14 @@ static bool returns_length(u32 id)
 static int set_result(struct venv *env, const struct vcall *c)
 {
 	struct vreg r0;
+	u32 inner;
 
 	switch (c->h->ret) {
 	case EBPF_RET_VOID: vreg_set_none(&r0); break;
 	case EBPF_RET_VALUE_NULL:
-		vreg_set_pointer(&r0, VREG_VALUE);
-		r0.map = c->map;
+		inner = env->prog->maps[c->map].inner;
+		vreg_set_pointer(&r0, inner ? VREG_MAP : VREG_VALUE);
+		r0.map = inner ? inner : c->map;
 		r0.maybe_null = !c->null_free;
 		r0.id = c->null_free ? 0 : ++env->last_id;
 		break;
@@ -184,6 +186,21 @@ static int check_type_again(struct venv *env, u32 id)
 	return -NT_ENOTSUPP;
 }
 
+/* The other program begins with this one's context, so it may read all of it. */
+static int check_tail_call(struct venv *env)
+{
+	int r = vfunc_check_nothing_held(env, "tail_call");
+
+	if (!r && vstate_top(&env->cur)->func && !env->prog->funcs) {
+		vlog(env, "tail_call is not allowed in subprogs without BTF\n");
+		return -EINVAL;
+	}
+	env->res->uses_tail_call = true;
+	env->res->ctx_read = ~0ull;
+	env->func[vstate_top(&env->cur)->func].tail_calls = true;
+	return r;
+}
+
 int vhelper_call(struct venv *env, const struct bpf_insn *in)
 {
 	u32 pc = env->cur.pc, i;
@@ -201,13 +218,21 @@ int vhelper_call(struct venv *env, const struct bpf_insn *in)
 		r = check_map(env, &c);
 		if (r)
 			return r;
-		vfact_map(env, pc, c.map);
+		if (c.map < env->prog->nmaps)
+			vfact_map(env, pc, c.map);
+		else
+			vfact_no_map(env, pc);
 	}
 	r = check_type_again(env, c.id);
 	if (r)
 		return r;
 	if (c.id == BPF_FUNC_map_lookup_elem)
 		note_key(env, &c);
+	if (c.id == BPF_FUNC_tail_call) {
+		r = check_tail_call(env);
+		if (r)
+			return r;
+	}
 	if (vcallback_is(c.id)) {
 		r = vcallback_enter(env, &c);
 		if (r)

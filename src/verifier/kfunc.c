@@ -133,12 +133,12 @@ static int check_arg(struct venv *env, struct kcall *c, u32 regno)
 {
 	const struct vreg *r = vreg_of(env, regno);
 	u8 arg = c->p->arg[regno - 1];
-	int err = vreg_check_read(env, regno);
+	int err = arg == EBPF_KARG_ANY ? 0 : vreg_check_read(env, regno);
 
 	if (err)
 		return err;
 	switch (arg) {
-	case EBPF_KARG_ANY:
+	case EBPF_KARG_ANY: /* not even looked at: it may be undefined */
 	case EBPF_KARG_OUT:
 	case EBPF_KARG_BUFFER_NULL: return 0;
 	case EBPF_KARG_SCALAR: return check_scalar(env, regno, false);

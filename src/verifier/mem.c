@@ -65,7 +65,10 @@ static void note_kind(struct venv *env, const struct access *a)
 	case VREG_MEM: vfact_mem(env, a->insn, VMEM_MIXED); return;
 	default:
 		vfact_mem(env, a->insn, value_kind(&env->prog->maps[r->map]));
-		vfact_map(env, a->insn, r->map);
+		if (r->map < env->prog->nmaps)
+			vfact_map(env, a->insn, r->map);
+		else
+			vfact_no_map(env, a->insn);
 	}
 }
 

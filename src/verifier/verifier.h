@@ -12,6 +12,7 @@
 struct verifier_map {
 	u32 type, key_size, value_size, max_entries, map_flags;
 	const u8 *frozen; /* value of a frozen one-entry array (.rodata): its loads are constants; else NULL */
+	u32 inner; /* of a map of maps: index in verifier_prog.maps of what its elements look like; 0 = none */
 };
 
 enum verifier_mem { /* what a load, store or atomic touches: proven on every path */
@@ -43,6 +44,7 @@ struct verifier_prog {
 	bool sleepable;
 	bool all_bodies; /* for tests: as if every helper and kernel function could be executed */
 	bool not_gpl; /* the licence is none that the kernel takes for compatible with its own */
+	/* What a program cannot name, such as the shape of inner maps, follows behind the nmaps-th. */
 	const struct verifier_map *maps;
 	u32 nmaps;
 	const struct verifier_func *funcs; /* by rising start; NULL: the loader gave none */

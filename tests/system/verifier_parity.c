@@ -92,6 +92,16 @@ static void find_kfuncs(struct map_set *set)
 	ebpf_btf_close(&b);
 }
 
+static int make_inner(const struct verifier_map *m)
+{
+	union bpf_attr a = {.map_type = m->type,
+			    .key_size = m->key_size,
+			    .value_size = m->value_size,
+			    .max_entries = m->max_entries};
+
+	return bpf(BPF_MAP_CREATE, &a);
+}
+
 static int make_maps(const struct verifier_map *map, u32 n, struct map_set *set)
 {
 	u32 i, zero = 0;
@@ -107,6 +117,8 @@ static int make_maps(const struct verifier_map *map, u32 n, struct map_set *set)
 				    .max_entries = map[i].max_entries,
 				    .map_flags = map[i].map_flags};
 
+		if (map[i].inner)
+			a.inner_map_fd = (u32)make_inner(&map[map[i].inner]);
 		set->fd[i] = bpf(BPF_MAP_CREATE, &a);
 		if (set->fd[i] < 0)
 			return -errno;
@@ -398,7 +410,7 @@ static void judge(const struct score *s, const char *what)
  * second each. */
 static bool is_good_base(const struct vcase *c, u64 *seed)
 {
-	if (c->kernel_takes || (c->phrase && strstr(c->phrase, "too large")))
+	if (c->kernel_takes || c->refused_for_ever || (c->phrase && strstr(c->phrase, "too large")))
 		return false;
 	return !c->phrase || next_random(seed) % 4 == 0;
 }

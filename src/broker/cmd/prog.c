@@ -14,6 +14,7 @@
 #include "base/bits.h"
 #include "broker/arch/cpu.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/prog_funcs.h"
 #include "broker/cmd/prog_kfuncs.h"
 #include "broker/cmd/prog_maps.h"
 #include "broker/cmd/vlog.h"
@@ -101,9 +102,9 @@ static int prog_copy_in(struct call *k, const struct attr_prog_load *a, struct o
 	return call_name(a->name, p->name);
 }
 
-/* func_info and line_info: only their descriptor and record size matter here. */
+/* func_info and line_info; of the latter only the descriptor matters here. */
 static int prog_check_btf(struct call *k, const struct attr_prog_load *a, struct object_prog *p,
-			  struct verifier_log *log)
+			  struct verifier_log *log, struct verifier_func **ret_funcs)
 {
 	struct object *btf;
 	int r;
@@ -114,15 +115,17 @@ static int prog_check_btf(struct call *k, const struct attr_prog_load *a, struct
 	if (r < 0)
 		return r;
 	p->btf = object_ref(btf);
-	if (a->func_info_cnt && (a->func_info_rec_size < 8 || a->func_info_rec_size > 252 ||
-				 a->func_info_rec_size % 4)) {
-		vlog_printf(log, "invalid func info rec size %u\n", a->func_info_rec_size);
-		return -EINVAL;
-	}
-	return 0;
+	return prog_funcs_read(k, a, p, log, ret_funcs);
 }
 
-static int prog_verify(struct object_prog *p, const struct prog_kfuncs *kfuncs, struct verifier_log *log)
+/* What the loader says and the kernel knows of functions that the program calls. */
+struct prog_callees {
+	struct prog_kfuncs kfuncs;
+	struct verifier_func *funcs; /* [nfuncs] */
+	u32 nfuncs;
+};
+
+static int prog_verify(struct object_prog *p, const struct prog_callees *callees, struct verifier_log *log)
 {
 	struct verifier_map *maps free_auto = calloc(p->nmaps + 1, sizeof(*maps));
 	struct verifier_prog in = {
@@ -134,8 +137,10 @@ static int prog_verify(struct object_prog *p, const struct prog_kfuncs *kfuncs, 
 	    .not_gpl = !p->gpl,
 	    .maps = maps,
 	    .nmaps = p->nmaps,
-	    .unknown_kfuncs = kfuncs->name,
-	    .nunknown_kfuncs = kfuncs->n,
+	    .funcs = callees->funcs,
+	    .nfuncs = callees->nfuncs,
+	    .unknown_kfuncs = callees->kfuncs.name,
+	    .nunknown_kfuncs = callees->kfuncs.n,
 	};
 
 	if (!maps)
@@ -182,12 +187,12 @@ static int prog_compile(struct object_prog *p)
 static int prog_check(struct call *k, const struct attr_prog_load *a, struct object_prog *p,
 		      struct verifier_log *log)
 {
-	struct prog_kfuncs kfuncs = {0};
+	struct prog_callees callees = {.nfuncs = a->func_info_cnt};
 	int r;
 
 	if (a->fd_array_cnt)
 		return -EINVAL;
-	r = prog_check_btf(k, a, p, log);
+	r = prog_check_btf(k, a, p, log, &callees.funcs);
 	if (!r && p->sleepable && p->type != BPF_PROG_TYPE_KPROBE) {
 		vlog_printf(
 		    log,
@@ -196,12 +201,13 @@ static int prog_check(struct call *k, const struct attr_prog_load *a, struct obj
 		r = -EINVAL;
 	}
 	if (!r)
-		r = prog_kfuncs_resolve(p, log, &kfuncs);
+		r = prog_kfuncs_resolve(p, log, &callees.kfuncs);
 	if (!r)
 		r = prog_maps_resolve(k, a->fd_array, p, log);
 	if (!r)
-		r = prog_verify(p, &kfuncs, log);
-	prog_kfuncs_deinit(&kfuncs);
+		r = prog_verify(p, &callees, log);
+	prog_kfuncs_deinit(&callees.kfuncs);
+	free(callees.funcs);
 	return r;
 }
 

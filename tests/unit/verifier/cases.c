@@ -8,7 +8,7 @@ const u8 case_rodata[32] = {1,	 2,    3,    4,	   5,	 6,   7,   8,	'a', 'b', 'c'
 			    0,	 0xff, 0xff, 0xff, 0xff, 'x', 'x', 'x', 'x', 'x', 'x',
 			    'x', 'x',  'x',  'x',  'x',	 'x', 'x', 'x', 'x', 'x'};
 
-const struct verifier_map case_maps[M_NMAPS] = {
+const struct verifier_map case_maps[M_ALL] = {
     [M_ARRAY] = {BPF_MAP_TYPE_ARRAY, 4, 48, 16, 0, NULL},
     [M_HASH] = {BPF_MAP_TYPE_HASH, 4, 48, 16, 0, NULL},
     [M_PERCPU] = {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 16, 4, 0, NULL},
@@ -18,6 +18,11 @@ const struct verifier_map case_maps[M_NMAPS] = {
     [M_HASH8] = {BPF_MAP_TYPE_HASH, 8, 8, 16, 0, NULL},
     [M_PHASH] = {BPF_MAP_TYPE_PERCPU_HASH, 4, 16, 16, 0, NULL},
     [M_PERF] = {BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 4, 0, NULL},
+    [M_PROGS] = {BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 4, 0, NULL},
+    [M_OUTER] = {BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 4, 0, NULL, M_INNER},
+    [M_INNER] = {BPF_MAP_TYPE_HASH, 4, 8, 16, 0, NULL},
+    [M_QUEUE] = {BPF_MAP_TYPE_QUEUE, 0, 8, 4, 0, NULL},
+    [M_STACKS] = {BPF_MAP_TYPE_STACK_TRACE, 4, 80, 16, 0, NULL},
     [M_RDONLY] = {BPF_MAP_TYPE_ARRAY, 4, 8, 4, BPF_F_RDONLY_PROG, NULL},
 };
 

@@ -18,7 +18,13 @@ enum case_map { /* index of LD_IMM64 in every program */
 		M_PHASH,
 		M_PERF,
 		M_RDONLY,
-		M_NMAPS
+		M_PROGS,
+		M_OUTER,
+		M_QUEUE,
+		M_STACKS,
+		M_NMAPS,
+		M_INNER = M_NMAPS, /* not to be named by programs */
+		M_ALL
 };
 
 struct vcase {
@@ -33,7 +39,7 @@ struct vcase {
 	struct bpf_insn insn[CASE_MAX_INSNS];
 };
 
-extern const struct verifier_map case_maps[M_NMAPS];
+extern const struct verifier_map case_maps[M_ALL];
 extern const u8 case_rodata[32];
 extern const struct vcase vcases[];
 extern const u32 vcases_n;
