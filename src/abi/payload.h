@@ -13,7 +13,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 6u
+#define NT_PAYLOAD_VERSION 7u
 #define NT_HELPER_KFUNC 256u /* helper[] from here on: bodies of enum ebpf_kfunc (ebpf/kfuncs.h) */
 #define NT_HELPER_MAX 320u
 
@@ -28,6 +28,7 @@ struct nt_payload_hdr {
 	u32 fn_r_brk;	    /* void (*)(void): called by an internal probe when the dynamic linker changed its map */
 	/* A call whose return address word is at word_at is about to be taken note of (payload/depth.c, session.c). */
 	u32 fn_ret_deep;     /* struct nt_row *(*)(u64 word_at): may it? NULL = no, 64 calls of this thread have yet to return */
+	u32 fn_stats_run;    /* u64 (*)(ctx, program, struct nt_prog_stats *): runs it and counts */
 	u32 fn_session_open; /* struct nt_ret_entry *(*)(u64 word_at, u64 n): an entry with room for n sessions, NULL = none */
 	u32 fn_session_keep; /* struct nt_ret_entry *(*)(struct nt_ret_entry *): the entry, or NULL and it is free again: no
 			      * session wants the return */
@@ -187,6 +188,12 @@ struct nt_local {
 	u32 gate[NT_GATES_MAX]; /* per-process gates of links with a pid filter, by the link's gate: 1 = open */
 };
 _Static_assert(sizeof(struct nt_local) % NT_PAGE == 0, "whole pages");
+
+/* Counted while BPF_ENABLE_STATS is on; an array of them is shared by the broker and all its targets. */
+struct nt_prog_stats {
+	u64 run_cnt, run_time_ns;
+};
+#define NT_STATS_MAX 4096u /* programs that are counted at the same time */
 
 /* One page shared by the broker and all its targets. */
 struct nt_bell {

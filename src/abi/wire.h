@@ -8,7 +8,7 @@
 
 #include "abi/types.h"
 
-#define NT_WIRE_VERSION 3u
+#define NT_WIRE_VERSION 4u
 
 enum nt_op {
 	NT_OP_HELLO = 1,   /* arg[0] = NT_WIRE_VERSION, arg[1] = role: NT_ROLE_*; answer ret = broker's version or -EPROTO */
@@ -27,7 +27,11 @@ enum nt_op {
 	NT_OP_BORN,	   /* a program has just been started, no code of it has run: attach what wants it. arg[0] = thread
 			    * pointer. Answered by any number of NT_REPLY_DO, each with its NT_OP_DONE, then by a last one */
 	NT_OP_DONE,	   /* arg[0] = what the system call returned */
+	NT_OP_FDINFO,	   /* fd = arg[0]: answer with a memfd, what /proc/self/fdinfo/FD says */
 };
+
+#define NT_BPFFS_PATH "/sys/fs/bpf" /* where loaders pin objects, and ... */
+#define NT_BPFFS_DIR "bpffs"	    /* ... which directory in the runtime directory they get for it */
 
 enum nt_role { NT_ROLE_SHIM = 1, NT_ROLE_CLI = 2 };
 enum nt_query { NT_QUERY_PS = 1 };

@@ -13,6 +13,7 @@
 #include "broker/object/map.h"
 #include "broker/object/output.h"
 #include "broker/object/perf.h"
+#include "broker/object/pin.h"
 #include "broker/server.h"
 #include "broker/trace.h"
 #include "util/fd.h"
@@ -69,6 +70,7 @@ static void broker_reap(struct loop_source *s, u32 events, void *arg)
 
 	if (b->objects.by_id[OBJECT_MAP])
 		object_map_reap(b);
+	pins_reap(b->pins);
 	if (b->leaving && !broker_has_links(b))
 		loop_quit(b->loop);
 }
@@ -111,6 +113,8 @@ int broker_init(struct broker *b, const char *dir)
 	if (!r)
 		r = trace_new(b, &b->trace);
 	if (!r)
+		r = pins_new(b, &b->pins);
+	if (!r)
 		r = server_new(b, &b->server);
 	if (!r)
 		r = loop_add_timer(b->loop, REAP_MS, broker_reap, b, &b->reap_timer);
@@ -130,6 +134,8 @@ void broker_deinit(struct broker *b)
 	b->server = NULL;
 	HASH_ITER(hh, b->objects.by_ino, h, tmp)
 	object_handle_free(h);
+	pins_free(b->pins);
+	b->pins = NULL;
 	/* What is left are maps that loaders still have open: their memory outlives us. */
 	HASH_ITER(hh, b->objects.by_id[OBJECT_MAP], o, otmp)
 	object_unref(o);

@@ -15,6 +15,7 @@ struct client;
 struct engine; /* links, sites, processes: broker/link/link.h */
 struct server; /* the socket: broker/server.h */
 struct output_arena; /* perf buffers: broker/object/output.h */
+struct pins;
 struct trace;  /* bpf_trace_printk: broker/trace.h */
 
 struct broker {
@@ -25,6 +26,7 @@ struct broker {
 	struct client *clients; /* utlist DL, member prev/next */
 	struct engine *engine;
 	struct trace *trace;
+	struct pins *pins; /* object/pin.h; NULL: there can be none */
 	struct output_arena *outputs; /* NULL: nobody has any */
 	struct nt_caller caller; /* us, as a caller of the maps library */
 	pid_t held_caller;	 /* a filtered process whose call we are making (notify.c): it cannot be stopped; 0 = none */

@@ -91,6 +91,7 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	case NT_OP_MMAP: return cmd_mmap(k, (int)a[0], a[1], a[2], a[3], a[4]);
 	case NT_OP_POLLABLE: return server_pollable(k, (int)a[0]);
 	case NT_OP_SYNC: object_reap(k->b); return 0;
+	case NT_OP_FDINFO: return cmd_fdinfo(k, (int)a[0]);
 	case NT_OP_QUERY: return a[0] == NT_QUERY_PS ? server_give_fd(k, query_ps(k->b)) : -EINVAL;
 	case NT_OP_RUN_LEFT: run_left(k->b, k->c->pid, a[0]); return 0;
 	case NT_OP_TRACE: return server_give_fd(k, trace_subscribe(k->b->trace));

@@ -41,6 +41,7 @@ struct region_consumer { /* one program on a list; addresses are the target's */
 	bool at_return;  /* runs at return, else at entry */
 	bool session;	 /* runs at entry, and at return of the calls for which it returned 0 at entry */
 	bool uses_session; /* a program for sessions: asks for its call's cookie and which side this is */
+	u64 stats;	 /* struct nt_prog_stats that the program's runs are counted in, or 0 */
 	u64 key;	 /* session: names the consumer in struct nt_session; never used twice */
 	const struct region_inline *inlined; /* or NULL: entry is called */
 };
@@ -72,7 +73,7 @@ u32 region_moved_victim(const struct region_site *s, u64 victim, u64 addr);
 
 struct region_env { /* the process */
 	u64 fn_ret_slow, fn_row_slow, fn_ret_deep; /* run-time addresses in the payload */
-	u64 fn_session_open, fn_session_keep, fn_session_at, fn_session_more;
+	u64 fn_session_open, fn_session_keep, fn_session_at, fn_session_more, fn_stats_run;
 	u64 rows; /* the table, and one row more that is nobody's */
 	u32 row_bits;
 	bool fs0; /* *(fs:0) is the thread pointer; else RDFSBASE is used */

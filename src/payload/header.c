@@ -26,6 +26,7 @@ void nt_image(void)
 		LINK(fn_dl_find_object, unwind_find_object)
 		LINK(fn_r_brk, rbrk_notify)
 		LINK(fn_ret_deep, ret_deep)
+		LINK(fn_stats_run, stats_run)
 		LINK(fn_session_open, session_open)
 		LINK(fn_session_keep, session_keep)
 		LINK(fn_session_at, session_at)
@@ -102,6 +103,7 @@ void nt_image(void)
 	      [fn_dl_find_object] "i"(offsetof(struct nt_payload_hdr, fn_dl_find_object)),
 	      [fn_r_brk] "i"(offsetof(struct nt_payload_hdr, fn_r_brk)),
 	      [fn_ret_deep] "i"(offsetof(struct nt_payload_hdr, fn_ret_deep)),
+	      [fn_stats_run] "i"(offsetof(struct nt_payload_hdr, fn_stats_run)),
 	      [fn_session_open] "i"(offsetof(struct nt_payload_hdr, fn_session_open)),
 	      [fn_session_keep] "i"(offsetof(struct nt_payload_hdr, fn_session_keep)),
 	      [fn_session_at] "i"(offsetof(struct nt_payload_hdr, fn_session_at)),

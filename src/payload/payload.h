@@ -65,6 +65,7 @@ helper_fn helper_ringbuf_query;
 helper_fn helper_ringbuf_reserve_dynptr, helper_ringbuf_submit_dynptr,
     helper_ringbuf_discard_dynptr;
 
+u64 stats_run(u64 ctx, u64 (*program)(u64 ctx), struct nt_prog_stats *stats); /* fn_stats_run */
 /* May this thread have one more call that is reported at its return? Drops those that will never. */
 bool depth_allows(struct nt_row *row, u64 word_at);
 helper_fn helper_perf_event_output;

@@ -11,7 +11,9 @@
 
 #include "abi/types.h"
 #include "base/syscall.h"
+#include "shim/bpffs.h"
 #include "shim/pretend.h"
+#include "shim/shim.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -58,6 +60,44 @@ static int result(s64 r)
 	return -1;
 }
 
+/* "/proc/self/fdinfo/7": 7; -1: something else, or another process'. */
+static int fdinfo_fd(const char *path)
+{
+	static const char prefix[] = "/proc/", middle[] = "/fdinfo/";
+	u64 pid = 0, fd = 0;
+	u32 i;
+
+	for (i = 0; prefix[i]; i++)
+		if (path[i] != prefix[i])
+			return -1;
+	path += i;
+	if (path[0] == 's' && path[1] == 'e' && path[2] == 'l' && path[3] == 'f') {
+		pid = (u64)sys_call3(__NR_getpid, 0, 0, 0);
+		path += 4;
+	} else {
+		for (; *path >= '0' && *path <= '9'; path++)
+			pid = pid * 10 + (u64)(*path - '0');
+	}
+	for (i = 0; middle[i]; i++)
+		if (path[i] != middle[i])
+			return -1;
+	path += i;
+	for (i = 0; *path >= '0' && *path <= '9' && i < 7; path++, i++)
+		fd = fd * 10 + (u64)(*path - '0');
+	return *path || !i || pid != (u64)sys_call3(__NR_getpid, 0, 0, 0) ? -1 : (int)fd;
+}
+
+/* What a descriptor of ours is, in the kernel's words; -1: not such a file. */
+static int open_fdinfo(const char *path, int flags)
+{
+	int fd = path && (flags & O_ACCMODE) == O_RDONLY ? fdinfo_fd(path) : -1;
+
+	fd = fd < 0 ? -1 : shim_fdinfo(fd);
+	if (fd >= 0 && !(flags & O_CLOEXEC))
+		sys_call3(__NR_fcntl, (u64)fd, F_SETFD, 0);
+	return fd;
+}
+
 /* r: of opening path. Only what is opened for reading is replaced. */
 static int opened(const char *path, int flags, int r, int saved)
 {
@@ -71,9 +111,13 @@ static int opened(const char *path, int flags, int r, int saved)
 
 int openat(int dir, const char *path, int flags, u32 mode)
 {
-	int saved = errno;
+	char buf[BPFFS_PATH_MAX];
+	int saved = errno, fd = open_fdinfo(path, flags);
 
+	if (fd >= 0)
+		return fd;
 	find_real();
+	path = bpffs_path(path, buf);
 	return opened(path, flags,
 		      real.openat ? real.openat(dir, path, flags, mode)
 			   : result(sys_call6(__NR_openat, (u64)dir, (u64)path, (u64)flags, mode, 0, 0)),
@@ -87,9 +131,13 @@ int openat64(int dir, const char *path, int flags, u32 mode)
 
 int open(const char *path, int flags, u32 mode)
 {
-	int saved = errno;
+	char buf[BPFFS_PATH_MAX];
+	int saved = errno, fd = open_fdinfo(path, flags);
 
+	if (fd >= 0)
+		return fd;
 	find_real();
+	path = bpffs_path(path, buf);
 	return opened(path, flags,
 		      real.open ? real.open(path, flags, mode)
 			   : result(sys_call6(__NR_openat, (u64)AT_FDCWD, (u64)path, (u64)flags, mode, 0, 0)),
@@ -117,17 +165,21 @@ static FILE *fopened(FILE *f, const char *path, const char *mode, int saved)
 
 FILE *fopen(const char *path, const char *mode)
 {
-	int saved = errno;
+	int saved = errno, fd = mode[0] == 'r' ? open_fdinfo(path, O_RDONLY | O_CLOEXEC) : -1;
 
 	find_real();
+	if (fd >= 0)
+		return real.fdopen(fd, "r");
 	return fopened(real.fopen(path, mode), path, mode, saved);
 }
 
 FILE *fopen64(const char *path, const char *mode)
 {
-	int saved = errno;
+	int saved = errno, fd = mode[0] == 'r' ? open_fdinfo(path, O_RDONLY | O_CLOEXEC) : -1;
 
 	find_real();
+	if (fd >= 0)
+		return real.fdopen(fd, "r");
 	return fopened(real.fopen64 ? real.fopen64(path, mode) : real.fopen(path, mode), path, mode, saved);
 }
 

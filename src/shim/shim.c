@@ -285,3 +285,26 @@ void shim_duplicated(int from, int to, bool to_was_ours)
 	if (ours)
 		fdset_put(&shim.fds, to, true);
 }
+
+void shim_child_ended(void)
+{
+	if (shim_is_owner())
+		shim_sync();
+}
+
+void shim_unpinned(void)
+{
+	if (shim_is_owner())
+		shim_sync();
+}
+
+int shim_fdinfo(int fd)
+{
+	const u64 arg[6] = {(u64)fd};
+	struct nt_reply reply;
+	int text;
+
+	if (!shim_knows_fd(fd) || !shim_is_owner() || session_call(&shim.session, NT_OP_FDINFO, arg, &reply, &text) < 0)
+		return -1;
+	return reply.flags & NT_REPLY_FD ? text : -1;
+}

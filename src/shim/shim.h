@@ -28,6 +28,13 @@ void shim_poll_took(int event_fd);
 /* Before the real mmap for descriptors of ours, after it said ENODEV for others. */
 s64 shim_mmap(u64 addr, u64 length, u64 prot, u64 flags, int fd, u64 offset);
 
+/* A child has ended: what it alone had open is closed. Returns after the broker has taken note. */
+void shim_child_ended(void);
+/* Names may have gone from our tree of pins (bpffs.h): returns after the broker has taken note. */
+void shim_unpinned(void);
+/* What /proc/self/fdinfo/FD says of a descriptor of ours: a descriptor to read it from, or -1. */
+int shim_fdinfo(int fd);
+
 /* Our own connection, which the application must not close: pretend that the number is not open. */
 bool shim_hides_fd(int fd);
 /* fd was closed (was_ours: shim_knows_fd() before). Returns after the broker has taken note. */

@@ -84,6 +84,12 @@ struct attr_prog_bind {
 	u32 prog_fd, map_fd, flags;
 };
 
+struct attr_obj_pin { /* BPF_OBJ_PIN, BPF_OBJ_GET */
+	u64 path;
+	u32 fd, flags, path_fd;
+} __attribute__((packed));
+_Static_assert(sizeof(struct attr_obj_pin) == 20, "");
+
 struct attr_link_create { /* the common head; the rest depends on the attach type */
 	u32 prog_fd, target_fd, attach_type, flags;
 	u64 cookie; /* BPF_PERF_EVENT */
@@ -125,6 +131,7 @@ union attr {
 	struct attr_get_id get_id;
 	struct attr_obj_info info;
 	struct attr_prog_bind bind;
+	struct attr_obj_pin pin;
 	struct attr_link_create link_create;
 	struct attr_link_update link_update;
 	struct attr_link_detach link_detach;

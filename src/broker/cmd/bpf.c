@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
@@ -64,21 +63,6 @@ static s64 cmd_token_create(struct call *k)
 	return k->attr.token.flags ? -EINVAL : -EOPNOTSUPP;
 }
 
-/* Run times are not measured: the descriptor that keeps the statistics on is there, the numbers
- * stay zero. */
-static s64 cmd_enable_stats(struct call *k)
-{
-	int fd;
-
-	if (k->attr.stats.type)
-		return -EINVAL;
-	fd = memfd_create("bpf-stats", MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	k->ret_fd = fd;
-	return 0;
-}
-
 #define ATTR_OF(member) sizeof(((union attr *)0)->member)
 #define ATTR_UPTO(type, field) (offsetof(struct type, field) + sizeof(((struct type *)0)->field))
 
@@ -89,8 +73,8 @@ static const struct bpf_cmd_entry commands[] = {
     [BPF_MAP_DELETE_ELEM] = {ATTR_UPTO(attr_map_elem, key), cmd_map_delete},
     [BPF_MAP_GET_NEXT_KEY] = {ATTR_UPTO(attr_map_elem, value), cmd_map_next_key},
     [BPF_PROG_LOAD] = {ATTR_OF(prog_load), cmd_prog_load},
-    [BPF_OBJ_PIN] = {ATTR_SIZE, cmd_einval},
-    [BPF_OBJ_GET] = {ATTR_SIZE, cmd_einval},
+    [BPF_OBJ_PIN] = {ATTR_OF(pin), cmd_obj_pin},
+    [BPF_OBJ_GET] = {ATTR_OF(pin), cmd_obj_get},
     [BPF_PROG_ATTACH] = {ATTR_SIZE, cmd_einval},
     [BPF_PROG_DETACH] = {ATTR_SIZE, cmd_einval},
     [BPF_PROG_TEST_RUN] = {ATTR_OF(test_run), cmd_prog_test_run},

@@ -48,6 +48,9 @@ bool output_is_ours(const struct perf_event_attr *a);
 s64 cmd_output_open(struct call *k, const struct perf_event_attr *a, s32 pid, s32 cpu);
 s64 cmd_output_ioctl(struct call *k, struct object_output *o, u32 request, u64 argument);
 
+/* NT_OP_FDINFO: what a reader of /proc/self/fdinfo/FD gets. */
+s64 cmd_fdinfo(struct call *k, int fd);
+
 /* bpf(2) commands (map.c, batch.c, prog.c, btf.c, link.c, info.c, id.c). */
 s64 cmd_map_create(struct call *k);
 s64 cmd_map_lookup(struct call *k);
@@ -69,6 +72,9 @@ s64 cmd_link_update(struct call *k);
 s64 cmd_link_detach(struct call *k);
 
 s64 cmd_obj_info(struct call *k);
+s64 cmd_obj_pin(struct call *k);
+s64 cmd_obj_get(struct call *k);
+s64 cmd_enable_stats(struct call *k);
 s64 cmd_task_fd_query(struct call *k);
 s64 cmd_next_id(struct call *k, u32 kind);
 s64 cmd_fd_by_id(struct call *k, u32 kind);

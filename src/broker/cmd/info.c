@@ -12,6 +12,7 @@
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
 #include "broker/cmd/link_info.h"
+#include "broker/link/link.h"
 #include "broker/object/btf.h"
 #include "broker/object/map.h"
 #include "broker/object/prog.h"
@@ -139,6 +140,7 @@ static int info_prog_jited(struct call *k, const struct object_prog *p, struct b
 
 static s64 info_prog(struct call *k, const struct object_prog *p)
 {
+	struct link_stats stats;
 	struct bpf_prog_info i;
 	int r = info_begin(k, &i, sizeof(i));
 
@@ -158,7 +160,10 @@ static s64 info_prog(struct call *k, const struct object_prog *p)
 	i.line_info_rec_size = 16;
 	i.jited_line_info_rec_size = 8;
 	i.nr_func_info = i.nr_line_info = i.nr_jited_line_info = 0;
-	i.run_time_ns = i.run_cnt = i.recursion_misses = 0;
+	link_prog_stats(k->b, p, &stats);
+	i.run_time_ns = stats.run_time_ns;
+	i.run_cnt = stats.run_cnt;
+	i.recursion_misses = 0;
 	i.verified_insns = p->n;
 	i.attach_btf_obj_id = i.attach_btf_id = 0;
 	r = info_prog_maps(k, p, &i);

@@ -86,6 +86,7 @@ static int fill_consumer(struct process *p, const struct link *l, u32 nth, struc
 {
 	const struct jit_image *img = l->prog ? &l->prog->image : NULL;
 	struct process_prog *pp;
+	u32 counter;
 	int r;
 
 	*c = (struct region_consumer){ .gate = p->gates + 4ull * l->gate, .at_return = l->at_return,
@@ -113,6 +114,12 @@ static int fill_consumer(struct process *p, const struct link *l, u32 nth, struc
 	c->uses_session = l->prog->expected_attach == NT_BPF_TRACE_UPROBE_SESSION;
 	c->needs_ctx |= c->uses_session;
 	c->inlined = pp->inlined.len && !c->uses_session ? &pp->inlined : NULL;
+	if (p->engine->stats_on && !stats_index(p->engine, l->prog, &counter)) {
+		c->stats = p->stats + sizeof(struct nt_prog_stats) * counter;
+		c->needs_ctx = true;
+		c->clobbers = ~0u;
+		c->inlined = NULL;
+	}
 	return 0;
 }
 

@@ -44,10 +44,12 @@ static void block_addresses(struct process *p, u64 image)
 	p->gates = p->pool + POOL_SIZE;
 	p->bell = p->gates + GATES_SIZE;
 	p->trace = p->bell + NT_PAGE;
-	p->block_size = p->trace + p->engine->shared.trace.size - image;
+	p->stats = p->trace + p->engine->shared.trace.size;
+	p->block_size = p->stats + STATS_SIZE - image;
 	p->env = (struct region_env){ .fn_ret_slow = image + blob_hdr()->fn_ret_slow,
 				      .fn_row_slow = image + blob_hdr()->fn_row_slow,
 				      .fn_ret_deep = image + blob_hdr()->fn_ret_deep,
+				      .fn_stats_run = image + blob_hdr()->fn_stats_run,
 				      .fn_session_open = image + blob_hdr()->fn_session_open,
 				      .fn_session_keep = image + blob_hdr()->fn_session_keep,
 				      .fn_session_at = image + blob_hdr()->fn_session_at,
@@ -186,6 +188,8 @@ static int inject_block(struct process *p)
 		at = remote_map_file(p, s->bell_fd, p->bell, NT_PAGE, PROT_READ | PROT_WRITE);
 	if (!remote_failed(at))
 		at = remote_map_file(p, s->trace_fd, p->trace, s->trace.size, PROT_READ | PROT_WRITE);
+	if (!remote_failed(at))
+		at = remote_map_file(p, s->stats_fd, p->stats, STATS_SIZE, PROT_READ | PROT_WRITE);
 	if (remote_failed(at))
 		goto undo;
 	r = fill_block(p);

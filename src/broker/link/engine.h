@@ -21,6 +21,7 @@
 #define GATE_OWNER 0u /* process id of who works on targets; 0: nobody any more */
 #define GATE_DIR 1u   /* which runtime directory it serves; stays when it is dead */
 #define GATE_FIRST 2u
+#define STATS_SIZE ((u64)sizeof(struct nt_prog_stats) * NT_STATS_MAX)
 #define TRACE_RING_SIZE (256u * 1024u)
 
 struct binary;
@@ -36,6 +37,8 @@ struct shared {
 	u64 gates_ino;
 	struct nt_map_view trace;
 	int trace_fd;
+	struct nt_prog_stats *stats; /* [NT_STATS_MAX] */
+	int stats_fd;
 };
 
 struct engine {
@@ -53,6 +56,8 @@ struct engine {
 	u64 seq; /* counts changes of consumer lists */
 	u64 token;
 	u8 gate_used[GATES_MAX];
+	u32 stats_owner[NT_STATS_MAX]; /* program ids, 0 = free */
+	u32 stats_on;		       /* open descriptors of BPF_ENABLE_STATS */
 	u32 gate_next; /* where the search for a free one begins: they are used again as late as possible */
 	int guardian_pipe;
 	pid_t pid; /* the broker's: steady.h works in another process */
@@ -80,7 +85,9 @@ struct link {
 	u32 flags;
 	pid_t pid; /* 0 = every process */
 	u32 gate;  /* index of the shared gate */
-	char *path;
+	char *path;  /* as it was given */
+	char *name;  /* as it is now: link_describe() */
+	int path_fd; /* O_PATH, of the file; -1: none */
 	struct binary *binary;
 	u32 n;
 	u64 *offsets, *cookies, *ref_ctrs; /* the latter two may be NULL */
@@ -95,6 +102,9 @@ static inline u64 link_cookie(const struct link *l, u32 i)
 {
 	return l->cookies ? l->cookies[i] : 0;
 }
+
+/* stats.c: where a program's runs are counted, as an index; -ENOSPC. */
+int stats_index(struct engine *e, const struct object_prog *p, u32 *ret);
 
 /* shared.c */
 int shared_init(struct shared *s);

@@ -34,6 +34,8 @@ static void link_free(struct link *l)
 	if (l->prog)
 		object_unref(&l->prog->obj);
 	free(l->path);
+	free(l->name);
+	fd_closep(&l->path_fd);
 	free(l->offsets);
 	free(l->cookies);
 	free(l->ref_ctrs);
@@ -335,6 +337,7 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
+	l->path_fd = fcntl(path_fd, F_DUPFD_CLOEXEC, 0);
 	l->multi = true;
 	l->flags = a->multi_flags;
 	l->at_return = a->multi_flags & NT_BPF_F_UPROBE_MULTI_RETURN;
@@ -366,6 +369,7 @@ int link_create_perf(struct broker *b, struct client *c, struct object_perf *per
 
 	if (!l)
 		return -ENOMEM;
+	l->path_fd = -1;
 	l->at_return = perf->retprobe;
 	l->pid = perf->pid > 0 ? perf->pid : 0;
 	l->n = 1;
@@ -391,11 +395,29 @@ int link_create_perf(struct broker *b, struct client *c, struct object_perf *per
 	return 0;
 }
 
+/* The file's name as d_path() has it now: renamed, and with " (deleted)" behind it where that is so. */
+static const char *link_path_now(struct link *l)
+{
+	char proc[32], name[PATH_MAX];
+	ssize_t n;
+
+	if (l->path_fd < 0)
+		return l->path;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", l->path_fd);
+	n = readlink(proc, name, sizeof(name) - 1);
+	if (n < 0)
+		return l->path;
+	name[n] = '\0';
+	free(l->name);
+	l->name = strdup(name);
+	return l->name ? l->name : l->path;
+}
+
 void link_describe(struct link *l, struct link_desc *ret)
 {
 	u64 start;
 
-	*ret = (struct link_desc){ .multi = l->multi, .prog = l->prog, .path = l->path, .count = l->n,
+	*ret = (struct link_desc){ .multi = l->multi, .prog = l->prog, .path = link_path_now(l), .count = l->n,
 				   .offsets = l->offsets, .cookies = l->cookies, .ref_ctr_offsets = l->ref_ctrs,
 				   .flags = l->flags, .pid = l->pid && !proc_start_time(l->pid, &start) ? l->pid : 0 };
 }

@@ -53,6 +53,14 @@ s64 engine_born(struct broker *b, struct client *c, const struct nt_request *q, 
 /* Synchronous: when it returns the program runs nowhere and will not run again. */
 void link_close(struct broker *b, struct link *l);
 
+/* BPF_ENABLE_STATS, nested: from now on (or no longer) the runs of all programs are counted. */
+void link_stats_enable(struct broker *b, bool on);
+struct link_stats {
+	u64 run_cnt, run_time_ns;
+};
+/* What has been counted of this program so far. */
+void link_prog_stats(struct broker *b, const struct object_prog *p, struct link_stats *ret);
+
 /* What OBJ_GET_INFO and fdinfo tell of a link; pointers live as long as the link. */
 struct link_desc {
 	bool multi;	  /* else a perf event */

@@ -61,7 +61,7 @@ int shared_init(struct shared *s)
 	void *mem;
 	int r;
 
-	*s = (struct shared){ .gates_fd = -1, .bell_fd = -1, .trace_fd = -1 };
+	*s = (struct shared){ .gates_fd = -1, .bell_fd = -1, .trace_fd = -1, .stats_fd = -1 };
 	r = shared_file("notrap-gates", GATES_SIZE, &s->gates_fd, &mem);
 	if (r)
 		return r;
@@ -78,6 +78,10 @@ int shared_init(struct shared *s)
 	r = proc_start_time(getpid(), &s->bell->owner_start);
 	if (r)
 		return r;
+	r = shared_file("notrap-stats", STATS_SIZE, &s->stats_fd, &mem);
+	if (r)
+		return r;
+	s->stats = mem;
 	return shared_trace(s);
 }
 
@@ -87,9 +91,12 @@ void shared_deinit(struct shared *s)
 		munmap(s->gates, GATES_SIZE);
 	if (s->bell)
 		munmap(s->bell, NT_PAGE);
+	if (s->stats)
+		munmap(s->stats, STATS_SIZE);
 	if (s->trace.base)
 		munmap(s->trace.base, s->trace.size);
 	fd_closep(&s->gates_fd);
 	fd_closep(&s->bell_fd);
 	fd_closep(&s->trace_fd);
+	fd_closep(&s->stats_fd);
 }

@@ -11,6 +11,7 @@
 #include "broker/broker.h"
 #include "broker/client.h"
 #include "broker/object/map.h"
+#include "broker/object/pin.h"
 #include "util/fd.h"
 
 void object_init(struct object *o, struct broker *b, u32 kind, void (*free_fn)(struct object *o))
@@ -164,4 +165,5 @@ void object_reap(struct broker *b)
 			object_handle_free(h);
 	}
 	object_map_reap(b);
+	pins_reap(b->pins);
 }

@@ -21,7 +21,7 @@ struct broker;
 struct client;
 struct loop_source;
 
-enum object_kind { OBJECT_MAP, OBJECT_PROG, OBJECT_BTF, OBJECT_LINK, OBJECT_PERF, OBJECT_OUTPUT, OBJECT_NKINDS };
+enum object_kind { OBJECT_MAP, OBJECT_PROG, OBJECT_BTF, OBJECT_LINK, OBJECT_PERF, OBJECT_OUTPUT, OBJECT_STATS, OBJECT_NKINDS };
 
 struct object {
 	struct broker *broker;

@@ -268,7 +268,8 @@ static void session_find(struct x86_writer *w, const struct dispatch_words *word
 	x86_test(w, true, X86_RAX, X86_RAX);
 }
 
-static void run_program(struct x86_writer *w, const struct region_consumer *c, u64 words, u32 i, const struct meta_ref *m)
+static void run_program(struct x86_writer *w, const struct region_consumer *c, u64 words, u64 stats_run, u32 i,
+			const struct meta_ref *m)
 {
 	if (c->uses_func_ip) {
 		load_meta(w, m, offsetof(struct nt_slot_meta, func_ip));
@@ -282,7 +283,11 @@ static void run_program(struct x86_writer *w, const struct region_consumer *c, u
 		x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, session), 0);
 	if (c->needs_ctx)
 		x86_lea(w, X86_RDI, X86_RSP, CTX);
-	if (c->inlined)
+	if (c->stats) {
+		x86_load_rip(w, X86_RSI, words + 16);
+		x86_load_rip(w, X86_RDX, words + 32);
+		x86_call_rip(w, stats_run);
+	} else if (c->inlined)
 		emit_inlined(w, c->inlined, words + 8 * DISPATCH_CONSUMER_WORDS);
 	else
 		x86_call_rip(w, words + 16);
@@ -312,7 +317,7 @@ static void run_consumers(struct x86_writer *w, const struct region_shape *s, co
 		} else if (c->session) {
 			session_begin(w, sessions_before(s, i));
 		}
-		run_program(w, c, words->consumer[i], i, m);
+		run_program(w, c, words->consumer[i], words->fn_stats_run, i, m);
 		if (c->session && !at_return)
 			session_decide(w, words->consumer[i] + 24);
 		x86_patch_here(w, off);

@@ -6,13 +6,13 @@
 #include "patch/region.h"
 
 struct dispatch_words { /* where the region keeps the 64-bit words that the code loads */
-	const u64 *consumer; /* [n] first word of each: gate, local gate, entry, session key, then the table of an
+	const u64 *consumer; /* [n] first word of each: gate, local gate, entry, session key, counters, then the table of an
 			      * inlined program */
 	u64 fn_ret_slow, fn_row_slow, rows, no_row;
-	u64 fn_ret_deep, fn_session_open, fn_session_keep, fn_session_at, fn_session_more;
+	u64 fn_ret_deep, fn_session_open, fn_session_keep, fn_session_at, fn_session_more, fn_stats_run;
 };
 
-#define DISPATCH_CONSUMER_WORDS 4u
+#define DISPATCH_CONSUMER_WORDS 5u
 static inline u32 dispatch_words_of(const struct region_consumer *c)
 {
 	return DISPATCH_CONSUMER_WORDS + (c->inlined ? c->inlined->nwords : 0);

@@ -23,7 +23,7 @@
 #define INLINE_CONSUMERS_MAX 3u
 #define SLOT_FIXED (5u + 5u + 5u + 8u) /* red zone skip, call, jump to thunk or red zone restore */
 #define REGION_MAX (1u << 30)
-#define FIXED_WORDS 9u
+#define FIXED_WORDS 10u
 
 struct shape_code { /* run-time addresses */
 	u64 entry, middle, exit;
@@ -114,6 +114,7 @@ static void write_words(struct build *b)
 	put_word(b, 6, b->env->fn_session_keep);
 	put_word(b, 7, b->env->fn_session_at);
 	put_word(b, 8, b->env->fn_session_more);
+	put_word(b, 9, b->env->fn_stats_run);
 	for (u32 i = 0; i < b->nshapes; i++)
 		for (u32 j = 0; j < b->shape[i].n; j++) {
 			const struct region_consumer *c = &b->shape[i].consumer[j];
@@ -123,6 +124,7 @@ static void write_words(struct build *b)
 			put_word(b, at++, c->local_gate);
 			put_word(b, at++, c->entry);
 			put_word(b, at++, c->key);
+			put_word(b, at++, c->stats);
 			for (u32 g = 0; c->inlined && g < c->inlined->nwords; g++)
 				put_word(b, at++, c->inlined->word[g]);
 		}
@@ -138,7 +140,8 @@ static struct dispatch_words words_of(const struct build *b, u32 shape)
 	return (struct dispatch_words){ .consumer = b->consumer_words + first, .fn_ret_slow = fixed, .fn_row_slow = fixed + 8,
 					.rows = fixed + 16, .no_row = fixed + 24, .fn_ret_deep = fixed + 32,
 					.fn_session_open = fixed + 40, .fn_session_keep = fixed + 48,
-					.fn_session_at = fixed + 56, .fn_session_more = fixed + 64 };
+					.fn_session_at = fixed + 56, .fn_session_more = fixed + 64,
+					.fn_stats_run = fixed + 72 };
 }
 
 static int write_dispatchers(struct build *b, u32 *ret_end)

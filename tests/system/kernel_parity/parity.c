@@ -11,6 +11,7 @@ static const struct group {
 } groups[] = {
 	{ "order", order_cases },     { "inside", inside_cases }, { "consumers", consumer_cases },
 	{ "session", session_cases }, { "depth", depth_cases },	  { "threads", thread_cases },
+	{ "life", life_cases },	      { "pins", pin_cases },
 	{ "regs", regs_cases },	      { "differs", differs_cases },
 };
 

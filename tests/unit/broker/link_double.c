@@ -43,6 +43,15 @@ void engine_free(struct engine *e)
 	free(e);
 }
 
+void link_stats_enable(struct broker *b, bool on)
+{
+}
+
+void link_prog_stats(struct broker *b, const struct object_prog *p, struct link_stats *ret)
+{
+	*ret = (struct link_stats){ 0 };
+}
+
 bool engine_busy(const struct engine *e)
 {
 	return e->nlinks > 0;
