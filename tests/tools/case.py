@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""What a case is (run.py runs it), and the usual ways to bring a tool's output into one order."""
+import functools, shutil, subprocess
+
+
+def sorted_lines(text):
+    """Tools walk hash maps in any order; empty lines and bpftrace's greeting say nothing."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    return "\n".join(sorted(line for line in lines if line and not line.startswith("Attaching ")))
+
+
+def same_lines(text):
+    lines = [line.rstrip() for line in text.splitlines()]
+    return "\n".join(line for line in lines if line and not line.startswith("Attaching "))
+
+
+class Case:
+    def __init__(self, name, tool, argv, want, **more):
+        self.name, self.tool, self.argv = name, tool, argv
+        self.want = "\n".join(want) if isinstance(want, (list, tuple)) else want
+        self.normalise = sorted_lines
+        self.rounds = (12,)        # lines the target is given, one after another
+        self.pause = 0.1           # s after each
+        self.watch = ("work",)     # functions whose code has changed when the tool is attached
+        self.settle = 0.3          # s to wait then, or, with nothing to watch, altogether
+        self.patience = 30         # s at most for one step
+        self.target = True         # a running target; else the tool starts one itself
+        self.stop = "int"          # how the tool ends: "int" by Ctrl-C, "exit" by itself
+        self.status = (0,)
+        self.with_errors = False   # stderr is part of the output
+        self.skip = {}             # mode: why not
+        self.quick = ()            # modes that `make test` runs
+        self.before = ()           # commands to run first
+        self.env = {}
+        self.package = tool
+        for key, value in more.items():
+            assert hasattr(self, key), key
+            setattr(self, key, value)
+        if self.normalise is sorted_lines:
+            self.want = "\n".join(sorted(self.want.splitlines()))
+
+    def missing(self):
+        return None if installed(self.package) or shutil.which(self.argv[0]) else f"{self.package} is not installed"
+
+
+@functools.lru_cache(None)
+def version(package):
+    out = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package], stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, text=True).stdout.split()
+    return out[1] if len(out) == 2 and out[0] == "installed" else None
+
+
+def installed(package):
+    return version(package) is not None

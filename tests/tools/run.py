@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+run.py [options] BUILD_FOLDER: real tools, as Debian packages them, on a target whose every number is known.
+
+Each case runs one command in up to four ways: on the kernel as root (the reference), and under `notrap run` as root, as
+user 1000, and as user 1000 in a sandbox (a seccomp filter that answers EPERM to bpf(2) and perf_event_open(2), own pid
+and mount namespace). In each of them its output must be exactly what the case says. Prints TAP.
+
+  --quick        only cases marked quick, only under notrap
+  --only TEXT    only cases whose name begins so
+  --modes LIST   of kernel,root,user,sandbox
+  --table FILE   writes the results as a table for README.md
+"""
+import argparse, os, re, select, shutil, signal, subprocess, sys, tempfile, time
+
+import cases
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+UID = 1000
+MODES = ("kernel", "root", "user", "sandbox")
+TITLES = {"kernel": "kernel, root", "root": "notrap, root", "user": "notrap, user", "sandbox": "notrap, in sandbox"}
+
+
+class Failed(Exception):
+    pass
+
+
+def symbols(exe):
+    out = subprocess.run(["nm", exe], stdout=subprocess.PIPE, check=True, text=True).stdout
+    return {w[2]: int(w[0], 16) for w in (line.split() for line in out.splitlines()) if len(w) == 3}
+
+
+def code_at(pid, addr):
+    with open(f"/proc/{pid}/mem", "rb") as mem:
+        mem.seek(addr)
+        return mem.read(5)
+
+
+class Lines:
+    """Reads a pipe line by line, with a time limit."""
+
+    def __init__(self, stream):
+        self.fd, self.data = stream.fileno(), b""
+
+    def next(self, seconds):
+        end = time.time() + seconds
+        while b"\n" not in self.data:
+            if not select.select([self.fd], [], [], max(0, end - time.time()))[0]:
+                raise Failed("the target does not answer")
+            more = os.read(self.fd, 65536)
+            if not more:
+                raise Failed("the target has ended")
+            self.data += more
+        line, self.data = self.data.split(b"\n", 1)
+        return line.decode()
+
+
+class Run:
+    """One case in one mode: a folder of its own, with its own copy of the target and its own broker."""
+
+    def __init__(self, build, case, mode):
+        self.build, self.case, self.mode = build, case, mode
+        self.dir = tempfile.mkdtemp(prefix="notrap-tools-")
+        self.exe = os.path.join(self.dir, "victim")
+        shutil.copy(os.path.join(build, "tests/tools/tool_victim"), self.exe)
+        self.nt = os.path.join(self.dir, "nt")
+        os.mkdir(self.nt, 0o700)
+        if mode in ("user", "sandbox"):
+            os.chmod(self.dir, 0o755)
+            os.chown(self.dir, UID, UID)
+            os.chown(self.nt, UID, UID)
+        self.env = dict(os.environ, NOTRAP_DIR=self.nt, HOME=self.dir, TZ="UTC", LC_ALL="C", **case.env)
+        self.env.pop("XDG_RUNTIME_DIR", None)
+        self.target = self.tool = self.holder = None
+
+    def become(self):
+        if self.mode == "user":
+            return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all"]
+        if self.mode == "sandbox":
+            return ["nsenter", f"--target={self.inside}", "--pid", "--mount",
+                    os.path.join(self.build, "tests/tools/tool_sandbox"), "join"]
+        return []
+
+    def notrap(self, *args):
+        return [] if self.mode == "kernel" else [os.path.join(self.build, "notrap"), *args]
+
+    def fill(self, text):
+        pid = self.pid_inside if self.target else 0
+        return text.format(exe=self.exe, pid=pid, dir=self.dir, here=HERE, build=self.build)
+
+    def start_sandbox(self):
+        self.holder = subprocess.Popen([os.path.join(self.build, "tests/tools/tool_sandbox"), "hold"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.inside = int(Lines(self.holder.stdout).next(10))
+
+    def start_target(self):
+        self.target = subprocess.Popen(self.become() + [self.exe], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       env=self.env)
+        self.answers = Lines(self.target.stdout)
+        if self.answers.next(10) != "ready":
+            raise Failed("the target did not start")
+        self.pid = self.pid_inside = self.target.pid
+        if self.mode == "sandbox":  # nsenter has forked
+            with open(f"/proc/{self.pid}/task/{self.pid}/children") as f:
+                self.pid = int(f.read().split()[0])
+            with open(f"/proc/{self.pid}/status") as f:
+                self.pid_inside = int(re.search(r"NSpid:.*\t(\d+)", f.read()).group(1))
+
+    def sites(self):
+        table = symbols(self.exe)
+        with open(f"/proc/{self.pid}/maps") as f:
+            base = min(int(line.split("-")[0], 16) for line in f if self.exe in line)
+        return [base + table[name] for name in self.case.watch]
+
+    def await_attached(self, sites, before):
+        end = time.time() + self.case.patience
+        while time.time() < end:
+            if self.tool.poll() is not None:
+                raise Failed(f"the tool ended before it was attached, with status {self.tool.returncode}")
+            if all(code_at(self.pid, s) != b for s, b in zip(sites, before)):
+                return time.sleep(self.case.settle)
+            time.sleep(0.02)
+        raise Failed("the tool does not attach")
+
+    def stop_tool(self):
+        if self.case.stop == "int":
+            pid = self.tool.pid
+            if self.mode == "sandbox":
+                with open(f"/proc/{pid}/task/{pid}/children") as f:
+                    pid = int(f.read().split()[0])
+            os.kill(pid, signal.SIGINT)
+        try:
+            self.tool.wait(self.case.patience)
+        except subprocess.TimeoutExpired:
+            raise Failed("the tool does not end")
+
+    def body(self):
+        case = self.case
+        if self.mode == "sandbox":
+            self.start_sandbox()
+        if case.target:
+            self.start_target()
+            sites = self.sites()
+            before = [code_at(self.pid, s) for s in sites]
+        out = open(os.path.join(self.dir, "out"), "w+b")
+        err = open(os.path.join(self.dir, "err"), "w+b")
+        self.files = (out, err)
+        for command in case.before:
+            done = subprocess.run(self.become() + self.notrap("run", "--") + [self.fill(a) for a in command], env=self.env,
+                                  stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            if done.returncode:
+                raise Failed(f"{command[0]}: status {done.returncode}")
+        self.tool = subprocess.Popen(self.become() + self.notrap("run", "--") + [self.fill(a) for a in case.argv],
+                                     stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env)
+        if case.target and sites:
+            self.await_attached(sites, before)
+        elif case.target:
+            time.sleep(case.settle)
+        for n in case.rounds if case.target else ():
+            self.target.stdin.write(b"%d\n" % n)
+            self.target.stdin.flush()
+            if self.answers.next(10) != "done":
+                raise Failed("the target went wrong")
+            time.sleep(case.pause)
+        self.stop_tool()
+        if case.target and self.target.poll() is not None:
+            raise Failed("the target has died")
+        if self.tool.returncode not in case.status:
+            raise Failed(f"the tool's exit status is {self.tool.returncode}")
+        out.seek(0)
+        err.seek(0)
+        text, errors = out.read().decode(errors="replace"), err.read().decode(errors="replace")
+        got = case.normalise(self.fill_back(text + (errors if case.with_errors else "")))
+        if got != case.want:
+            raise Failed("the output is\n" + got + "\nand should be\n" + case.want)
+
+    def fill_back(self, text):
+        text = text.replace(self.exe, "EXE").replace(self.dir, "DIR")
+        return re.sub(rf"\b{self.pid_inside}\b", "PID", text) if self.target else text
+
+    def end(self):
+        for p in (self.tool, self.target, self.holder):
+            if p and p.poll() is None:
+                p.terminate()
+                try:
+                    p.wait(3)
+                except subprocess.TimeoutExpired:
+                    p.kill()
+                    p.wait()
+        if self.mode != "kernel":
+            if self.mode != "sandbox":
+                subprocess.run(self.become() + self.notrap("stop", "-a"), env=self.env, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def run(self):
+        try:
+            self.body()
+            return None
+        except Failed as e:
+            text = str(e)
+            for f in getattr(self, "files", ()):
+                f.seek(0)
+                said = f.read().decode(errors="replace").strip()
+                if said:
+                    text += "\n" + os.path.basename(f.name) + ": " + said[-1500:]
+            return text
+        finally:
+            self.end()
+
+
+def why_not(case, mode):
+    if os.geteuid():
+        return "only root can try all modes"
+    if mode in case.skip:
+        return case.skip[mode]
+    return case.missing()
+
+
+def table(results, versions):
+    rows = ["| tool | version | " + " | ".join(TITLES[m] for m in MODES) + " |", "|---|---|" + "---:|" * len(MODES)]
+    for tool in dict.fromkeys(t for t, _ in results):
+        cells = []
+        for mode in MODES:
+            r = results.get((tool, mode), [0, 0])
+            cells.append(f"{r[0]} of {r[1]}" if r[1] else "-")
+        rows.append(f"| {tool} | {versions.get(tool, '')} | " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("build")
+    p.add_argument("--quick", action="store_true")
+    p.add_argument("--only", default="")
+    p.add_argument("--modes", default="")
+    p.add_argument("--table")
+    o = p.parse_args()
+    build = os.path.abspath(o.build)
+    modes = [m for m in MODES if m in (o.modes.split(",") if o.modes else MODES) and not (o.quick and m == "kernel")]
+    count = failed = 0
+    results = {}
+    for case in cases.all_cases():
+        if not case.name.startswith(o.only) or (o.quick and not case.quick):
+            continue
+        for mode in modes:
+            if o.quick and mode not in case.quick:
+                continue
+            count += 1
+            why = why_not(case, mode)
+            if why:
+                print(f"ok {count} - {case.name} ({TITLES[mode]}) # SKIP {why}", flush=True)
+                continue
+            begin = time.time()
+            error = Run(build, case, mode).run()
+            print(f"{'not ' if error else ''}ok {count} - {case.name} ({TITLES[mode]})", flush=True)
+            print(f"# {time.time() - begin:.1f} s")
+            if error:
+                failed += 1
+                print("".join(f"# {line}\n" for line in error.splitlines()), end="", flush=True)
+            cell = results.setdefault((case.tool, mode), [0, 0])
+            cell[0] += not error
+            cell[1] += 1
+    print(f"1..{count}" + ("" if count else " # SKIP no case"))
+    if o.table:
+        with open(o.table, "w") as f:
+            f.write(table(results, cases.versions()))
+    sys.exit(failed > 0)
+
+
+main()
