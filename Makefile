@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A thin front: meson builds, the scripts in tools/ do the rest. Every goal installs what is missing
 # first.
-.PHONY: all setup test demo bench soak asan clean
+.PHONY: all setup test test-tools demo bench soak asan clean
 B := build
 
 all: $(B)/build.ninja
@@ -15,6 +15,10 @@ $(B)/build.ninja: | setup
 
 test: all
 	@tools/run-tests.sh $(B)
+
+# Real tools of the distribution, in every mode; takes minutes and installs them
+test-tools: all
+	@tools/test-tools.sh $(B)
 
 demo: all
 	@tools/demo.sh $(B)

@@ -121,9 +121,22 @@ static s64 gate_wait(const struct clock *c, u32 value, u64 until)
 	return sys_call6(__NR_futex, c->order.gate, FUTEX_WAIT_BITSET, value, (u64)&ts, 0, FUTEX_BITSET_MATCH_ANY);
 }
 
+/* The broker interrupts us when it attaches to us. */
 static bool gate_is(const struct clock *c, u32 value)
 {
-	return gate_wait(c, value, 0) == -ETIMEDOUT;
+	s64 r;
+
+	do {
+		r = gate_wait(c, value, 0);
+	} while (r == -EINTR);
+	return r == -ETIMEDOUT;
+}
+
+static bool gate_is_shut(const struct clock *c)
+{
+	s64 r = gate_wait(c, NT_RUN_END, 0);
+
+	return r == -ETIMEDOUT || r == -EFAULT;
 }
 
 static void tick(struct clock *c)
@@ -151,9 +164,8 @@ static void *clock_main(void *arg)
 			next = 0;
 			gate_wait(c, NT_RUN_OFF, now + SLICE_NS);
 		} else if (!gate_is(c, NT_RUN_ON)) {
-			if (gate_is(c, NT_RUN_OFF))
-				continue; /* turned off between the two looks */
-			break;
+			if (gate_is_shut(c))
+				break;
 		} else if (!next) {
 			next = now + c->order.period_ns;
 		} else if (now < next) {
@@ -208,7 +220,7 @@ void run_settle(void)
 	for (int i = 0; i < CLOCKS_MAX; i++) {
 		const struct clock *c = &clocks[i];
 
-		while (at_load_acq(&c->used) && at_load_acq(&c->inside) && !gate_is(c, NT_RUN_ON))
+		while (at_load_acq(&c->used) && at_load_acq(&c->inside) && gate_is_shut(c))
 			sys_call3(__NR_sched_yield, 0, 0, 0);
 	}
 }

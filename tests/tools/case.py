@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What a case is (run.py runs it), and the usual ways to bring a tool's output into one order."""
-import functools, shutil, subprocess
+import functools, subprocess
 
 
 def sorted_lines(text):
@@ -29,10 +29,13 @@ class Case:
         self.status = (0,)
         self.with_errors = False   # stderr is part of the output
         self.skip = {}             # mode: why not
+        self.mask_pid = False      # the target's pid is shown as PID
         self.quick = ()            # modes that `make test` runs
         self.before = ()           # commands to run first
         self.env = {}
         self.package = tool
+        self.needs = lambda: None  # why it cannot run, or None
+        self.prepare = lambda build: True
         for key, value in more.items():
             assert hasattr(self, key), key
             setattr(self, key, value)
@@ -40,7 +43,7 @@ class Case:
             self.want = "\n".join(sorted(self.want.splitlines()))
 
     def missing(self):
-        return None if installed(self.package) or shutil.which(self.argv[0]) else f"{self.package} is not installed"
+        return self.needs() if installed(self.package) else f"{self.package} is not installed"
 
 
 @functools.lru_cache(None)

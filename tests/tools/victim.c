@@ -3,11 +3,13 @@
  * What the real tools look at: every number it produces is known.
  *
  *     victim           says "ready", makes N rounds for every line "N" it reads, answers "done"
+ *                      and to "hN" looks the host name localhost up N times
  *     victim N         makes N rounds and ends (what a tool starts itself)
  *     victim -f N      makes N rounds, forks a child that makes N more, and ends
  *
  * One round i: work(i % 4, name[i % 2]) returns 10 * (i % 4); outer() calls middle() calls leaf(); two USDT probes.
  */
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +49,13 @@ struct point {
 	int x, y;
 	const char *label;
 };
+
+/* Not static: tools look for them by name. */
+int work(int a, const char *name);
+int leaf(struct point *p);
+int middle(struct point *p);
+int outer(struct point *p);
+void *grab(size_t n);
 
 static const char *const names[] = {"even", "odd"};
 
@@ -99,6 +108,15 @@ static void rounds(int n)
 	}
 }
 
+static void look_up(int n)
+{
+	struct addrinfo *a;
+
+	while (n--)
+		if (!getaddrinfo("localhost", NULL, NULL, &a))
+			freeaddrinfo(a);
+}
+
 int main(int argc, char **argv)
 {
 	char line[64];
@@ -120,7 +138,10 @@ int main(int argc, char **argv)
 	printf("ready\n");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
-		rounds(atoi(line));
+		if (line[0] == 'h')
+			look_up(atoi(line + 1));
+		else
+			rounds(atoi(line));
 		printf("done\n");
 		fflush(stdout);
 	}

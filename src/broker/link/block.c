@@ -149,7 +149,7 @@ static int fill_block(struct process *p)
 	state->clock_gettime = vdso_clock_gettime(p->pid);
 	if (getrandom(&state->token, sizeof(state->token), 0) < 0)
 		return -errno;
-	if (!proc_seccomp(p->pid, &seccomp) && seccomp)
+	if (!p->target.seccomp_ok && !proc_seccomp(p->pid, &seccomp) && seccomp)
 		state->flags |= NT_STATE_NO_SYSCALL;
 	if (cpu_has_rdpid())
 		state->flags |= NT_STATE_RDPID;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "base/bits.h"
+#include "broker/link/sandbox.h"
 #include "broker/link/site.h"
 #include "maps/maps.h"
 #include "util/proc.h"
@@ -133,6 +134,7 @@ int process_borrow(struct process *p)
 		if (r)
 			return r;
 		p->opened = true;
+		p->target.seccomp_ok = sandbox_is_shared(p->pid);
 	}
 	if (!p->borrows)
 		r = inject_borrow(&p->target);

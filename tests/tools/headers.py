@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""Kernel headers for BCC, which does not care whose 6.x they are: from Debian's packages, unpacked, not installed."""
+import functools, glob, os, re, subprocess, tempfile
+
+CACHE = os.environ.get("NOTRAP_TOOLS_CACHE", "/var/tmp/notrap-tools")
+
+
+def run(argv, **more):
+    return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **more).stdout or ""
+
+
+@functools.lru_cache(None)
+def folder():
+    """The folder for BCC_KERNEL_SOURCE, or None."""
+    there = os.path.join(CACHE, "headers")
+    if os.path.isdir(there):
+        return there
+    names = re.findall(r"Depends: (linux-headers-\S+)", run(["apt-cache", "depends", "linux-headers-amd64"]))
+    names += re.findall(r"Depends: (linux-headers-\S+-common)", run(["apt-cache", "depends", *names[:1]]))
+    if len(names) != 2:
+        return None
+    os.makedirs(CACHE, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as tmp:
+        run(["apt-get", "-q", "download", *names], cwd=tmp)
+        for deb in glob.glob(os.path.join(tmp, "*.deb")):
+            run(["dpkg", "-x", deb, os.path.join(tmp, "x")])
+        parts = sorted(glob.glob(os.path.join(tmp, "x/usr/src/linux-headers-*")), key=lambda p: not p.endswith("-common"))
+        if len(parts) != 2:
+            return None
+        for part in parts:
+            run(["cp", "-a", part + "/.", os.path.join(tmp, "all")])
+        run(["chmod", "-R", "a+rX", os.path.join(tmp, "all")])
+        os.rename(os.path.join(tmp, "all"), there)
+    return there
