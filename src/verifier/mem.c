@@ -211,6 +211,21 @@ static int exec_store(struct venv *env, const struct bpf_insn *in)
 	return access_store(env, &a, &value);
 }
 
+/* Atomics work on slots whose place is known. */
+static int refuse_var_stack(struct venv *env, const struct access *a)
+{
+	const struct vreg *r = vreg_of(env, a->regno);
+	char bits[VTNUM_TEXT];
+
+	if (r->type != VREG_STACK || range_is_const(&r->v))
+		return 0;
+	vlog_tnum(r->v.t, bits);
+	vlog(env,
+	     "variable offset stack pointer cannot be passed into helper function; var_off=%s off=%d size=%u\n",
+	     bits, a->off, a->size);
+	return -EACCES;
+}
+
 static int exec_acquire(struct venv *env, const struct bpf_insn *in)
 {
 	struct access a = {.insn = env->cur.pc,
@@ -275,6 +290,8 @@ static int exec_atomic(struct venv *env, const struct bpf_insn *in)
 		r = vreg_check_read(env, 0);
 	if (!r)
 		r = refuse_ctx(env, "BPF_ATOMIC", in->dst_reg, "stores into");
+	if (!r)
+		r = refuse_var_stack(env, &a);
 	if (!r && fetch)
 		r = vreg_check_write(env, load_reg);
 	if (!r)
