@@ -22,6 +22,7 @@
 #include "base/bits.h"
 #include "broker/link/adopt.h"
 #include "broker/link/batch.h"
+#include "broker/link/compact.h"
 #include "broker/link/gate.h"
 #include "broker/link/returns.h"
 #include "broker/link/steady.h"
@@ -446,6 +447,8 @@ int attach_module(struct process *p, struct module *m, struct site *const *site,
 	while (attach_again(p, r, &tries));
 	if (r == -EOPNOTSUPP && had_returns && p->no_returns)
 		r = attach_once(p, m, site, n); /* the entries */
+	if (!r && !p->unfinished)
+		compact_regions(p, m, attach_once); /* what cannot be done now is tried the next time */
 	if (r)
 		log_error("pid %d (%s): %u sites of %s not changed: %s", p->pid, p->comm, n, m->binary->path,
 			  strerror(-r));

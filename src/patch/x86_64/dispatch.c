@@ -279,8 +279,11 @@ static void run_program(struct x86_writer *w, const struct region_consumer *c, u
 		load_meta(w, m, (u32)offsetof(struct nt_slot_meta, cookie) + 8 * i);
 		store_word(w, (s32)offsetof(struct nt_run, cookie), X86_RAX);
 	}
-	if (c->uses_session && !c->session)
-		x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, session), 0);
+	if (c->uses_session && !c->session) { /* the kernel's pointer is NULL here: a program that follows it must not harm */
+		x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, none.cookie), 0);
+		x86_lea(w, X86_RAX, X86_RSP, (s32)offsetof(struct nt_run, none.cookie));
+		store_word(w, (s32)offsetof(struct nt_run, session), X86_RAX);
+	}
 	if (c->needs_ctx)
 		x86_lea(w, X86_RDI, X86_RSP, CTX);
 	if (c->stats) {

@@ -158,6 +158,63 @@ p_red_mid:
 	.cfi_endproc
 	.size p_red, . - p_red
 
+	.macro USDT name sem args
+9990:	nop
+	.pushsection .note.stapsdt, "", "note"
+	.balign 4
+	.4byte 9992f - 9991f, 9994f - 9993f, 3
+9991:	.asciz "stapsdt"
+9992:	.balign 4
+9993:	.8byte 9990b
+	.8byte _.stapsdt.base
+	.8byte \sem
+	.asciz "parity"
+	.asciz "\name"
+	.asciz "\args"
+9994:	.balign 4
+	.popsection
+	.endm
+
+	.pushsection .stapsdt.base, "aG", "progbits", .stapsdt.base, comdat
+	.weak _.stapsdt.base
+	.hidden _.stapsdt.base
+_.stapsdt.base:
+	.space 1
+	.size _.stapsdt.base, 1
+	.popsection
+
+	.pushsection .probes, "aw", "progbits"
+	.balign 2
+	.globl usdt_semaphore
+usdt_semaphore:
+	.zero 2
+	.popsection
+
+/* u64 p_usdt(a, b): the probe "twice" stands in it two times, with other arguments; "once" has a semaphore. */
+	.balign 32
+	.globl p_usdt
+	.type p_usdt, @function
+p_usdt:
+	.cfi_startproc
+	push %rbp
+	.cfi_def_cfa_offset 16
+	mov %rsp, %rbp
+	USDT twice 0 "-4@%edi -4@%esi"
+	mov %rdi, %rax
+	add %rsi, %rax
+	add $1, %rax
+	USDT twice 0 "8@%rax 8@$77"
+	add $1, %rax
+	mov %rax, %rdx
+	USDT once usdt_semaphore "8@%rdx 8@%rsi"
+	mov %rdx, %rax
+	nop
+	nop
+	pop %rbp
+	ret
+	.cfi_endproc
+	.size p_usdt, . - p_usdt
+
 /* Thousands of functions of one kind. */
 	.balign 16
 	.globl p_many

@@ -2,9 +2,11 @@
 /* Programs that write down what they see, in memory that the loader has mapped. */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
+#include <stdbool.h>
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include <bpf/usdt.bpf.h>
 
 #include "parity_events.h"
 
@@ -91,4 +93,38 @@ int session(struct pt_regs *ctx)
 {
 	note(ctx, EV_SESSION, 0);
 	return session_answer[bpf_get_attach_cookie(ctx) & 7] & 1;
+}
+
+extern bool bpf_session_is_return(void) __ksym;
+extern __u64 *bpf_session_cookie(void) __ksym;
+
+__u64 next_value = 1;
+
+/* Notes what it finds in its cookie, and at entry leaves a number there that no other call has. */
+SEC("uprobe.multi")
+int session_cookie(struct pt_regs *ctx)
+{
+	bool at_return = bpf_session_is_return();
+	__u64 *cookie = bpf_session_cookie();
+
+	note(ctx, at_return ? EV_SESSION_OUT : EV_SESSION_IN, *cookie);
+	if (!at_return)
+		*cookie = __sync_fetch_and_add(&next_value, 1);
+	return at_return ? 0 : session_answer[bpf_get_attach_cookie(ctx) & 7] & 1;
+}
+
+static __always_inline int usdt_note(struct pt_regs *ctx, __u64 plus)
+{
+	long a = -1, b = -1;
+
+	bpf_usdt_arg(ctx, 0, &a);
+	bpf_usdt_arg(ctx, 1, &b);
+	note(ctx, EV_ENTRY, (__u64)a * 1000 + (__u64)b + plus * bpf_usdt_arg_cnt(ctx));
+	return bpf_usdt_cookie(ctx) == 5;
+}
+
+SEC("usdt")
+int static_probe(struct pt_regs *ctx)
+{
+	return usdt_note(ctx, 1000000);
 }

@@ -12,6 +12,7 @@ static const struct group {
 	{ "order", order_cases },     { "inside", inside_cases }, { "consumers", consumer_cases },
 	{ "session", session_cases }, { "depth", depth_cases },	  { "threads", thread_cases },
 	{ "life", life_cases },	      { "pins", pin_cases },
+	{ "cookies", cookie_cases },  { "usdt", usdt_cases },
 	{ "regs", regs_cases },	      { "differs", differs_cases },
 };
 
@@ -33,6 +34,7 @@ void parity_load(struct parity *p)
 	if (!p->skel)
 		refuse("open");
 	bpf_program__set_expected_attach_type(p->skel->progs.session, LINK_SESSION);
+	bpf_program__set_expected_attach_type(p->skel->progs.session_cookie, LINK_SESSION);
 	if (parity_bpf__load(p->skel))
 		refuse("load");
 	p->entry = bpf_program__fd(p->skel->progs.entry);
@@ -41,6 +43,7 @@ void parity_load(struct parity *p)
 	p->single_entry = bpf_program__fd(p->skel->progs.single_entry);
 	p->single_leave = bpf_program__fd(p->skel->progs.single_leave);
 	p->session = bpf_program__fd(p->skel->progs.session);
+	p->session_cookie = bpf_program__fd(p->skel->progs.session_cookie);
 }
 
 struct wanted {
@@ -103,10 +106,15 @@ int link_one(int prog, u32 flags, const void *fn, u64 cookie)
 	return link_targets(prog, LINK_MULTI, flags, getpid(), &(struct target){ fn, cookie, 0 }, 1);
 }
 
-int session_one(const struct parity *p, const void *fn, u64 cookie, u32 answer)
+int session_link(int prog, const struct parity *p, const void *fn, u64 cookie, u32 answer)
 {
 	p->skel->bss->session_answer[cookie & 7] = answer;
-	return link_targets(p->session, LINK_SESSION, 0, getpid(), &(struct target){ fn, cookie, 0 }, 1);
+	return link_targets(prog, LINK_SESSION, 0, getpid(), &(struct target){ fn, cookie, 0 }, 1);
+}
+
+int session_one(const struct parity *p, const void *fn, u64 cookie, u32 answer)
+{
+	return session_link(p->session, p, fn, cookie, answer);
 }
 
 static u32 uprobe_type(void)

@@ -24,7 +24,8 @@ typedef uint32_t u32;
 
 typedef u64 parity_fn(void (*callback)(void *), void *arg);
 parity_fn p_0, p_1, p_2, p_3, p_4, p_5, p_6, p_7, p_jump, p_jump_2;
-u64 p_regs(void), p_red(void);
+u64 p_regs(void), p_red(void), p_usdt(u64 a, u64 b);
+extern unsigned short usdt_semaphore;
 void call_regs(u64 after[24]);
 extern char call_regs_back[], p_red_mid[], p_many[], p_many_end[];
 
@@ -34,7 +35,7 @@ extern char call_regs_back[], p_red_mid[], p_many[], p_many_end[];
 
 struct parity {
 	struct parity_bpf *skel;
-	int entry, entry_1, leave, single_entry, single_leave, session; /* programs */
+	int entry, entry_1, leave, single_entry, single_leave, session, session_cookie; /* programs */
 };
 
 /* Loads everything; ends the process with a line when that fails. */
@@ -51,6 +52,7 @@ struct target {
 /* One uprobe_multi link of this process; -errno. */
 int link_targets(int prog, u32 attach_type, u32 flags, int pid, const struct target *t, u32 n);
 int link_one(int prog, u32 flags, const void *fn, u64 cookie);
+int session_link(int prog, const struct parity *p, const void *fn, u64 cookie, u32 answer);
 int session_one(const struct parity *p, const void *fn, u64 cookie, u32 answer);
 /* A perf event uprobe with a link on it: the link's descriptor. */
 int perf_one(int prog, bool retprobe, const void *fn, u64 cookie);
@@ -76,4 +78,5 @@ void life_cases(struct parity *p);
 void pin_cases(struct parity *p);
 void info_cases(struct parity *p);
 void perf_cases(struct parity *p);
-void create_cases(struct parity *p);
+void usdt_cases(struct parity *p);
+void cookie_cases(struct parity *p);

@@ -247,3 +247,57 @@ void differs_cases(struct parity *p)
 	close(in);
 	close(out);
 }
+
+static void fork_and_leave(void *arg)
+{
+	*(int *)arg = fork();
+}
+
+static void jump_over_two(void *arg)
+{
+	if (depth_left-- > 0)
+		p_6(jump_over_two, NULL);
+	else
+		longjmp(back, 1);
+}
+
+/* The word that each call of each session has for itself. */
+void cookie_cases(struct parity *p)
+{
+	const struct target five[] = { { p_6, 1, 0 }, { p_6, 2, 0 }, { p_6, 3, 0 }, { p_6, 4, 0 }, { p_6, 5, 0 } };
+	int a = session_link(p->session_cookie, p, p_6, 1, 0), b, status, pid = -1;
+
+	p_6(NULL, NULL);
+	p_6(NULL, NULL);
+	show_events(p, "two calls");
+	recurse_to(4);
+	show_events(p, "four deep");
+	b = session_link(p->session_cookie, p, p_6, 2, 0);
+	recurse_to(3);
+	show_events(p, "two sessions, three deep");
+	p->skel->bss->session_answer[1] = 1;
+	recurse_to(2);
+	show_events(p, "one does not want the return");
+	p->skel->bss->session_answer[1] = 0;
+	depth_left = 2;
+	if (!setjmp(back))
+		p_6(jump_over_two, NULL);
+	show_events(p, "left by longjmp");
+	p_6(NULL, NULL);
+	show_events(p, "and the next");
+	close(b);
+	close(a);
+	a = link_targets(p->session_cookie, LINK_SESSION, 0, 0, five, 5);
+	recurse_to(2);
+	show_events(p, "five in a link");
+	fflush(stdout);
+	p_6(fork_and_leave, &pid);
+	if (!pid)
+		_exit(0);
+	waitpid(pid, &status, 0);
+	printf("forked inside, returns that found their word: ");
+	for (int i = 1; i <= 5; i++)
+		printf("%llu ", (unsigned long long)count_events(p, (u64)i, EV_SESSION_OUT));
+	printf("\n");
+	close(a);
+}
