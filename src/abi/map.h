@@ -22,16 +22,17 @@ struct nt_map_view {
 	u32 ncpus;	  /* possible CPUs, 1 for maps that are not per-CPU */
 	u32 value_stride; /* round_up(value_size, 8) */
 	u32 id;		  /* the map's global id */
+	u64 extra;	  /* map_extra of BPF_MAP_CREATE: bloom filter: number of hashes */
 	/* Derived by map_geometry(): */
 	u64 data_off;	/* array: values; per-CPU array: values of CPU 0; hash: first element; ring buffer: data */
 	u64 ctl_off;	/* control block of the type (hash heads and free list, ring lock ...) */
 	u64 cpu_stride; /* per-CPU array: bytes from one CPU's values to the next one's */
 	u32 elem_size;	/* hash: bytes of one element */
-	u32 nbuckets;	/* hash: a power of two */
+	u32 nbuckets;	/* hash, stack trace: a power of two; bloom filter: bits - 1 */
 	/* Filled by the broker in views that targets get: */
 	u8 *outputs; /* perf event array: where the output arena (abi/output.h) is mapped in this process */
 };
-_Static_assert(sizeof(struct nt_map_view) == 88, "the broker writes this struct into targets");
+_Static_assert(sizeof(struct nt_map_view) == 96, "the broker writes this struct into targets");
 
 /* Who is calling into a map: taken once per helper call. */
 struct nt_caller {

@@ -60,16 +60,11 @@
 #define HASH_TRIES (1u << 12)
 #define HASH_FLAGS                                                                                 \
 	(BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG |   \
-	 BPF_F_WRONLY_PROG | BPF_F_ZERO_SEED)
+	 BPF_F_WRONLY_PROG | BPF_F_ZERO_SEED | BPF_F_NO_COMMON_LRU)
 #define HASH_PROG_ACCESS (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)
 #define HASH_KERNEL_KMALLOC_MAX (4u << 20) /* KMALLOC_MAX_SIZE */
 #define HASH_KERNEL_ELEM 48u		   /* sizeof(struct htab_elem) */
 #define HASH_KERNEL_BUCKETS_MAX (1u << 27)
-
-static bool hash_is_percpu(const struct nt_map_view *v)
-{
-	return v->type == BPF_MAP_TYPE_PERCPU_HASH;
-}
 
 /* The value lies in elem->small. */
 static bool hash_is_small(const struct nt_map_view *v)
@@ -89,15 +84,23 @@ static u8 *hash_value(const struct nt_map_view *v, struct hash_elem *e, u32 cpu)
 	return (u8 *)e + hash_value_off(v) + (u64)cpu * v->value_stride;
 }
 
+void *hash_value_at(const struct nt_map_view *v, struct hash_elem *e, u32 cpu)
+{
+	return hash_value(v, e, hash_is_small(v) ? 0 : cpu);
+}
+
 /* htab_map_alloc_check() and htab_map_alloc() */
 int hash_geometry(struct nt_map_view *v)
 {
-	bool percpu = hash_is_percpu(v);
-	u64 elem, heads;
+	bool percpu = hash_is_percpu(v), lru = hash_is_lru(v), lists = v->flags & BPF_F_NO_COMMON_LRU;
 
 	if ((v->flags & ~HASH_FLAGS) || (v->flags & HASH_PROG_ACCESS) == HASH_PROG_ACCESS)
 		return -EINVAL;
-	if (percpu && (v->flags & BPF_F_NUMA_NODE))
+	if (!lru && lists)
+		return -EINVAL;
+	if (lru && v->flags & BPF_F_NO_PREALLOC)
+		return -NT_ENOTSUPP;
+	if ((percpu || lists) && (v->flags & BPF_F_NUMA_NODE))
 		return -EINVAL;
 	if (!v->max_entries || !v->key_size || !v->value_size || (percpu && !v->ncpus))
 		return -EINVAL;
@@ -105,9 +108,16 @@ int hash_geometry(struct nt_map_view *v)
 		return -E2BIG;
 	if (percpu && bits_round_up(v->value_size, 8u) > MAP_PERCPU_VALUE_MAX)
 		return -E2BIG;
+	return hash_layout(v);
+}
+
+int hash_layout(struct nt_map_view *v)
+{
+	u64 elem, heads, marks = hash_is_lru(v) ? (u64)v->max_entries + HASH_SPARES : 0;
+
 	if (v->max_entries > HASH_KERNEL_BUCKETS_MAX)
 		return -E2BIG;
-	if (!percpu)
+	if (!hash_is_percpu(v))
 		v->ncpus = 1;
 	v->value_stride = bits_round_up(v->value_size, 8u);
 	elem = hash_is_small(v) ? sizeof(struct hash_elem) + v->key_size
@@ -119,7 +129,7 @@ int hash_geometry(struct nt_map_view *v)
 	v->nbuckets = (u32)bits_pow2_ceil(v->max_entries);
 	v->ctl_off = 0;
 	heads = (u64)v->nbuckets * sizeof(u64);
-	v->data_off = bits_round_up(sizeof(struct hash_ctl) + heads, (u64)64);
+	v->data_off = bits_round_up(sizeof(struct hash_ctl) + heads + marks, (u64)64);
 	if (elem * ((u64)v->max_entries + HASH_SPARES) > MAP_SIZE_MAX)
 		return -ENOMEM;
 	v->size =
@@ -222,10 +232,23 @@ static void hash_copy_out(const struct nt_map_view *v, struct hash_elem *e, void
 	}
 }
 
+bool hash_take_out(const struct nt_map_view *v, const struct nt_caller *c, u32 hash, struct hash_pos *pos, void *value)
+{
+	u32 succ = link_index(pos->next);
+
+	if (!at_cas(&pos->elem->next, &pos->next, link_after(pos->next, succ, HASH_REMOVED)))
+		return false;
+	if (value)
+		hash_copy_out(v, pos->elem, value);
+	if (hash_bypass(v, hash, pos, succ))
+		hash_pool_give(v, c->cpu, HASH_ENTRY, pos->idx);
+	return true;
+}
+
 int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key,
 		void *value)
 {
-	u32 hash = hash_of(v, key), succ, ticket = 0;
+	u32 hash = hash_of(v, key), ticket = 0;
 	struct hash_pos pos;
 	bool entered = false;
 	int r = -EBUSY;
@@ -240,13 +263,8 @@ int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const vo
 		if (!entered)
 			ticket = hash_pool_enter(v, c);
 		entered = true;
-		succ = link_index(pos.next);
-		if (!at_cas(&pos.elem->next, &pos.next, link_after(pos.next, succ, HASH_REMOVED)))
+		if (!hash_take_out(v, c, hash, &pos, value))
 			continue;
-		if (value)
-			hash_copy_out(v, pos.elem, value);
-		if (hash_bypass(v, hash, &pos, succ))
-			hash_pool_give(v, c->cpu, HASH_ENTRY, pos.idx);
 		r = 0;
 		break;
 	}
@@ -264,6 +282,8 @@ struct hash_put {
 	const void *value;
 	u32 hash;
 	bool sys;
+	const void *tail; /* LPM trie: the last tail_size bytes of the value are here, not behind value */
+	u32 tail_size, head_size;
 	bool entered;	       /* hash_pool_enter() was called, */
 	u32 ticket;	       /* and returned this */
 	u32 held;	       /* an element taken and not linked yet, 0 = none */
@@ -313,6 +333,9 @@ static void put_fill(struct hash_put *put, u32 succ)
 	if (hash_is_small(v)) {
 		mem_copy(&word, put->value, v->value_size);
 		at_store(&e->small, word);
+	} else if (put->tail_size) {
+		mem_copy(hash_value(v, e, 0), put->value, put->head_size);
+		mem_copy(hash_value(v, e, 0) + v->value_size - put->tail_size, put->tail, put->tail_size);
 	} else if (!hash_is_percpu(v)) {
 		mem_copy(hash_value(v, e, 0), put->value, v->value_size);
 	} else if (put->sys) {
@@ -327,9 +350,13 @@ static void put_fill(struct hash_put *put, u32 succ)
 /* The key was not there. 0, -E2BIG, or -EAGAIN: look again. */
 static int put_insert(struct hash_put *put, struct hash_pos *pos)
 {
-	if (!put_take(put, HASH_ENTRY))
+	if (!put_take(put, HASH_ENTRY) && hash_is_lru(put->v))
+		return hash_lru_evict(put->v, put->c) ? -EAGAIN : -ENOMEM;
+	if (!put->held)
 		return hash_pool_wait(put->v, put->c, &put->patience) ? -EAGAIN : -E2BIG;
 	put_fill(put, link_index(pos->head_was));
+	if (hash_is_lru(put->v))
+		at_store(hash_used_mark(put->v, put->held), 0);
 	if (!at_cas(hash_head(put->v, put->hash), &pos->head_was,
 		    link_after(pos->head_was, put->held, 0)))
 		return -EAGAIN;
@@ -346,6 +373,8 @@ static int put_replace(struct hash_put *put, struct hash_pos *pos)
 		return -ENOMEM;
 	put_fill(put, link_index(pos->next));
 	made = put->held;
+	if (hash_is_lru(put->v))
+		at_store(hash_used_mark(put->v, made), 1);
 	if (!at_cas(&pos->elem->next, &pos->next, link_after(pos->next, made, HASH_REMOVED)))
 		return -EAGAIN;
 	put->held = 0;
@@ -361,6 +390,8 @@ static int put_existing(struct hash_put *put, struct hash_pos *pos)
 	struct hash_elem *e = pos->elem;
 	u64 word = 0;
 
+	if (hash_is_lru(v))
+		at_store(hash_used_mark(v, pos->idx), 1);
 	if (hash_is_small(v)) {
 		mem_copy(&word, put->value, v->value_size);
 		return pair_cas(&e->next, pos->next, at_load(&e->small), pos->next, word) ? 0
@@ -372,29 +403,44 @@ static int put_existing(struct hash_put *put, struct hash_pos *pos)
 	return 0;
 }
 
+static int put_run(struct hash_put *put, u64 flags)
+{
+	struct hash_pos pos;
+	int r = -EAGAIN;
+
+	put->hash = hash_of(put->v, put->key);
+	for (u32 tries = HASH_TRIES; r == -EAGAIN && tries; tries--) {
+		int found = hash_find(put->v, put->key, put->hash, &pos);
+
+		if (found < 0)
+			r = -EBUSY;
+		else if (found)
+			r = flags == BPF_NOEXIST ? -EEXIST : put_existing(put, &pos);
+		else
+			r = flags == BPF_EXIST ? -ENOENT : put_insert(put, &pos);
+	}
+	put_drop(put);
+	return r == -EAGAIN ? -EBUSY : r;
+}
+
 /* htab_map_update_elem(), htab_percpu_map_update_elem() */
 int hash_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key,
 		const void *value, u64 flags, bool sys)
 {
 	struct hash_put put = {.v = v, .c = c, .key = key, .value = value, .sys = sys};
-	struct hash_pos pos;
-	int r = -EAGAIN;
 
 	if (flags > BPF_EXIST || (!sys && hash_is_percpu(v) && c->cpu >= v->ncpus))
 		return -EINVAL;
-	put.hash = hash_of(v, key);
-	for (u32 tries = HASH_TRIES; r == -EAGAIN && tries; tries--) {
-		int found = hash_find(v, key, put.hash, &pos);
+	return put_run(&put, flags);
+}
 
-		if (found < 0)
-			r = -EBUSY;
-		else if (found)
-			r = flags == BPF_NOEXIST ? -EEXIST : put_existing(&put, &pos);
-		else
-			r = flags == BPF_EXIST ? -ENOENT : put_insert(&put, &pos);
-	}
-	put_drop(&put);
-	return r == -EAGAIN ? -EBUSY : r;
+int hash_update_tailed(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value,
+		       u32 size, const void *tail, u32 tail_size, u64 flags)
+{
+	struct hash_put put = {
+	    .v = v, .c = c, .key = key, .value = value, .head_size = size, .tail = tail, .tail_size = tail_size};
+
+	return put_run(&put, flags);
 }
 
 /* --- the system call's side --- */

@@ -17,6 +17,8 @@
  */
 #pragma once
 
+#include <linux/bpf.h>
+
 #include "abi/map.h"
 #include "base/atomic.h"
 
@@ -40,7 +42,9 @@ struct hash_list {
 
 struct hash_ctl {
 	u64 seed;
-	u64 pad[7];
+	u64 hand;    /* LRU: where the next element to throw out is looked for (hash_lru.c) */
+	u64 used[5]; /* LPM trie: a bit per prefix length that was ever stored (lpm.c) */
+	u64 pad;
 	struct {
 		struct hash_list list[HASH_CLASSES];
 		u64 moving; /* operations that may hold an ENTRY outside both the free lists and
@@ -97,6 +101,31 @@ static inline struct hash_elem *hash_elem(const struct nt_map_view *v, u32 idx)
 		return NULL;
 	return hash_elem_known(v, idx);
 }
+
+static inline bool hash_is_percpu(const struct nt_map_view *v)
+{
+	return v->type == BPF_MAP_TYPE_PERCPU_HASH || v->type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+static inline bool hash_is_lru(const struct nt_map_view *v)
+{
+	return v->type == BPF_MAP_TYPE_LRU_HASH || v->type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+/* LRU: how often the element was used lately (hash_lru.c). */
+static inline u8 *hash_used_mark(const struct nt_map_view *v, u32 idx)
+{
+	u64 heads = (u64)v->nbuckets * sizeof(u64);
+
+	return v->base + v->ctl_off + sizeof(struct hash_ctl) + heads + (idx - 1);
+}
+
+struct hash_pos;
+/* hash.c: pos->elem, found in its bucket, is removed if nothing has changed since. value, when not NULL, gets what it
+ * held. Between hash_pool_enter() and _leave(). */
+bool hash_take_out(const struct nt_map_view *v, const struct nt_caller *c, u32 hash, struct hash_pos *pos, void *value);
+/* hash_lru.c: makes room in a full map. False: there was nothing to throw out. */
+bool hash_lru_evict(const struct nt_map_view *v, const struct nt_caller *c);
 
 /* Free elements (hash_pool.c). stripe is below HASH_STRIPES. */
 

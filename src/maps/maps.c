@@ -23,13 +23,23 @@ int map_geometry(struct nt_map_view *v)
 	g.ncpus = v->ncpus;
 	g.base = v->base;
 	g.id = v->id;
+	g.extra = v->extra;
 	switch (g.type) {
 	case BPF_MAP_TYPE_ARRAY:
 	case BPF_MAP_TYPE_PERCPU_ARRAY: r = array_geometry(&g); break;
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH: r = hash_geometry(&g); break;
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: r = hash_geometry(&g); break;
+	case BPF_MAP_TYPE_LPM_TRIE: r = lpm_geometry(&g); break;
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK: r = queue_geometry(&g); break;
+	case BPF_MAP_TYPE_BLOOM_FILTER: r = bloom_geometry(&g); break;
+	case BPF_MAP_TYPE_STACK_TRACE: r = stack_geometry(&g); break;
 	case BPF_MAP_TYPE_RINGBUF: r = ring_geometry(&g); break;
-	case BPF_MAP_TYPE_PERF_EVENT_ARRAY: r = slots_geometry(&g); break;
+	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+	case BPF_MAP_TYPE_PROG_ARRAY:
+	case BPF_MAP_TYPE_CGROUP_ARRAY: r = slots_geometry(&g); break;
 	default: return -EOPNOTSUPP;
 	}
 	if (r < 0)
@@ -41,13 +51,13 @@ int map_geometry(struct nt_map_view *v)
 int map_init(const struct nt_map_view *v)
 {
 	switch (v->type) {
-	case BPF_MAP_TYPE_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_ARRAY:
-	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
-	case BPF_MAP_TYPE_RINGBUF: return 0; /* zero bytes are the initial state */
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH: hash_init(v); return 0;
-	default: return -EOPNOTSUPP;
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+	case BPF_MAP_TYPE_LPM_TRIE: hash_init(v); return 0;
+	case BPF_MAP_TYPE_BLOOM_FILTER: bloom_init(v); return 0;
+	default: return 0; /* zero bytes are the initial state */
 	}
 }
 
@@ -55,7 +65,8 @@ u32 map_syscall_size(const struct nt_map_view *v)
 {
 	switch (v->type) {
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_HASH: return v->value_stride * v->ncpus;
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return v->value_stride * v->ncpus;
 	default: return v->value_size;
 	}
 }
@@ -67,6 +78,9 @@ void *map_lookup(const struct nt_map_view *v, const struct nt_caller *c, const v
 	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_lookup(v, c->cpu, key);
 	case BPF_MAP_TYPE_HASH: return hash_lookup(v, 0, key);
 	case BPF_MAP_TYPE_PERCPU_HASH: return hash_lookup(v, c->cpu, key);
+	case BPF_MAP_TYPE_LRU_HASH: return hash_lru_lookup(v, 0, key);
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_lru_lookup(v, c->cpu, key);
+	case BPF_MAP_TYPE_LPM_TRIE: return lpm_lookup(v, key);
 	default: return NULL;
 	}
 }
@@ -78,7 +92,14 @@ static int map_do_update(const struct nt_map_view *v, const struct nt_caller *c,
 	case BPF_MAP_TYPE_ARRAY: return array_update(v, 0, key, value, flags, sys);
 	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_update(v, c->cpu, key, value, flags, sys);
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH: return hash_update(v, c, key, value, flags, sys);
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_update(v, c, key, value, flags, sys);
+	case BPF_MAP_TYPE_LPM_TRIE: return lpm_update(v, c, key, value, flags);
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK:
+	case BPF_MAP_TYPE_BLOOM_FILTER: return sys ? map_push(v, c, value, flags) : -EINVAL;
+	case BPF_MAP_TYPE_STACK_TRACE: return -EINVAL;
 	default: return -NT_ENOTSUPP;
 	}
 }
@@ -102,9 +123,16 @@ int map_delete(const struct nt_map_view *v, const struct nt_caller *c, const voi
 {
 	switch (v->type) {
 	case BPF_MAP_TYPE_ARRAY:
-	case BPF_MAP_TYPE_PERCPU_ARRAY: return -EINVAL;
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK: return -EINVAL;
+	case BPF_MAP_TYPE_BLOOM_FILTER: return -EOPNOTSUPP;
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH: return hash_delete(v, c, key, NULL);
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_delete(v, c, key, NULL);
+	case BPF_MAP_TYPE_LPM_TRIE: return lpm_delete(v, c, key);
+	case BPF_MAP_TYPE_STACK_TRACE: return stack_delete(v, c, key);
 	default: return -NT_ENOTSUPP;
 	}
 }
@@ -121,7 +149,14 @@ int map_sys_lookup(const struct nt_map_view *v, const struct nt_caller *c, const
 	case BPF_MAP_TYPE_ARRAY:
 	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_sys_lookup(v, key, value);
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH: return hash_sys_lookup(v, key, value);
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_sys_lookup(v, key, value);
+	case BPF_MAP_TYPE_LPM_TRIE: return lpm_sys_lookup(v, key, value);
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK:
+	case BPF_MAP_TYPE_BLOOM_FILTER: return map_peek(v, c, value);
+	case BPF_MAP_TYPE_STACK_TRACE: return stack_sys_lookup(v, key, value);
 	default: return -NT_ENOTSUPP;
 	}
 }
@@ -131,7 +166,11 @@ int map_sys_lookup_and_delete(const struct nt_map_view *v, const struct nt_calle
 {
 	switch (v->type) {
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH: return hash_delete(v, c, key, value);
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_delete(v, c, key, value);
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK: return map_pop(v, c, value);
 	default: return -NT_ENOTSUPP;
 	}
 }
@@ -141,9 +180,47 @@ int map_next_key(const struct nt_map_view *v, const void *key, void *next)
 	switch (v->type) {
 	case BPF_MAP_TYPE_ARRAY:
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
-	case BPF_MAP_TYPE_PERF_EVENT_ARRAY: return array_next_key(v, key, next);
+	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+	case BPF_MAP_TYPE_PROG_ARRAY:
+	case BPF_MAP_TYPE_CGROUP_ARRAY: return array_next_key(v, key, next);
 	case BPF_MAP_TYPE_HASH:
-	case BPF_MAP_TYPE_PERCPU_HASH: return hash_next_key(v, key, next);
+	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_next_key(v, key, next);
+	case BPF_MAP_TYPE_LPM_TRIE: return lpm_next_key(v, key, next);
+	case BPF_MAP_TYPE_STACK_TRACE: return stack_next_key(v, key, next);
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK: return -EINVAL;
+	case BPF_MAP_TYPE_BLOOM_FILTER: return -EOPNOTSUPP;
 	default: return -NT_ENOTSUPP;
+	}
+}
+
+int map_push(const struct nt_map_view *v, const struct nt_caller *c, const void *value, u64 flags)
+{
+	switch (v->type) {
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK: return queue_push(v, c, value, flags);
+	case BPF_MAP_TYPE_BLOOM_FILTER: return bloom_push(v, value, flags);
+	default: return -EINVAL;
+	}
+}
+
+int map_pop(const struct nt_map_view *v, const struct nt_caller *c, void *value)
+{
+	switch (v->type) {
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK: return queue_take(v, c, value, false);
+	default: return -EINVAL;
+	}
+}
+
+int map_peek(const struct nt_map_view *v, const struct nt_caller *c, void *value)
+{
+	switch (v->type) {
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK: return queue_take(v, c, value, true);
+	case BPF_MAP_TYPE_BLOOM_FILTER: return bloom_peek(v, value);
+	default: return -EINVAL;
 	}
 }

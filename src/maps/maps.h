@@ -40,6 +40,16 @@ int map_sys_lookup_and_delete(const struct nt_map_view *v, const struct nt_calle
  * iteration: an element deleted and inserted again may turn up twice. */
 int map_next_key(const struct nt_map_view *v, const void *key, void *next);
 
+/* Maps without keys: queue, stack; bloom filter: push, and peek, which asks for the value. Both sides: 0 or -errno. A
+ * value that is not there is zeroed. */
+int map_push(const struct nt_map_view *v, const struct nt_caller *c, const void *value, u64 flags);
+int map_pop(const struct nt_map_view *v, const struct nt_caller *c, void *value);
+int map_peek(const struct nt_map_view *v, const struct nt_caller *c, void *value);
+
+/* Stack trace map: the id of these n addresses (innermost first; as many as fit count). flags:
+ * BPF_F_FAST_STACK_CMP, BPF_F_REUSE_STACKID. -EEXIST: another stack has that id; -EBUSY. */
+s64 stack_trace_put(const struct nt_map_view *v, const struct nt_caller *c, const u64 *ips, u32 n, u64 flags);
+
 /* The hash operations of both sides also fail with -EBUSY (corrupted memory, or others won thousands of races), and a
  * replaced value of more than 8 bytes with -ENOMEM when killed processes have lost every spare element. */
 

@@ -20,7 +20,8 @@
 
 int slots_geometry(struct nt_map_view *v)
 {
-	u32 flags = SLOTS_FLAGS | (v->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY ? BPF_F_PRESERVE_ELEMS : 0);
+	u32 flags =
+	    SLOTS_FLAGS | (v->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY ? BPF_F_PRESERVE_ELEMS : 0);
 
 	if (v->key_size != 4 || v->value_size != 4 || !v->max_entries || v->flags & ~flags)
 		return -EINVAL;

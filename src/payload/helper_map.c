@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bpf_map_lookup_elem, bpf_map_update_elem, bpf_map_delete_elem. */
+/* bpf_map_{lookup,update,delete,push,pop,peek}_elem. */
 #include "maps/maps.h"
 #include "payload/kernel.h"
 #include "payload/thread.h"
@@ -32,4 +32,28 @@ u64 helper_map_delete(u64 map, u64 key, u64 r3, u64 r4, u64 r5)
 	if (!c.tid)
 		return (u64)-EPERM;
 	return (u64)(s64)map_delete(v, &c, (void *)key);
+}
+
+u64 helper_map_push(u64 map, u64 value, u64 flags, u64 r4, u64 r5)
+{
+	const struct nt_map_view *v = (void *)map;
+	struct nt_caller c = thread_caller(v);
+
+	return (u64)(s64)map_push(v, &c, (void *)value, flags);
+}
+
+u64 helper_map_pop(u64 map, u64 value, u64 r3, u64 r4, u64 r5)
+{
+	const struct nt_map_view *v = (void *)map;
+	struct nt_caller c = thread_caller(v);
+
+	return (u64)(s64)map_pop(v, &c, (void *)value);
+}
+
+u64 helper_map_peek(u64 map, u64 value, u64 r3, u64 r4, u64 r5)
+{
+	const struct nt_map_view *v = (void *)map;
+	struct nt_caller c = thread_caller(v);
+
+	return (u64)(s64)map_peek(v, &c, (void *)value);
 }

@@ -69,5 +69,6 @@ u64 stats_run(u64 ctx, u64 (*program)(u64 ctx), struct nt_prog_stats *stats); /*
 /* May this thread have one more call that is reported at its return? Drops those that will never. */
 bool depth_allows(struct nt_row *row, u64 word_at);
 helper_fn helper_perf_event_output;
+helper_fn helper_map_push, helper_map_pop, helper_map_peek;
 
 #pragma GCC visibility pop

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/bits.h"
 #include "mapfile.h"
 #include "tap.h"
 
@@ -37,8 +38,11 @@ static long kernel_create(const struct nt_map_view *v)
 	attr.value_size = v->value_size;
 	attr.max_entries = v->max_entries;
 	attr.map_flags = v->flags;
+	attr.map_extra = v->extra;
 	return bpf_call(BPF_MAP_CREATE, &attr);
 }
+
+static bool no_key; /* of the map under test */
 
 static long kernel_op(int fd, int cmd, const void *key, void *value, u64 flags)
 {
@@ -46,6 +50,8 @@ static long kernel_op(int fd, int cmd, const void *key, void *value, u64 flags)
 
 	attr.map_fd = (u32)fd;
 	attr.key = (u64)key;
+	if (no_key)
+		attr.key = 0;
 	attr.value = (u64)value;
 	attr.flags = flags;
 	return bpf_call(cmd, &attr);
@@ -66,7 +72,16 @@ static u32 possible_cpus(void)
 static void make_key(const struct pair *p, u8 *key, u32 n)
 {
 	bool array = p->v.type == BPF_MAP_TYPE_ARRAY || p->v.type == BPF_MAP_TYPE_PERCPU_ARRAY;
+	u32 bits = 8 * (p->v.key_size - 4), len;
 
+	if (p->v.type == BPF_MAP_TYPE_LPM_TRIE) { /* nested prefixes, the longest one too long */
+		memset(key, 0xa5, 64);
+		len = n == NKEYS - 1 ? bits + 1 : n % 6 * (bits / 5) + n / 6 * 3;
+		memcpy(key, &len, 4);
+		if (n % 4 == 3)
+			key[5] ^= 0x11;
+		return;
+	}
 	if (array && n == NKEYS - 1)
 		n = 0xfffffffeu;
 	memset(key, 0, 64);
@@ -92,6 +107,8 @@ static void compare_all(struct pair *p)
 	u32 size = map_syscall_size(&p->v), ours = 0, theirs = 0;
 	long r;
 
+	if (no_key)
+		return;
 	for (r = map_next_key(&p->v, NULL, next); !r && ours < 1000;
 	     r = map_next_key(&p->v, key, next), ours++) {
 		memcpy(key, next, 64);
@@ -120,7 +137,7 @@ static void step(struct pair *p)
 
 	make_key(p, key, n);
 	for (u32 i = 0; i < size; i++)
-		a[i] = (u8)mapfile_rand(&p->rnd);
+		a[i] = (u8)(mapfile_rand(&p->rnd) & (p->v.type != BPF_MAP_TYPE_BLOOM_FILTER ? 0xff : i ? 0 : 0x7f));
 	memcpy(b, a, size);
 	switch (kind) {
 	case 0:
@@ -137,7 +154,7 @@ static void step(struct pair *p)
 		kind = 2;
 		ours = map_sys_lookup(&p->v, &c, key, a);
 		theirs = kernel_op(p->fd, BPF_MAP_LOOKUP_ELEM, key, b, 0);
-		value = true;
+		value = p->v.type != BPF_MAP_TYPE_BLOOM_FILTER;
 		break;
 	default:
 		kind = 3;
@@ -145,11 +162,15 @@ static void step(struct pair *p)
 		theirs = kernel_op(p->fd, BPF_MAP_UPDATE_ELEM, key, a, flag);
 	}
 	expect(p, value ? "lookup" : "delete/update", ours, theirs, n, flag);
-	if (value && memcmp(a, b, size))
+	if (value && (!ours || !no_key) && memcmp(a, b, size))
 		expect(p, "value", 0, 1, n, flag);
 	p->nr[kind][ours == 0]++;
 	ours = map_next_key(&p->v, key, a);
 	theirs = kernel_op(p->fd, BPF_MAP_GET_NEXT_KEY, key, b, 0);
+	if (no_key) {
+		expect(p, "next key", ours, theirs, n, 0);
+		return;
+	}
 	if (p->v.type == BPF_MAP_TYPE_ARRAY || p->v.type == BPF_MAP_TYPE_PERCPU_ARRAY) {
 		expect(p, "next key", ours, theirs, n, 0);
 		if (!ours && memcmp(a, b, 4))
@@ -159,11 +180,19 @@ static void step(struct pair *p)
 	}
 }
 
-static void run(u64 seed, const char *name, u32 type, u32 key_size, u32 value_size, u32 ncpus)
+struct kind {
+	const char *name;
+	u32 type, max, flags, extra;
+};
+
+static void run(u64 seed, const struct kind *k, u32 key_size, u32 value_size, u32 ncpus)
 {
 	struct pair p = {.rnd = seed};
+	const char *name = k->name;
 
-	p.v = mapfile_new(type, key_size, value_size, 8, 0, ncpus);
+	no_key = !key_size;
+	p.v = mapfile_new(k->type, key_size, value_size, k->max, k->flags, ncpus);
+	p.v.extra = k->extra;
 	p.fd = (int)kernel_create(&p.v);
 	if (!tap_ok(p.fd >= 0, "%s: kernel map of %u/%u", name, key_size, value_size))
 		return;
@@ -209,14 +238,26 @@ static void create(u64 rnd, u32 ncpus)
 {
 	static const u32 types[] = {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY,
 				    BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_HASH,
-				    BPF_MAP_TYPE_RINGBUF};
-	static const u32 keys[] = {4, 4, 4, 8, 0, 1, 512, 513, 100000};
+				    BPF_MAP_TYPE_RINGBUF,
+				    BPF_MAP_TYPE_LRU_HASH,
+				    BPF_MAP_TYPE_LRU_PERCPU_HASH,
+				    BPF_MAP_TYPE_LPM_TRIE,
+				    BPF_MAP_TYPE_QUEUE,
+				    BPF_MAP_TYPE_STACK,
+				    BPF_MAP_TYPE_BLOOM_FILTER,
+				    BPF_MAP_TYPE_STACK_TRACE,
+				    BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+				    BPF_MAP_TYPE_PROG_ARRAY,
+				    BPF_MAP_TYPE_CGROUP_ARRAY};
+	static const u32 keys[] = {4, 4, 4, 8, 0, 1, 260, 261, 100000};
 	static const u32 values[] = {8,
 				     4,
 				     1,
 				     0,
 				     0,
 				     32768,
+				     1016,
+				     1024,
 				     32761,
 				     32769,
 				     (4u << 20) - 53,
@@ -226,17 +267,24 @@ static void create(u64 rnd, u32 ncpus)
 	static const u32 entries[] = {1, 2, 3, 4096, 12288, 8192, 0, (1u << 27) + 1, 0xffffffffu};
 	u32 bad = 0, made = 0, refused = 0;
 
-	for (u32 i = 0; i < 4000; i++) {
+	for (u32 i = 0; i < 12000; i++) {
 		u64 r = mapfile_rand(&rnd);
 		struct nt_map_view v =
-		    mapfile_spec(types[r % 5], keys[(r >> 8) % 9], values[(r >> 16) % 12],
+		    mapfile_spec(types[r % bits_count(types)], keys[(r >> 8) % 9],
+				 values[(r >> 16) % bits_count(values)],
 				 entries[(r >> 24) % 9], 0, ncpus);
 		long ours, theirs;
 
-		if ((r >> 40) % 2)
+		if (v.type == BPF_MAP_TYPE_BLOOM_FILTER)
+			v.extra = (r >> 56) % 20;
+		if (v.type == BPF_MAP_TYPE_LPM_TRIE && r >> 63)
+			v.flags = BPF_F_NO_PREALLOC;
+		else if ((r >> 40) % 2)
 			v.flags = 1u << (r >> 44) % 13;
 		if ((r >> 40) % 8 == 7)
 			v.flags |= 1u << (r >> 50) % 13;
+		if (v.type == BPF_MAP_TYPE_STACK_TRACE)
+			v.flags &= ~(u32)BPF_F_STACK_BUILD_ID; /* docs/differences.md */
 		if ((v.flags & BPF_F_RDONLY) && (v.flags & BPF_F_WRONLY))
 			continue; /* the file's mode: checked before any type is asked */
 		if ((u64)v.value_size * v.max_entries > (16u << 20))
@@ -275,11 +323,21 @@ int main(int argc, char **argv)
 		tap_skip_all("too many CPUs for this test's buffers");
 	printf("# seed %llu, %u CPUs\n", (unsigned long long)seed, ncpus);
 	for (u32 i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		run(seed + i, "array", BPF_MAP_TYPE_ARRAY, 4, sizes[i][1], 1);
-		run(seed + i, "per-CPU array", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizes[i][1], ncpus);
-		run(seed + i, "hash", BPF_MAP_TYPE_HASH, sizes[i][0], sizes[i][1], 1);
-		run(seed + i, "per-CPU hash", BPF_MAP_TYPE_PERCPU_HASH, sizes[i][0], sizes[i][1],
+		u32 key = sizes[i][0], value = sizes[i][1];
+
+		run(seed + i, &(struct kind){"array", BPF_MAP_TYPE_ARRAY, 8}, 4, value, 1);
+		run(seed + i, &(struct kind){"per-CPU array", BPF_MAP_TYPE_PERCPU_ARRAY, 8}, 4, value, ncpus);
+		run(seed + i, &(struct kind){"hash", BPF_MAP_TYPE_HASH, 8}, key, value, 1);
+		run(seed + i, &(struct kind){"per-CPU hash", BPF_MAP_TYPE_PERCPU_HASH, 8}, key, value, ncpus);
+		/* So large that nothing is thrown out: what goes is everybody's own choice. */
+		run(seed + i, &(struct kind){"LRU hash", BPF_MAP_TYPE_LRU_HASH, 10000}, key, value, 1);
+		run(seed + i, &(struct kind){"per-CPU LRU hash", BPF_MAP_TYPE_LRU_PERCPU_HASH, 10000}, key, value,
 		    ncpus);
+		run(seed + i, &(struct kind){"LPM trie", BPF_MAP_TYPE_LPM_TRIE, 8, BPF_F_NO_PREALLOC}, 4 + 4 * (i + 1),
+		    value, 1);
+		run(seed + i, &(struct kind){"queue", BPF_MAP_TYPE_QUEUE, 5}, 0, value, 1);
+		run(seed + i, &(struct kind){"stack", BPF_MAP_TYPE_STACK, 5}, 0, value, 1);
+		run(seed + i, &(struct kind){"bloom filter", BPF_MAP_TYPE_BLOOM_FILTER, 1u << 20}, 0, value, 1);
 	}
 	ring_elements();
 	create(seed, ncpus);

@@ -41,12 +41,20 @@ static bool batch_is_hash(const struct object_map *m)
 	return false;
 }
 
-static bool batch_is_array(const struct object_map *m)
+enum batch_kind { BATCH_LOOKUP, BATCH_LOOKUP_DELETE, BATCH_UPDATE, BATCH_DELETE };
+
+/* The map_*_batch entries of the kernel's struct bpf_map_ops. */
+static bool batch_fits(const struct object_map *m, enum batch_kind kind)
 {
-	return m->view.type == BPF_MAP_TYPE_ARRAY || m->view.type == BPF_MAP_TYPE_PERCPU_ARRAY;
+	switch (m->view.type) {
+	case BPF_MAP_TYPE_ARRAY:
+	case BPF_MAP_TYPE_PERCPU_ARRAY: return kind == BATCH_LOOKUP || kind == BATCH_UPDATE;
+	case BPF_MAP_TYPE_LPM_TRIE: return kind != BATCH_LOOKUP_DELETE;
+	default: return batch_is_hash(m);
+	}
 }
 
-static int batch_init(struct call *k, u32 may, bool arrays_too, struct batch *t)
+static int batch_init(struct call *k, u32 may, enum batch_kind kind, struct batch *t)
 {
 	const struct attr_batch *a = &k->attr.batch;
 	int r;
@@ -55,7 +63,7 @@ static int batch_init(struct call *k, u32 may, bool arrays_too, struct batch *t)
 	if (r < 0)
 		return r;
 	t->by_token = batch_is_hash(t->map);
-	if (!t->by_token && !(arrays_too && batch_is_array(t->map)))
+	if (!batch_fits(t->map, kind))
 		return -NT_ENOTSUPP;
 	if (a->elem_flags || a->flags)
 		return -EINVAL;
@@ -145,7 +153,8 @@ static s64 batch_lookup(struct call *k, bool and_delete)
 	u32 n = 0;
 	int r, w = 0;
 
-	r = batch_init(k, and_delete ? ELEM_READ | ELEM_WRITE : ELEM_READ, !and_delete, &t);
+	r = batch_init(k, and_delete ? ELEM_READ | ELEM_WRITE : ELEM_READ,
+		       and_delete ? BATCH_LOOKUP_DELETE : BATCH_LOOKUP, &t);
 	if (r < 0 || !a->count)
 		return r;
 	r = batch_put_count(k, 0);
@@ -183,7 +192,7 @@ static s64 batch_change(struct call *k, bool update)
 	u32 n;
 	int r, w;
 
-	r = batch_init(k, ELEM_WRITE, update, &t);
+	r = batch_init(k, ELEM_WRITE, update ? BATCH_UPDATE : BATCH_DELETE, &t);
 	if (r < 0)
 		return r;
 	for (n = 0; n < a->count; n++) {

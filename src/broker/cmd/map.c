@@ -54,6 +54,7 @@ s64 cmd_map_create(struct call *k)
 	    .value_size = a->value_size,
 	    .max_entries = a->max_entries,
 	    .flags = a->flags,
+	    .extra = a->map_extra,
 	    .ncpus = map_type_is_percpu(a->type) ? k->b->ncpus : 1,
 	};
 	char name[ATTR_NAME_LEN];
@@ -76,6 +77,7 @@ s64 cmd_map_create(struct call *k)
 		r = object_map_new(k->b, &v, name, &m);
 	if (r < 0)
 		return r;
+	m->map_extra = a->map_extra;
 	m->created_by_uid = k->c->uid;
 	m->btf_key_type_id = a->btf_key_type_id;
 	m->btf_value_type_id = a->btf_value_type_id;
@@ -138,6 +140,12 @@ static s64 map_lookup_common(struct call *k, bool and_delete)
 	value = calloc(1, bits_max(map_syscall_size(&m->view), 8u));
 	if (!value)
 		return -ENOMEM;
+	if (!and_delete && map_has_slots(m->view.type))
+		return slots_lookup(k, m, key);
+	if (m->view.type == BPF_MAP_TYPE_BLOOM_FILTER) { /* is this value there? */
+		r = client_read(k->c, a->value, value, m->view.value_size);
+		return r < 0 || and_delete ? (r < 0 ? r : -NT_ENOTSUPP) : map_peek(&m->view, &k->b->caller, value);
+	}
 	r = and_delete ? map_sys_lookup_and_delete(&m->view, &k->b->caller, key, value)
 		       : map_sys_lookup(&m->view, &k->b->caller, key, value);
 	return r < 0 ? r : client_write(k->c, a->value, value, map_syscall_size(&m->view));

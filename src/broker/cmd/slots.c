@@ -4,11 +4,26 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/atomic.h"
 #include "broker/object/output.h"
+#include "broker/object/prog.h"
 #include "broker/object/slots.h"
 #include "maps/maps.h"
+#include "util/fd.h"
+
+/* bpf_prog_map_compatible(): all programs of an array are of the first one's kind. */
+static bool prog_array_fits(struct object_map *m, const struct object_prog *p)
+{
+	if (!m->owner_type) {
+		m->owner_type = p->type;
+		m->owner_sleepable = p->sleepable;
+	}
+	return m->owner_type == p->type && m->owner_sleepable == p->sleepable;
+}
 
 /* The object behind a descriptor and the word that stands for it in the map's memory. */
 static int slot_object(struct call *k, struct object_map *m, u32 fd, struct object **ret, u64 *ret_word)
@@ -22,8 +37,41 @@ static int slot_object(struct call *k, struct object_map *m, u32 fd, struct obje
 			return -EBADF; /* perf_event_get(): also for what is no perf event */
 		*ret_word = object_to_output(*ret)->ctl_page;
 		return 0;
+	case BPF_MAP_TYPE_PROG_ARRAY:
+		r = object_by_fd(k->c, (int)fd, OBJECT_PROG, ret);
+		if (r < 0)
+			return r;
+		*ret_word = (*ret)->id;
+		return prog_array_fits(m, object_to_prog(*ret)) ? 0 : -EINVAL;
 	}
 	return -NT_ENOTSUPP;
+}
+
+/* cgroup_fd_array_get_ptr(): the word is the cgroup's id, which is its directory's inode number. */
+static int slot_cgroup(struct call *k, u32 fd, u64 *ret_word)
+{
+	int dir fd_auto = client_get_fd(k->c, (int)fd);
+	struct statfs fs;
+	struct stat st;
+
+	if (dir < 0)
+		return -EBADF;
+	if (fstatfs(dir, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC || fstat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
+		return -EBADF;
+	*ret_word = st.st_ino;
+	return 0;
+}
+
+/* What a map of programs shows is the program's id (prog_fd_array_sys_lookup_elem). */
+int slots_lookup(struct call *k, struct object_map *m, const u32 *key)
+{
+	struct object *o = object_slot_get(m, key);
+
+	if (m->view.type != BPF_MAP_TYPE_PROG_ARRAY)
+		return -NT_ENOTSUPP;
+	if (!o)
+		return -ENOENT;
+	return client_write(k->c, k->attr.elem.value, &o->id, sizeof(o->id));
 }
 
 int slots_update(struct call *k, struct object_map *m, const u32 *key, const u32 *fd, u64 flags)
@@ -37,9 +85,13 @@ int slots_update(struct call *k, struct object_map *m, const u32 *key, const u32
 	at = map_slot(&m->view, *key);
 	if (!at)
 		return -E2BIG;
-	r = slot_object(k, m, *fd, &o, &word);
-	if (!r)
-		r = object_slot_set(m, key, o);
+	if (m->view.type == BPF_MAP_TYPE_CGROUP_ARRAY) {
+		r = slot_cgroup(k, *fd, &word);
+	} else {
+		r = slot_object(k, m, *fd, &o, &word);
+		if (!r)
+			r = object_slot_set(m, key, o);
+	}
 	if (!r)
 		at_store_rel(at, word);
 	return r;
@@ -47,10 +99,12 @@ int slots_update(struct call *k, struct object_map *m, const u32 *key, const u32
 
 int slots_delete(struct object_map *m, const u32 *key)
 {
-	u64 *at = map_slot(&m->view, *key);
+	u64 *at = map_slot(&m->view, *key), was;
 
 	if (!at)
 		return -E2BIG;
-	at_store_rel(at, 0);
+	was = at_xchg(at, 0ull);
+	if (m->view.type == BPF_MAP_TYPE_CGROUP_ARRAY)
+		return was ? 0 : -ENOENT;
 	return object_slot_clear(m, key);
 }

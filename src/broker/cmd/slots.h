@@ -6,4 +6,5 @@
 #include "broker/object/map.h"
 
 int slots_update(struct call *k, struct object_map *m, const u32 *key, const u32 *fd, u64 flags);
+int slots_lookup(struct call *k, struct object_map *m, const u32 *key);
 int slots_delete(struct object_map *m, const u32 *key);

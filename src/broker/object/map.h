@@ -29,6 +29,8 @@ struct object_map {
 	u32 btf_key_type_id, btf_value_type_id;
 	struct object *btf; /* owned reference or NULL */
 	struct map_slot *slots; /* elements that are objects: slots.h */
+	u32 owner_type; /* program array: type of all its programs, 0 = not known yet */
+	bool owner_sleepable;
 	int pollable_fd;    /* ring buffer: eventfd in the loaders' epoll sets, -1 = nobody waits */
 	struct loop_source *rekick;
 };

@@ -14,7 +14,8 @@ struct map_slot {
 
 bool map_has_slots(u32 type)
 {
-	return type == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
+	return type == BPF_MAP_TYPE_PERF_EVENT_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY ||
+	       type == BPF_MAP_TYPE_CGROUP_ARRAY;
 }
 
 static struct map_slot *slot_find(struct object_map *m, const void *key)

@@ -67,7 +67,7 @@ static void refuse_ring(void)
 	REFUSE(-EINVAL, "ring: no power of two", t, 0, 0, 3 * 4096, 0, 1);
 	REFUSE(-EINVAL, "ring: flag", t, 0, 0, 4096, BPF_F_MMAPABLE, 1);
 	REFUSE(0, "ring: 2 GB", t, 0, 0, 1u << 31, 0, 1);
-	REFUSE(-EOPNOTSUPP, "a type we do not have", BPF_MAP_TYPE_LPM_TRIE, 8, 4, 1, 0, 1);
+	REFUSE(-EOPNOTSUPP, "a type we do not have", BPF_MAP_TYPE_SOCKMAP, 4, 4, 1, 0, 1);
 }
 
 static void layout(void)
