@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "abi/map.h"
 #include "abi/types.h"
 
 #define NT_WIRE_VERSION 4u
@@ -17,6 +18,8 @@ enum nt_op {
 	NT_OP_IOCTL,	   /* ioctl(fd = arg[0], request = arg[1], argument = arg[2]) on a perf event of ours */
 	NT_OP_MMAP,	   /* mmap(fd = arg[0], length = arg[1], prot = arg[2], flags = arg[3], offset = arg[4]): an error, or
 			    * NT_REPLY_NATIVE, or a descriptor to map instead, from the offset that is the call's value */
+	NT_OP_MAP_VIEW,	   /* fd = arg[0] is a map: fills the caller's struct nt_map_answer at arg[1]; a descriptor of one page
+			    * comes along: its first u64 changes whenever such an answer may not hold any more */
 	NT_OP_POLLABLE,	   /* fd = arg[0]: answer with a pollable eventfd that stands for it, or NT_REPLY_NATIVE: as it is */
 	NT_OP_SYNC,	   /* answer after every close that happened before has taken effect */
 	NT_OP_QUERY,	   /* cli: arg[0] = NT_QUERY_*; the answer is a memfd with JSON text */
@@ -35,6 +38,16 @@ enum nt_op {
 
 enum nt_role { NT_ROLE_SHIM = 1, NT_ROLE_CLI = 2 };
 enum nt_query { NT_QUERY_PS = 1 };
+
+/* What a loader needs to work on a map's memory itself: base is 0. */
+struct nt_map_answer {
+	struct nt_map_view view;
+	u64 ino; /* of the map's file */
+	u32 may; /* NT_MAP_*: what the descriptor and the map allow to do without the broker */
+	u32 pad;
+};
+#define NT_MAP_READ 1u
+#define NT_MAP_WRITE 2u
 
 struct nt_request {
 	u32 op;

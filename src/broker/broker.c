@@ -142,6 +142,7 @@ void broker_deinit(struct broker *b)
 	HASH_ITER(hh, b->objects.by_id[OBJECT_OUTPUT], o, otmp)
 	object_unref(o);
 	output_arena_free(b);
+	object_map_news_free(b);
 	engine_free(b->engine);
 	b->engine = NULL;
 	trace_free(b->trace);

@@ -27,6 +27,10 @@ struct broker {
 	struct engine *engine;
 	struct trace *trace;
 	struct pins *pins; /* object/pin.h; NULL: there can be none */
+	struct {
+		int fd;
+		u64 *counter; /* NULL: nobody asked for it (object_map_news()) */
+	} news;
 	struct output_arena *outputs; /* NULL: nobody has any */
 	struct nt_caller caller; /* us, as a caller of the maps library */
 	pid_t held_caller;	 /* a filtered process whose call we are making (notify.c): it cannot be stopped; 0 = none */

@@ -89,6 +89,7 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	case NT_OP_PERF_OPEN: return cmd_perf_open(k, a[0], (s32)a[1], (s32)a[2], (s32)a[3], a[4]);
 	case NT_OP_IOCTL: return cmd_ioctl(k, (int)a[0], a[1], a[2]);
 	case NT_OP_MMAP: return cmd_mmap(k, (int)a[0], a[1], a[2], a[3], a[4]);
+	case NT_OP_MAP_VIEW: return cmd_map_view(k, (int)a[0], a[1]);
 	case NT_OP_POLLABLE: return server_pollable(k, (int)a[0]);
 	case NT_OP_SYNC: object_reap(k->b); return 0;
 	case NT_OP_FDINFO: return cmd_fdinfo(k, (int)a[0]);

@@ -15,6 +15,7 @@
 #include "base/syscall.h"
 #include "ipc/ipc.h"
 #include "shim/born.h"
+#include "shim/fastmap.h"
 #include "shim/fdset.h"
 #include "shim/polled.h"
 #include "shim/pretend.h"
@@ -100,9 +101,25 @@ static s64 shim_call(u32 op, const u64 arg[6])
 	return fd;
 }
 
+static int shim_map_view(int fd, struct nt_map_answer *ret, int *ret_news_fd)
+{
+	const u64 arg[6] = {(u64)fd, (u64)ret};
+	struct nt_reply reply;
+	int r;
+
+	if (!shim_knows_fd(fd))
+		return -EBADF; /* a close of it would not be seen */
+	r = session_call(&shim.session, NT_OP_MAP_VIEW, arg, &reply, ret_news_fd);
+	return r < 0 ? r : (int)reply.ret;
+}
+
 s64 shim_bpf(u64 cmd, u64 attr, u64 size)
 {
 	const u64 arg[6] = {cmd, attr, size};
+	s64 r = fastmap_bpf(cmd, attr, size, shim_map_view);
+
+	if (r != FASTMAP_ASK)
+		return r;
 
 	return shim_call(NT_OP_BPF, arg);
 }
@@ -248,6 +265,7 @@ void shim_closed(int fd, bool was_ours)
 {
 	struct polled_entry e;
 
+	fastmap_closed(fd);
 	if ((!was_ours && !at_load(&shim.polled.n)) || !shim_is_owner())
 		return;
 	while (polled_take(&shim.polled, fd, &e))
@@ -262,6 +280,8 @@ void shim_closed_range(u32 first, u32 last)
 {
 	bool any = false;
 
+	for (u32 fd = first; fd <= last && fd < FDSET_MAX; fd++)
+		fastmap_closed((int)fd);
 	if (!shim_is_owner())
 		return;
 	for (u32 fd = first; fd <= last && fd < FDSET_MAX; fd++) {

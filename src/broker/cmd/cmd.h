@@ -42,6 +42,8 @@ s64 clock_open(struct call *k, const struct perf_event_attr *a, pid_t pid, s32 c
 int clock_attach(struct call *k, struct object_perf *p, struct object_prog *prog);
 void clock_turn(struct object_perf *p, bool on);
 
+s64 cmd_map_view(struct call *k, int fd, u64 addr);
+
 /* Perf events that programs write to (output.c). */
 struct object_output;
 bool output_is_ours(const struct perf_event_attr *a);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * The memory behind descriptors of ours, for the loader.
+ *
  * mmap(2) of a descriptor of ours. A map's memfd is mapped by the kernel itself, here are only the refusals that it
  * would not know (bpf_map_mmap() and the map types' own); a perf event is a part of the arena.
  */
@@ -12,6 +14,7 @@
 #include "broker/cmd/cmd.h"
 #include "broker/object/map.h"
 #include "broker/object/output.h"
+#include "broker/object/slots.h"
 
 static int mmap_array(const struct nt_map_view *v, u64 length, u64 offset)
 {
@@ -79,4 +82,41 @@ s64 cmd_mmap(struct call *k, int fd, u64 length, u64 prot, u64 flags, u64 offset
 	r = mmap_map(object_to_map(o), length, prot, flags, offset);
 	k->native = !r;
 	return r;
+}
+
+/* What the caller may do with the map's memory without asking. */
+static u32 map_view_may(const struct object_map *m, int mode)
+{
+	u32 may = 0;
+
+	if (map_has_slots(m->view.type))
+		return 0;
+	if (mode != O_WRONLY)
+		may |= NT_MAP_READ;
+	/* Write-only descriptors cannot be mapped; the memory of a read-only map cannot be written by others. */
+	if (mode == O_RDWR && !m->frozen && !(m->view.flags & BPF_F_RDONLY_PROG))
+		may |= NT_MAP_WRITE;
+	return may;
+}
+
+s64 cmd_map_view(struct call *k, int fd, u64 addr)
+{
+	struct nt_map_answer answer = {};
+	struct object_map *m;
+	struct object *o;
+	int mode, r = object_by_fd_mode(k->c, fd, OBJECT_MAP, &o, &mode), news;
+
+	if (r < 0)
+		return r;
+	m = object_to_map(o);
+	answer.view = m->view;
+	answer.view.base = NULL;
+	answer.ino = m->ino;
+	answer.may = map_view_may(m, mode);
+	r = client_write(k->c, addr, &answer, sizeof(answer));
+	if (r < 0)
+		return r;
+	news = object_map_news(k->b);
+	k->ret_fd = news < 0 ? -1 : fcntl(news, F_DUPFD_CLOEXEC, 0);
+	return k->ret_fd < 0 ? (news < 0 ? news : -errno) : 0;
 }

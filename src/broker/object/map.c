@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <utlist.h>
 
+#include "base/atomic.h"
 #include "broker/broker.h"
 #include "broker/client.h"
 #include "broker/object/ring.h"
@@ -142,7 +143,41 @@ int object_map_freeze(struct object_map *m)
 	if (map_is_mapped_writable(m))
 		return -EBUSY;
 	m->frozen = true;
+	if (m->obj.broker->news.counter)
+		at_add(m->obj.broker->news.counter, 1ull);
 	return 0;
+}
+
+int object_map_news(struct broker *b)
+{
+	void *page;
+	int fd;
+
+	if (b->news.counter)
+		return b->news.fd;
+	fd = memfd_create("bpf-news", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	page = ftruncate(fd, NT_PAGE) < 0 ? MAP_FAILED : mmap(NULL, NT_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) < 0) {
+		if (page != MAP_FAILED)
+			munmap(page, NT_PAGE);
+		close(fd);
+		return -ENOMEM;
+	}
+	b->news.fd = fd;
+	b->news.counter = page;
+	*b->news.counter = 1;
+	return fd;
+}
+
+void object_map_news_free(struct broker *b)
+{
+	if (!b->news.counter)
+		return;
+	munmap(b->news.counter, NT_PAGE);
+	close(b->news.fd);
+	b->news.counter = NULL;
 }
 
 int object_map_give(struct object_map *m, int mode)

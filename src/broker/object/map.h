@@ -42,6 +42,11 @@ int object_map_new(struct broker *b, const struct nt_map_view *v, const char *na
 /* -EPERM frozen already, -EBUSY a loader has it mapped writable. */
 int object_map_freeze(struct object_map *m);
 
+/* A page that loaders map: its first word counts what makes their knowledge of maps outdated. Descriptor (owned by the
+ * broker) or -errno. */
+int object_map_news(struct broker *b);
+void object_map_news_free(struct broker *b);
+
 /* Re-opened memfd for a loader (mode: O_RDWR, O_RDONLY, O_WRONLY); the map now lives until nobody has it open. */
 int object_map_give(struct object_map *m, int mode);
 /* Drops maps that no loader has open any more. */
