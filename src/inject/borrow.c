@@ -150,8 +150,10 @@ static void release(struct inject_target *t)
 			th->sig = sig;
 		if (th->stopped && !inject_thread_regs(th) && inject_repair(th))
 			t->repaired++;
-		inject_thread_detach(t, th);
+		if (!inject_land_begin(th))
+			inject_thread_detach(t, th);
 	}
+	inject_land_all(t);
 }
 
 static s64 do_borrow(struct inject_target *t, void *unused)

@@ -27,6 +27,8 @@ struct inject_thread {
 	bool have_mask;
 	u64 sigmask;	 /* its own, while we have replaced it */
 	u8 at;		 /* internal: where a borrowed thread stands */
+	bool landing;	 /* on its way into its call again (land.c) */
+	bool in_haven;	 /* makes its calls in the haven */
 };
 
 /* Scheduling of the calling thread as it was before a stop raised it. */
@@ -43,6 +45,9 @@ struct inject_finish {
 	u64 pc[INJECT_FINISH_PIECES]; /* where the program goes on behind it */
 };
 
+/* Bytes of a haven, see inject_target.haven. */
+#define INJECT_HAVEN_SIZE (4u * NT_PAGE)
+
 struct inject_target {
 	pid_t pid;
 	int mem;	/* /proc/PID/mem, O_RDWR */
@@ -52,6 +57,10 @@ struct inject_target {
 	struct inject_thread *thread;
 	u32 nthreads, cap;
 	u64 stop_begin_ns, stop_end_ns; /* of the last stop: first interrupt to last detach */
+	/* Set by the caller as soon as it can: INJECT_HAVEN_SIZE bytes of executable memory in the target, ours alone and
+	 * on a page boundary. A borrowed thread then makes its calls there and returns to its own state by itself if we
+	 * are killed (haven.c). 0: none. */
+	u64 haven;
 	int borrowed;	/* index of the thread whose registers we use, -1 none */
 	bool seccomp;	 /* found at open: the process runs under a seccomp filter */
 	bool seccomp_ok; /* set by the caller: borrow a filtered thread all the same */
@@ -109,6 +118,9 @@ int inject_regs(struct inject_target *t, u32 thread); /* fills thread[i].regs */
  * restarted (inject_restarts()) goes on at pc - 2, so there must be a `syscall` instruction in front of pc. */
 bool inject_restarts(const struct inject_target *t, u32 thread);
 void inject_set_pc(struct inject_target *t, u32 thread, u64 pc);
+/* What inject_set_pc() has changed takes effect now: code may be written after it, and if we are killed meanwhile every
+ * thread stands where it must. 0 or -errno. */
+int inject_settle_pcs(struct inject_target *t);
 
 /* For every stopped thread: calls visit(word, address, thread, arg) for each 8-byte stack word with lo <= word < hi,
  * from the stack pointer up to the first page that is not there, at most limit bytes. Returns the number of visits or

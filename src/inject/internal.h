@@ -46,6 +46,8 @@ int inject_thread_halt(struct inject_target *t, struct inject_thread *th, u64 de
 /* Brings a stopped thread to an INJECT_STOP: signals on the way are delivered. 0, -ESRCH, -ETIMEDOUT. */
 int inject_thread_settle(struct inject_target *t, struct inject_thread *th, u64 deadline_ns); /* [tracer] */
 int inject_thread_regs(struct inject_thread *th);		       /* [tracer] */
+/* Registers that differ from the thread's are written. 0, or the first -errno that is not the death of a thread. */
+int inject_thread_write_all(struct inject_target *t); /* [tracer] */
 void inject_thread_detach(struct inject_target *t, struct inject_thread *th); /* [tracer] */
 
 /* remote.c */
@@ -53,6 +55,20 @@ int inject_remote_begin(struct inject_target *t, struct inject_thread *th); /* [
 s64 inject_remote_call(struct inject_target *t, struct inject_thread *th, long nr,
 		       const u64 arg[6]);				    /* [tracer] */
 void inject_remote_end(struct inject_target *t, struct inject_thread *th);  /* [tracer] */
+
+/* haven.c */
+/* Puts a thread that is in an INJECT_STOP, or at the exit of a call of ours, into the haven, if there is one: whatever
+ * happens from now on, it goes on as th->regs and this mask say. False: there is none. */
+bool inject_haven_enter(struct inject_target *t, struct inject_thread *th, u64 sigmask); /* [tracer] */
+/* Registers that make a call, in the haven or outside. */
+void inject_haven_regs(const struct inject_target *t, const struct inject_thread *th, long nr, const u64 arg[6],
+		       struct user_regs_struct *ret);
+
+/* land.c */
+/* Instead of a detach, for a thread whose call begins again: lets it run into the call. False: detach it. */
+bool inject_land_begin(struct inject_thread *th); /* [tracer] */
+/* Waits for all of those and lets go of them. */
+void inject_land_all(struct inject_target *t); /* [tracer] */
 
 /* borrow.c */
 s64 inject_do_give_back(struct inject_target *t, void *unused); /* [tracer] */
@@ -63,6 +79,8 @@ void inject_finish_all(struct inject_target *t);			   /* [tracer] */
 
 /* restart.c */
 bool inject_repair(struct inject_thread *th);
+/* Does it stand in a call that the kernel will start again? */
+bool inject_thread_restarts(const struct inject_thread *th);
 /* How much we like to interrupt a thread inside call nr: 0 best. */
 int inject_call_rank(long nr);
 bool inject_call_is_vfork(long nr);

@@ -17,8 +17,8 @@
  *    restarted call sets it up afresh. Not blocked: what the kernel would force through a block.
  *  - A thread that stands in a restartable sequence (rseq(2)) is treated as if the kernel had preempted it there:
  *    its program counter goes to the abort handler. Moving it away and back would leave it inside unprotected.
- *  - If our process is killed in the midst of a call, the thread goes on behind the `syscall` instruction. This cannot
- *    be helped from outside; the window is some 20 us per call.
+ *  - If our process is killed in the midst of a call, the thread goes on behind the `syscall` instruction. There, in a
+ *    haven, it finds its way back (haven.c).
  */
 #include "inject/internal.h"
 
@@ -121,6 +121,7 @@ int inject_remote_begin(struct inject_target *t, struct inject_thread *th)
 	if (inject_read(t, t->syscall_insn, insn, sizeof(insn)) || !regs_is_syscall_insn(insn))
 		return ptrace_call(PTRACE_GETSIGMASK, th, sizeof(mask), (u64)&mask) ? -ESRCH : -ESTALE;
 	leave_rseq(t, th);
+	inject_haven_enter(t, th, mask);
 	if (ptrace_call(PTRACE_SETSIGMASK, th, sizeof(block), (u64)&block))
 		return -errno;
 	th->sigmask = mask;
@@ -163,13 +164,15 @@ static int next_call_stop(struct inject_target *t, struct inject_thread *th, u64
 
 s64 inject_remote_call(struct inject_target *t, struct inject_thread *th, long nr, const u64 arg[6])
 {
-	struct user_regs_struct r = th->regs;
+	struct user_regs_struct r;
 	u64 deadline = inject_now_ns() + CALL_LIMIT;
 	int err;
 
 	if (th->gone || !th->stopped)
 		return -ESRCH;
-	regs_set_call(&r, t->syscall_insn, nr, arg);
+	if (t->haven && !th->in_haven) /* made since the thread was borrowed */
+		inject_haven_enter(t, th, th->sigmask);
+	inject_haven_regs(t, th, nr, arg, &r);
 	if (ptrace_call(PTRACE_SETREGS, th, 0, (u64)&r))
 		return -errno;
 	th->dirty = true; /* the thread's own registers are due */
@@ -216,13 +219,15 @@ static int reach_stop(struct inject_target *t, struct inject_thread *th)
 
 void inject_remote_end(struct inject_target *t, struct inject_thread *th)
 {
-	if (th->gone || reach_stop(t, th))
+	if (th->gone || reach_stop(t, th)) {
+		t->haven = 0; /* it may be on its way home: its frame is not to be touched any more */
 		return;
-	if (th->dirty && !ptrace_call(PTRACE_SETREGS, th, 0, (u64)&th->regs))
-		th->dirty = false;
+	}
 	if (th->have_mask)
 		ptrace_call(PTRACE_SETSIGMASK, th, sizeof(th->sigmask), (u64)&th->sigmask);
 	th->have_mask = false;
+	if (th->dirty && !ptrace_call(PTRACE_SETREGS, th, 0, (u64)&th->regs))
+		th->dirty = th->in_haven = false;
 	/* A signal cannot be handed in at this kind of stop, so it is sent anew. */
 	if (th->sig)
 		syscall(SYS_tgkill, t->pid, th->tid, th->sig);

@@ -109,14 +109,18 @@ bool inject_repair(struct inject_thread *th)
 	return true;
 }
 
-bool inject_restarts(const struct inject_target *t, u32 thread)
+bool inject_thread_restarts(const struct inject_thread *th)
 {
-	const struct inject_thread *th = &t->thread[thread];
 	long res;
 
-	if (thread >= t->nthreads || !th->have_regs || regs_call(&th->regs) < 0)
+	if (!th->have_regs || regs_call(&th->regs) < 0)
 		return false;
 	res = regs_result(&th->regs);
 	return (res <= -ERESTART_FIRST && res >= -ERESTART_LAST) ||
 	       (res == -EINTR && says_eintr(regs_call(&th->regs)));
+}
+
+bool inject_restarts(const struct inject_target *t, u32 thread)
+{
+	return thread < t->nthreads && inject_thread_restarts(&t->thread[thread]);
 }

@@ -133,18 +133,27 @@ static int wait_for_vfork(pid_t pid, u64 deadline)
 	}
 }
 
-static void release_all(struct inject_target *t)
+/* At once, so that nothing shows if we are killed before we let go. */
+static void repair_all(struct inject_target *t)
 {
-	inject_finish_all(t);
 	for (u32 i = 0; i < t->nthreads; i++) {
 		struct inject_thread *th = &t->thread[i];
 
 		if (th->stopped && th->have_regs && inject_repair(th))
 			t->repaired++;
 	}
+	inject_thread_write_all(t);
+}
+
+static void release_all(struct inject_target *t)
+{
+	inject_finish_all(t);
+	repair_all(t);
 	for (u32 i = 0; i < t->nthreads; i++)
-		inject_thread_detach(t, &t->thread[i]);
+		if (!inject_land_begin(&t->thread[i]))
+			inject_thread_detach(t, &t->thread[i]);
 	t->stop_end_ns = inject_now_ns();
+	inject_land_all(t);
 }
 
 struct stop_request {
@@ -172,6 +181,7 @@ static s64 do_stop(struct inject_target *t, void *arg)
 		release_all(t);
 		return r;
 	}
+	repair_all(t);
 	t->stopped = true;
 	return 0;
 }
@@ -243,6 +253,17 @@ void inject_set_pc(struct inject_target *t, u32 thread, u64 pc)
 		return;
 	th->regs.rip = pc;
 	th->dirty = true;
+}
+
+static s64 do_settle_pcs(struct inject_target *t, void *unused)
+{
+	inject_finish_all(t);
+	return inject_thread_write_all(t);
+}
+
+int inject_settle_pcs(struct inject_target *t)
+{
+	return t->stopped ? (int)inject_tracer_run(t, do_settle_pcs, NULL) : -ESRCH;
 }
 
 u64 inject_pause_ns(const struct inject_target *t)

@@ -59,7 +59,7 @@ static int why_not_seized(const struct inject_thread *th)
 
 int inject_thread_seize(struct inject_target *t, struct inject_thread *th)
 {
-	if (ptrace_call(PTRACE_SEIZE, th, 0, 0)) {
+	if (ptrace_call(PTRACE_SEIZE, th, 0, PTRACE_O_TRACESYSGOOD)) {
 		int err = errno;
 
 		th->gone = true;
@@ -203,6 +203,23 @@ int inject_thread_regs(struct inject_thread *th)
 		return -errno;
 	th->have_regs = true;
 	return 0;
+}
+
+int inject_thread_write_all(struct inject_target *t)
+{
+	int r = 0;
+
+	for (u32 i = 0; i < t->nthreads; i++) {
+		struct inject_thread *th = &t->thread[i];
+
+		if (!th->stopped || !th->dirty || (int)i == t->borrowed)
+			continue;
+		if (!ptrace_call(PTRACE_SETREGS, th, 0, (u64)&th->regs))
+			th->dirty = false;
+		else if (errno != ESRCH && !r)
+			r = -errno;
+	}
+	return r;
 }
 
 void inject_thread_detach(struct inject_target *t, struct inject_thread *th)

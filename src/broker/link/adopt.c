@@ -209,6 +209,7 @@ static int take_child(struct process *p, const struct nt_state *state)
 	p->env.fs0 = state->flags & NT_STATE_FS0;
 	p->unwind_hooked = state->orig_dl_find_object;
 	p->rbrk_seq = state->rbrk_seq;
+	p->target.haven = p->haven;
 	p->injected = true;
 	if (getrandom(&token, sizeof(token), 0) == sizeof(token) &&
 	    !inject_write(&p->target, p->state + offsetof(struct nt_state, token), &token, sizeof(token)))
@@ -357,6 +358,7 @@ static int bury(struct process *p, struct nt_state *state)
 		r = inject_stop(&p->target, STOP_TIMEOUT_MS);
 	if (!r) {
 		leave_hops(p, &rs);
+		r = inject_settle_pcs(&p->target);
 		for (u32 i = 0; i < rs.n && !r; i++)
 			r = restore(p, &rs.r[i]);
 		state->magic = 0;

@@ -186,6 +186,8 @@ static int batch_commit(struct batch *b)
 		return r;
 	r = fix_threads(b);
 	if (!r)
+		r = inject_settle_pcs(&p->target);
+	if (!r)
 		r = write_runs(b);
 	inject_resume(&p->target);
 	p->pause_ns = inject_pause_ns(&p->target);

@@ -45,7 +45,8 @@ static void block_addresses(struct process *p, u64 image)
 	p->bell = p->gates + GATES_SIZE;
 	p->trace = p->bell + NT_PAGE;
 	p->stats = p->trace + p->engine->shared.trace.size;
-	p->block_size = p->stats + STATS_SIZE - image;
+	p->haven = bits_round_up(p->stats + STATS_SIZE, (u64)NT_PAGE);
+	p->block_size = p->haven + INJECT_HAVEN_SIZE - image;
 	p->env = (struct region_env){ .fn_ret_slow = image + blob_hdr()->fn_ret_slow,
 				      .fn_row_slow = image + blob_hdr()->fn_row_slow,
 				      .fn_ret_deep = image + blob_hdr()->fn_ret_deep,
@@ -176,6 +177,7 @@ static int inject_block(struct process *p)
 	if (remote_failed(at))
 		return (int)at;
 	block_addresses(p, (u64)at);
+	p->target.haven = p->haven; /* from now on whoever makes calls for us comes home by itself */
 	at = remote_mmap(p, p->state, p->gates - p->state, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	if (remote_failed(at))
@@ -199,6 +201,7 @@ static int inject_block(struct process *p)
 	}
 	at = r;
 undo:
+	p->target.haven = 0;
 	remote_munmap(p, p->image, p->block_size);
 	return (int)at;
 }

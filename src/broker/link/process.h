@@ -2,7 +2,8 @@
 /*
  * A target process: the payload in it, what of ours is mapped there, and what is written into its code.
  *
- *     [payload image r-x][nt_state, nt_local, rows, pool rw-][gates r--, shared][bell, trace, stats rw-, shared]  one block
+ *     [payload image r-x][nt_state, nt_local, rows, pool rw-][gates r--, shared][bell, trace, stats rw-, shared]
+ *     [haven r-x]              all of this is one block
  *     [views, program r-x]     per program
  *     [map memory rw-, shared] per map
  *     [code region r-x]        per batch, within 2 GiB of the module that it serves
@@ -79,7 +80,7 @@ struct process {
 	bool unfinished; /* a detach is still to be done: unfinished.h */
 	bool unwind_hooked, linker_watched;
 	bool no_returns; /* its unwinder cannot be told about return probes (unwind.h): it gets none */
-	u64 image, state, local, rows, pool, gates, bell, trace, stats; /* addresses in it, 0 before injection */
+	u64 image, state, local, rows, pool, gates, bell, trace, stats, haven; /* addresses in it, 0 before injection */
 	u64 block_size;
 	struct region_env env;
 	struct module *modules;

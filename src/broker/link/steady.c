@@ -19,7 +19,15 @@
  * For as long as the hands work, the word in front of the gates names them instead of the broker: another broker that
  * finds the block of a dead one must leave it alone until they are done.
  *
- * Who kills both in the same instant (the out-of-memory killer takes all that share the memory) is not helped.
+ * Who kills both in the same instant (the out-of-memory killer takes all that share the memory) leaves targets as they
+ * are at that instant. So each step is made in an order in which it may be the last one: a borrowed thread comes home by
+ * itself (inject/haven.c); registers that a stop changes are written at once, and in front of the code they depend on; a
+ * slot, its ledger and its entry in the table are there before the first jump leads to it, and each jump is one write.
+ * What is left to chance: the very first call in a target, which makes the room for the haven; a site that lies across a
+ * page boundary, between the writes of its two parts; a call that had been cut short and would have been finished.
+ *
+ * Who kills the hands only leaves a broker that does not know what they have done, with their locks in its memory. It leaves
+ * as if it had been killed, too.
  */
 #include "broker/link/steady.h"
 
@@ -44,6 +52,15 @@ struct steady_call {
 	void (*fn)(void *arg);
 	void *arg;
 };
+
+/* The guardian shuts the gates, and the next broker finds out what there is. */
+static void leave_if_killed(int status)
+{
+	if (WIFEXITED(status))
+		return;
+	log_error("the process that works on targets was killed (signal %d): leaving", WTERMSIG(status));
+	_exit(1);
+}
 
 static int hands_main(void *arg)
 {
@@ -79,7 +96,8 @@ void steady_deinit(struct engine *e)
 void steady_run(struct engine *e, void (*fn)(void *arg), void *arg)
 {
 	struct steady_call c = { .engine = e, .fn = fn, .arg = arg };
-	pid_t pid = -1;
+	pid_t pid = -1, w = 0;
+	int status = 0;
 
 	if (e->steady_stack && !e->steady) {
 		e->steady = true;
@@ -88,8 +106,10 @@ void steady_run(struct engine *e, void (*fn)(void *arg), void *arg)
 			    &e->shared.gates[GATE_OWNER]);
 		if (pid < 0)
 			log_error("no second process for work on targets: %s", strerror(errno));
-		while (pid > 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		while (pid > 0 && (w = waitpid(pid, &status, __WALL)) < 0 && errno == EINTR)
 			;
+		if (w > 0)
+			leave_if_killed(status);
 		e->steady = false;
 	}
 	if (pid < 0)

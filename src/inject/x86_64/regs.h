@@ -2,9 +2,10 @@
 /* What the generic code must know about this architecture's registers and system calls. */
 #pragma once
 
+#include <string.h>
 #include <sys/user.h>
 
-#include "abi/types.h"
+#include "inject/inject.h"
 
 #define INJECT_SYSCALL_LEN 2u
 #define INJECT_CS_64 0x33u /* user code segment of 64-bit mode */
@@ -27,6 +28,19 @@ static inline void regs_set_call(struct user_regs_struct *r, u64 insn, long nr, 
 	r->r10 = a[3];
 	r->r8 = a[4];
 	r->r9 = a[5];
+}
+
+/* The number of the call that the system call instruction at insn makes, if it is loaded right in front of it
+ * (mov $nr, %eax). Else *nr stays. */
+static inline void regs_call_at(struct inject_target *t, u64 insn, u64 *nr)
+{
+	u8 code[5];
+	u32 n;
+
+	if (inject_read(t, insn - sizeof(code), code, sizeof(code)) || code[0] != 0xb8)
+		return;
+	memcpy(&n, code + 1, sizeof(n));
+	*nr = n;
 }
 
 /* Number of the call the thread stopped in, -1 when it stopped in user code. */
