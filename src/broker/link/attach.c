@@ -357,7 +357,7 @@ static void batch_record(struct batch *b, struct code_region *r)
 			continue;
 		*mp = (struct module_patch){ .region = r, .jump_off = b->placed[i].jump_off,
 					     .victim_off = b->placed[i].victim_off, .meta_off = b->placed[i].meta_off,
-					     .ledger = mine, .counted = mp->counted };
+					     .ledger = mine, .placed = i, .counted = mp->counted };
 		r->live++;
 		b->m->patched++;
 		batch_count(b, b->placed_site[i], mp, true);

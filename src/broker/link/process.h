@@ -16,6 +16,7 @@ struct module_patch { /* one site of a module, by site id */
 	struct code_region *region; /* NULL: not patched */
 	u32 jump_off, victim_off, meta_off; /* as in struct region_site */
 	u32 ledger;	/* index in the region's ledger */
+	u32 placed;	/* index in the batch that made the region */
 	bool counted;	/* the site's reference counter is up by one */
 	bool busy;	/* somebody else's bytes were found here: our jump may come back, so it stays recorded */
 };

@@ -51,7 +51,7 @@ static u64 moved_to(const struct batch *b, const struct code_region *to, const s
 {
 	const struct module_patch *mp = from->site < b->m->npatch ? &b->m->patch[from->site] : NULL;
 
-	if (!mp || mp->region != to || b->placed_site[mp->ledger]->round != from->round)
+	if (!mp || mp->region != to || b->placed_site[mp->placed]->round != from->round)
 		return 0;
 	return to->base + mp->meta_off;
 }
