@@ -27,6 +27,7 @@
 #include "broker/link/returns.h"
 #include "broker/link/steady.h"
 #include "broker/link/semaphore.h"
+#include "broker/link/signal_frame.h"
 #include "broker/link/unwind.h"
 #include "util/fd.h"
 #include "util/log.h"

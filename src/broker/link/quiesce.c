@@ -18,8 +18,8 @@
 
 #include "base/bits.h"
 #include "broker/link/attach.h"
-#include "broker/link/batch.h"
 #include "broker/link/entries.h"
+#include "broker/link/signal_frame.h"
 #include "util/fd.h"
 
 #define STOP_TIMEOUT_MS 1000u
