@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handing descriptors to a target: it makes a socket pair, we take one end out of it (pidfd_getfd(2) asks for no more
- * than the right to trace, which we have) and send SCM_RIGHTS. Works across chroots, namespaces and other uids, where
- * opening /proc/PID/fd does not.
+ * Handing descriptors to a target.
+ *
+ * The short way, one call: it opens /proc/PID/fd/N, our descriptor. That works where it sees our /proc and may look at us.
+ * PID may be somebody else's number in its world, so what it got is compared with what was meant.
+ *
+ * The way that always works: it makes a socket pair, we take one end out of it (pidfd_getfd(2) asks for no more than the
+ * right to trace, which we have) and send SCM_RIGHTS. Across chroots, namespaces and other uids, too.
  */
 #include "inject/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -124,7 +131,55 @@ static int receive_rights(struct handover *h, u32 n, int *remote, u32 *ret_got)
 	return *ret_got == n ? 0 : -EMFILE;
 }
 
-int inject_send_fds(struct inject_target *t, const int *fd, u32 n, int *remote)
+static bool is_same_file(struct inject_target *t, int remote, int fd)
+{
+	char path[48];
+	struct stat theirs, ours;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", t->pid, remote);
+	return !stat(path, &theirs) && !fstat(fd, &ours) && theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
+/* -EXDEV: the short way is no way here. */
+static int open_one(struct inject_target *t, int fd, int *ret)
+{
+	const u64 at = t->haven + INJECT_HAVEN_SIZE - INJECT_HAVEN_TEXT;
+	char path[INJECT_HAVEN_TEXT] = "";
+	s64 r;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
+	r = inject_write(t, at, path, sizeof(path));
+	if (r)
+		return (int)r;
+	r = inject_syscall(t, SYS_openat, (u64)AT_FDCWD, at, O_RDWR | O_CLOEXEC, 0, 0, 0);
+	if (r < 0)
+		return r == -EMFILE || r == -ESRCH ? (int)r : -EXDEV;
+	if (!is_same_file(t, (int)r, fd)) {
+		remote_close(t, (int)r);
+		return -EXDEV;
+	}
+	*ret = (int)r;
+	return 0;
+}
+
+static int open_all(struct inject_target *t, const int *fd, u32 n, int *remote)
+{
+	if (!t->haven || t->seccomp || t->no_open)
+		return -EXDEV;
+	for (u32 i = 0; i < n; i++) {
+		int r = open_one(t, fd[i], &remote[i]);
+
+		if (!r)
+			continue;
+		while (i--)
+			remote_close(t, remote[i]);
+		t->no_open = r == -EXDEV;
+		return r;
+	}
+	return 0;
+}
+
+static int send_all(struct inject_target *t, const int *fd, u32 n, int *remote)
 {
 	struct handover h = {.t = t, .pair = {-1, -1}, .sock = -1};
 	u32 have = 0;
@@ -151,4 +206,17 @@ int inject_send_fds(struct inject_target *t, const int *fd, u32 n, int *remote)
 		remote_close(t, got[i]);
 	free(got);
 	return r;
+}
+
+int inject_send_fds(struct inject_target *t, const int *fd, u32 n, int *remote)
+{
+	int *got = malloc((n + 1) * sizeof(*got)), r;
+
+	if (!got)
+		return -ENOMEM;
+	r = open_all(t, fd, n, got);
+	if (!r)
+		memcpy(remote, got, n * sizeof(*got));
+	free(got);
+	return r == -EXDEV ? send_all(t, fd, n, remote) : r;
 }

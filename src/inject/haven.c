@@ -76,6 +76,7 @@ static struct user_regs_struct regs_at_home(struct inject_target *t, const struc
 bool inject_haven_enter(struct inject_target *t, struct inject_thread *th, u64 sigmask)
 {
 	_Alignas(64) u8 page[INJECT_HAVEN_SIZE] = {0};
+	const size_t room = sizeof(page) - HAVEN_FP - INJECT_HAVEN_TEXT;
 	struct user_regs_struct regs;
 	u64 shadow;
 	s64 n;
@@ -84,8 +85,8 @@ bool inject_haven_enter(struct inject_target *t, struct inject_thread *th, u64 s
 	th->in_haven = false;
 	if (!t->haven || get_regset(th, SHADOW_STACK, &shadow, sizeof(shadow)) >= 0)
 		return false;
-	n = get_regset(th, XSTATE, page + HAVEN_FP, sizeof(page) - HAVEN_FP);
-	fp = n > 0 ? haven_fill_fp(page + HAVEN_FP, (size_t)n, sizeof(page) - HAVEN_FP) : 0;
+	n = get_regset(th, XSTATE, page + HAVEN_FP, room);
+	fp = n > 0 ? haven_fill_fp(page + HAVEN_FP, (size_t)n, room) : 0;
 	if (!fp)
 		return false;
 	memcpy(page, haven_code, sizeof(haven_code));

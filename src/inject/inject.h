@@ -37,6 +37,11 @@ struct inject_urgency {
 	int policy, priority, nice;
 };
 
+/* Raises the calling thread to real-time priority, or the best nice value that is allowed; ends with it. A stop and a
+ * loan do so by themselves; who makes several of them does not lose its CPU in between. */
+void inject_urgency_begin(struct inject_urgency *ret);
+void inject_urgency_end(struct inject_urgency *u);
+
 /* A page in the target with code that completes calls we have cut short (finish.c). */
 #define INJECT_FINISH_PIECES 64
 struct inject_finish {
@@ -47,6 +52,7 @@ struct inject_finish {
 
 /* Bytes of a haven, see inject_target.haven. */
 #define INJECT_HAVEN_SIZE (4u * NT_PAGE)
+#define INJECT_HAVEN_TEXT 64u /* at its end: an argument of a call */
 
 struct inject_target {
 	pid_t pid;
@@ -64,6 +70,7 @@ struct inject_target {
 	int borrowed;	/* index of the thread whose registers we use, -1 none */
 	bool seccomp;	 /* found at open: the process runs under a seccomp filter */
 	bool seccomp_ok; /* set by the caller: borrow a filtered thread all the same */
+	bool no_open;	 /* it cannot open descriptors of ours (fds.c) */
 	bool own_child;	 /* we are its parent: its exit status is not ours to eat */
 	bool stopped;	 /* between inject_stop() and inject_resume() */
 	u32 rounds;	 /* scans of the thread list the last stop needed */

@@ -21,10 +21,6 @@ void inject_willing_stop(struct inject_target *t);
 void inject_willing_resume(struct inject_target *t);
 int inject_willing_send_fds(struct inject_target *t, const int *fd, u32 n, int *remote);
 
-/* urgency.c: of the calling thread. */
-void inject_urgency_begin(struct inject_urgency *ret);
-void inject_urgency_end(struct inject_urgency *u);
-
 /* thread.c: one thread of the target. */
 enum inject_event {
 	INJECT_NOTHING, /* still running at the deadline */

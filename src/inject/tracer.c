@@ -15,12 +15,15 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#define YIELDS 20 /* a nap takes longer than the end of a thread */
 
 struct inject_tracer {
 	pthread_t thread;
@@ -70,6 +73,23 @@ static void *tracer_main(void *arg)
 	}
 }
 
+/* As urgent as its maker: it would wait for its first turn as long as any other thread. */
+static int make_thread(struct inject_tracer *tr)
+{
+	struct sched_param lowest = {.sched_priority = 1};
+	pthread_attr_t attr;
+	int r = EPERM;
+
+	if ((sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) == SCHED_FIFO && !pthread_attr_init(&attr)) {
+		pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+		pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+		pthread_attr_setschedparam(&attr, &lowest);
+		r = pthread_create(&tr->thread, &attr, tracer_main, tr);
+		pthread_attr_destroy(&attr);
+	}
+	return r == EPERM ? pthread_create(&tr->thread, NULL, tracer_main, tr) : r;
+}
+
 int inject_tracer_begin(struct inject_target *t)
 {
 	struct inject_tracer *tr;
@@ -87,7 +107,7 @@ int inject_tracer_begin(struct inject_target *t)
 	/* The process' signals are for its other threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&tr->thread, NULL, tracer_main, tr);
+	r = make_thread(tr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r) {
 		free(tr);
@@ -123,8 +143,11 @@ void inject_tracer_end(struct inject_target *t)
 	sem_post(&tr->request);
 	pthread_join(tr->thread, NULL);
 	/* Joined means that it has left its memory; it lets go of its tracees just before its id disappears. */
-	while (syscall(SYS_tgkill, getpid(), tr->tid, 0) == 0)
-		inject_nap(20000);
+	for (int i = 0; syscall(SYS_tgkill, getpid(), tr->tid, 0) == 0; i++)
+		if (i < YIELDS)
+			sched_yield();
+		else
+			inject_nap(20000);
 	sem_destroy(&tr->request);
 	sem_destroy(&tr->done);
 	free(tr);

@@ -119,6 +119,7 @@ static int take_region(struct process *p, const struct process *parent, const st
 										  : data->ledger_off };
 	r->next = p->regions;
 	p->regions = r;
+	p->spare_used |= r->base == p->spare;
 	if (take_notes(r, p, parent))
 		return -ENOMEM;
 	if (data->state != NT_REGION_LIVE)

@@ -36,6 +36,8 @@
 #define STOP_TIMEOUT_MS 2000u
 #define SCAN_LIMIT (128u * 1024u)
 #define SYSCALL_LEN 2u
+#define MANY 1000u /* sites that take more than a moment */
+#define SMALL 8u /* sites of a batch that may use the spare */
 
 /* --- 2: the stop --- */
 
@@ -211,30 +213,56 @@ static u32 region_free_index(const struct process *p)
 	return NT_MAX_REGIONS;
 }
 
-/* Everything that takes remote system calls: payload, programs, room for the region. */
-static int batch_enter_steps(void *arg)
+static int batch_shapes(struct batch *b)
 {
-	struct batch *b = arg;
-	u32 bound;
 	int r = process_prepare(b->p);
 
 	if (!r)
 		r = batch_consumers(b);
 	if (r)
 		return r;
-	bound = region_bound(b->shape, b->nshapes, b->placed, b->nplaced);
 	b->region.index = region_free_index(b->p);
 	b->region.module = b->m;
-	b->region.size = bits_round_up(bound, NT_PAGE);
-	if (b->region.index == NT_MAX_REGIONS)
-		return -ENOMEM;
-	return process_place(b->p, b->m->lo, b->m->hi, bound, &b->region.base);
+	b->region.size = bits_round_up(region_bound(b->shape, b->nshapes, b->placed, b->nplaced), NT_PAGE);
+	return b->region.index == NT_MAX_REGIONS ? -ENOMEM : 0;
+}
+
+/* Everything that takes remote system calls: payload, programs, room for the region. */
+static int batch_enter_steps(void *arg)
+{
+	struct batch *b = arg;
+	int r = b->shape ? 0 : batch_shapes(b);
+
+	return r ? r : process_place(b->p, b->m->lo, b->m->hi, b->region.size, &b->region.base);
+}
+
+/* A few sites, and all their programs are in the process: nothing needs a borrowed thread but the room. */
+static bool batch_is_small(const struct batch *b)
+{
+	if (!b->p->injected || b->p->spare_used || b->nplaced > SMALL)
+		return false;
+	for (u32 i = 0; i < b->nlinks; i++) {
+		const struct link *l = b->links[i];
+		struct process_prog *pp = NULL;
+
+		if (l->prog)
+			HASH_FIND_INT(b->p->progs, &l->prog->obj.id, pp);
+		if (l->prog && !pp)
+			return false;
+	}
+	return true;
 }
 
 static int batch_enter(struct batch *b)
 {
-	int r = process_borrow(b->p);
+	int r;
 
+	if (batch_is_small(b)) {
+		r = batch_shapes(b);
+		if (r || process_take_spare(b->p, b->m->lo, b->m->hi, b->region.size, &b->region.base))
+			return r;
+	}
+	r = process_borrow(b->p);
 	if (r)
 		return r;
 	r = inject_session(&b->p->target, batch_enter_steps, b);
@@ -275,7 +303,7 @@ static void region_destroy(struct process *p, struct code_region *r)
 		return;
 	r->data = (struct nt_region){ .state = NT_REGION_FREE };
 	process_publish_region(p, r, &r->data);
-	if (process_borrow(p))
+	if (process_give_spare(p, r->base) || process_borrow(p))
 		return;
 	inject_syscall(&p->target, SYS_munmap, r->base, r->size, 0, 0, 0, 0);
 	process_give_back(p);
@@ -445,6 +473,8 @@ int attach_module(struct process *p, struct module *m, struct site *const *site,
 
 	if (r)
 		return r;
+	if (n > MANY)
+		steady_take_time(p->engine);
 	do
 		r = attach_once(p, m, site, n);
 	while (attach_again(p, r, &tries));

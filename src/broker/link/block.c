@@ -46,7 +46,8 @@ static void block_addresses(struct process *p, u64 image)
 	p->trace = p->bell + NT_PAGE;
 	p->stats = p->trace + p->engine->shared.trace.size;
 	p->haven = bits_round_up(p->stats + STATS_SIZE, (u64)NT_PAGE);
-	p->block_size = p->haven + INJECT_HAVEN_SIZE - image;
+	p->spare = p->haven + INJECT_HAVEN_SIZE;
+	p->block_size = p->spare + PROCESS_SPARE_SIZE - image;
 	p->env = (struct region_env){ .fn_ret_slow = image + blob_hdr()->fn_ret_slow,
 				      .fn_row_slow = image + blob_hdr()->fn_row_slow,
 				      .fn_ret_deep = image + blob_hdr()->fn_ret_deep,

@@ -65,6 +65,7 @@ struct engine {
 	u64 exe_ino;
 	char *steady_stack; /* NULL: none to be had */
 	bool steady;	    /* inside steady_run() */
+	struct inject_urgency urgency; /* of the process that works there */
 	void (*trace_fn)(void *arg);
 	void *trace_arg;
 };

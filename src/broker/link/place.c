@@ -68,6 +68,25 @@ int process_place(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_base)
 	return -ENOMEM;
 }
 
+bool process_take_spare(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_base)
+{
+	struct gap_search g = { .lo = lo, .hi = hi, .size = PROCESS_SPARE_SIZE };
+
+	if (!p->injected || p->spare_used || size > PROCESS_SPARE_SIZE || distance(&g, p->spare) > REACH)
+		return false;
+	p->spare_used = true;
+	*ret_base = p->spare;
+	return true;
+}
+
+bool process_give_spare(struct process *p, u64 base)
+{
+	if (base != p->spare)
+		return false;
+	p->spare_used = false;
+	return true;
+}
+
 int process_publish_region(struct process *p, struct code_region *r, const struct nt_region *data)
 {
 	u64 at = p->state + offsetof(struct nt_state, region) + sizeof(*data) * r->index;

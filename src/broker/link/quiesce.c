@@ -230,7 +230,8 @@ static void reclaim_stopped(struct process *p, struct survey *s)
 		*at = r->next;
 		r->data = (struct nt_region){ .state = NT_REGION_FREE };
 		process_publish_region(p, r, &r->data);
-		inject_syscall(&p->target, SYS_munmap, r->base, r->size, 0, 0, 0, 0);
+		if (!process_give_spare(p, r->base))
+			inject_syscall(&p->target, SYS_munmap, r->base, r->size, 0, 0, 0, 0);
 		code_region_free(r);
 	}
 	process_give_back(p);

@@ -67,6 +67,7 @@ static int hands_main(void *arg)
 	struct steady_call *c = arg;
 
 	prctl(PR_SET_NAME, STEADY_NAME);
+	inject_urgency_begin(&c->engine->urgency); /* ends with this process */
 	c->fn(c->arg);
 	at_store_rel(&c->engine->shared.gates[GATE_OWNER], (u32)c->engine->pid);
 	return 0;
@@ -110,10 +111,16 @@ void steady_run(struct engine *e, void (*fn)(void *arg), void *arg)
 			;
 		if (w > 0)
 			leave_if_killed(status);
+		e->urgency = (struct inject_urgency){ .fifo = false };
 		e->steady = false;
 	}
 	if (pid < 0)
 		fn(arg); /* nested, or too many processes: done less steadily, but done */
+}
+
+void steady_take_time(struct engine *e)
+{
+	inject_urgency_end(&e->urgency);
 }
 
 bool steady_is_orphan(const struct engine *e)

@@ -20,6 +20,10 @@ void steady_deinit(struct engine *e);
  */
 void steady_run(struct engine *e, void (*fn)(void *arg), void *arg);
 
+/* Inside steady_run(): the work runs ahead of other threads, so that a small attach does not wait for a turn at each
+ * step. What follows takes long: from now on it takes its turns. */
+void steady_take_time(struct engine *e);
+
 /* Inside steady_run(): is the broker dead? Then finish what is begun, and begin nothing more. */
 bool steady_is_orphan(const struct engine *e);
 

@@ -89,6 +89,23 @@ static void share_memory(struct inject_target *t, int fd)
 	munmap(here, 65536);
 }
 
+/* With a haven the target opens them by itself. */
+static void short_way(struct inject_target *t, const int *fd)
+{
+	s64 at = inject_syscall(t, SYS_mmap, 0, INJECT_HAVEN_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, ~0ull,
+				0);
+
+	tap_ok(at > 0, "a haven");
+	t->haven = (u64)at;
+	hand_over(t, fd, 1);
+	hand_over(t, fd, 20);
+	share_memory(t, fd[0]);
+	tap_ok(!t->no_open, "it can open our descriptors");
+	t->no_open = true;
+	hand_over(t, fd, 3);
+	t->no_open = false;
+}
+
 int main(void)
 {
 	char path[512], *argv[] = {path, "nanosleep", NULL};
@@ -115,6 +132,7 @@ int main(void)
 	hand_over(&t, fd, 201);
 	hand_over(&t, fd, MANY);
 	share_memory(&t, fd[0]);
+	short_way(&t, fd);
 	before = open_files(v.pid);
 	fd[300] = -1;
 	tap_eq(inject_send_fds(&t, fd, MANY, remote), -EBADF, "a bad descriptor among them: -EBADF");
