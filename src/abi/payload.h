@@ -13,7 +13,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 7u
+#define NT_PAYLOAD_VERSION 8u
 #define NT_HELPER_KFUNC 256u /* helper[] from here on: bodies of enum ebpf_kfunc (ebpf/kfuncs.h) */
 #define NT_HELPER_MAX 320u
 
@@ -162,6 +162,7 @@ struct nt_state {
 	u64 bell;	 /* struct nt_bell, shared with the broker */
 	u64 gates;	 /* u32[], shared, read-only here */
 	struct nt_map_view trace; /* ring buffer for bpf_trace_printk; base 0 = none */
+	u64 go_stacks;	 /* a stack for each row, for hits in Go code; 0 = none */
 	u64 pidns_dev, pidns_ino; /* st_dev, st_ino of /proc/PID/ns/pid; 0 = unknown */
 	u64 cgroup[NT_CGROUPS];	  /* ids of the process' cgroup (version 2) and those above it: [0] is the root's */
 	u32 cgroup_n;		  /* their number, 0 = unknown */

@@ -32,7 +32,7 @@ enum patch_reason { /* why a site is refused; patch_reason_name() gives the word
 	PATCH_R_BAD_INSN,      /* the kernel refuses it too: int3, hlt, in, out ... */
 	PATCH_R_DATA_INSIDE,
 	PATCH_R_MID_INSN,      /* the site is not the first byte of an instruction */
-	PATCH_R_GO,	       /* Go: goroutine stacks have no room for a program */
+	PATCH_R_GO,	       /* Go: not a function's entry, or what the runtime enters in its own way; with C code: all */
 	PATCH_R_NOT_ENTRY,     /* return probe only: not the first instruction of a function, or a loop jumps back to it */
 	PATCH_R_RBX,	       /* return probe only: the function uses rbx without saving it */
 	PATCH_NREASONS
@@ -58,6 +58,7 @@ struct patch_binary_desc {
 	const struct patch_func *func; u32 nfunc;    /* from .symtab, .dynsym and .eh_frame */
 	const u64 *code_ptr; u32 ncode_ptr;	     /* addresses found in relocations that point into code */
 	bool is_go;
+	bool dynamic; /* a program that has an interpreter */
 	bool fixed; /* not position independent: constants in instructions may be code addresses */
 };
 
@@ -92,6 +93,7 @@ struct patch_plan {
 	u8 patch_len;	/* bytes written at vaddr - back: 5, or 2 for a short jump */
 	u8 far_len;	/* bytes written at island: 0, 5, or 10 = a jump for the displaced instructions there, then ours */
 	bool entry;	/* the site is a function's first instruction and nothing jumps back to it: flags and red zone are dead */
+	bool go;	/* Go code: not one byte of the stack that is found may be used */
 	u8 ret_reason;	/* PATCH_OK: a call-through return probe is possible here; else why not */
 	u8 ninsn;	/* displaced instructions */
 	u8 insn_off[PATCH_INSNS_MAX]; /* their offsets in the window */

@@ -71,11 +71,13 @@ struct region_site {
 u32 region_moved(const struct region_site *s, u64 addr);
 u32 region_moved_victim(const struct region_site *s, u64 victim, u64 addr);
 
+#define REGION_GO_STACK_SHIFT 14
 struct region_env { /* the process */
 	u64 fn_ret_slow, fn_row_slow, fn_ret_deep; /* run-time addresses in the payload */
 	u64 fn_session_open, fn_session_keep, fn_session_at, fn_session_more, fn_stats_run;
 	u64 rows; /* the table, and one row more that is nobody's */
 	u32 row_bits;
+	u64 go_stacks; /* one of 1 << REGION_GO_STACK_SHIFT bytes for each row; 0: no site of Go code gets a slot (-ERANGE) */
 	bool fs0; /* *(fs:0) is the thread pointer; else RDFSBASE is used */
 };
 

@@ -461,6 +461,8 @@ static int read_all(struct util_elf *e)
 	for (size_t i = 0; i < n; i++) {
 		if (!gelf_getphdr(e->elf, (int)i, &ph))
 			continue;
+		if (ph.p_type == PT_INTERP)
+			e->desc.dynamic = true;
 		if (ph.p_type == PT_DYNAMIC)
 			read_dynamic(e, &ph);
 		else if (ph.p_type == PT_NOTE)

@@ -219,6 +219,8 @@ static int batch_shapes(struct batch *b)
 
 	if (!r)
 		r = batch_consumers(b);
+	if (!r && b->nplaced && b->placed[0].plan->go)
+		r = process_go_stacks(b->p);
 	if (r)
 		return r;
 	b->region.index = region_free_index(b->p);

@@ -163,7 +163,8 @@ static bool module_visit(const struct proc_map *map, void *arg)
 	struct module *m;
 	u64 vaddr, bias;
 
-	if (map->shared || !(map->prot & PROT_EXEC) || binary_vaddr(s->b, map->off, &vaddr))
+	if (map->shared || !(map->prot & PROT_EXEC) ||
+	    binary_map_vaddr(s->b, map->off, map->end - map->start, &vaddr))
 		return false;
 	bias = map->start - vaddr;
 	for (m = s->p->modules; m; m = m->next)

@@ -119,6 +119,9 @@ void process_give_back(struct process *p);
 
 /* Opens the target (ptrace access is checked) and injects the payload if it is not there yet. */
 int process_prepare(struct process *p);
+/* Stacks for hits in Go code, of a prepared process that has none yet; with a borrowed thread. Go programs with C in them
+ * get none. -ENOMEM. */
+int process_go_stacks(struct process *p);
 /* Is the memory that we know still this process' memory (no exec, not gone)? */
 bool process_alive(struct process *p);
 

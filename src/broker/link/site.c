@@ -163,6 +163,20 @@ int binary_vaddr(const struct binary *b, u64 off, u64 *ret)
 	return -ENOENT;
 }
 
+int binary_map_vaddr(const struct binary *b, u64 off, u64 size, u64 *ret)
+{
+	const struct patch_binary_desc *d = b->elf ? util_elf_desc(b->elf) : NULL;
+
+	if (!binary_vaddr(b, off, ret))
+		return 0;
+	for (u32 i = 0; d && i < d->nseg; i++)
+		if (d->seg[i].off >= off && d->seg[i].off - off < size) {
+			*ret = d->seg[i].vaddr - (d->seg[i].off - off);
+			return 0;
+		}
+	return -ENOENT;
+}
+
 /* --- sites --- */
 
 struct wanted { /* an offset that a link asks for */

@@ -48,6 +48,9 @@ void binary_free_all(struct engine *e);
 /* File offset of code (page of a mapping, or site) to the ELF's virtual address; -ENOENT: not in an executable segment. */
 int binary_vaddr(const struct binary *b, u64 off, u64 *ret);
 
+/* The same for the start of a mapping of size bytes, which may begin before the code (headers in the same segment). */
+int binary_map_vaddr(const struct binary *b, u64 off, u64 size, u64 *ret);
+
 /* The sites at offsets[0..n), planned, in the order of offsets; equal offsets give the same site. -ENOMEM. */
 int binary_sites(struct binary *b, const u64 *offsets, u32 n, struct site **ret);
 

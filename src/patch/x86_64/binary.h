@@ -106,3 +106,6 @@ void idle_mark(struct patch_binary *b, const struct run_list *runs);
 /* Why a return probe is not possible at function index f (an entry that can be patched), or
  * PATCH_OK. */
 enum patch_reason return_refused(const struct patch_binary *b, s64 f);
+
+/* The same of any probe at function index f of a Go program; `at` is its first instruction. */
+enum patch_reason go_refused(const struct patch_binary *b, s64 f, const u8 *at, u64 n);

@@ -552,6 +552,9 @@ static void close_sessions(struct x86_writer *w, const struct region_shape *s, c
 	leave_to_body(w, way, saved);
 }
 
+#define SP_ON_STACK (-1)
+
+/* sp: its distance above the frame, or SP_ON_STACK: it is the word above the frame. */
 static void fill_ip_sp(struct x86_writer *w, struct need n, const struct meta_ref *m, s32 sp)
 {
 	if (n.ctx & 1ull << NT_RIP) {
@@ -559,13 +562,17 @@ static void fill_ip_sp(struct x86_writer *w, struct need n, const struct meta_re
 		store_word(w, REG(NT_RIP), X86_RAX);
 	}
 	if (n.ctx & 1ull << NT_RSP) {
-		x86_lea(w, X86_RAX, X86_RSP, sp);
+		if (sp == SP_ON_STACK)
+			x86_load(w, 8, X86_RAX, X86_RSP, FRAME);
+		else
+			x86_lea(w, X86_RAX, X86_RSP, sp);
 		store_word(w, REG(NT_RSP), X86_RAX);
 	}
 }
 
 void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
-			  const struct dispatch_words *words, u64 meta, u64 thunk, struct dispatch_tail *tail)
+			  const struct dispatch_words *words, u64 meta, u64 thunk, bool other_stack,
+			  struct dispatch_tail *tail)
 {
 	struct ret_way way = { .inlined = true, .meta = meta, .thunk = thunk };
 	struct meta_ref m = { .from = META_AT, .addr = meta };
@@ -575,7 +582,7 @@ void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, co
 	if (thunk) /* the word where a dispatcher has its return address: the payload counts on one layout */
 		x86_lea(w, X86_RSP, X86_RSP, -8);
 	open_frame(w, n, 0);
-	fill_ip_sp(w, n, &m, FRAME + (thunk ? 8 : 0));
+	fill_ip_sp(w, n, &m, other_stack ? SP_ON_STACK : FRAME + (thunk ? 8 : 0));
 	run_consumers(w, s, words, &m, false, n.clobbers);
 	*tail = count_hit(w, env, words, n.clobbers);
 	if (thunk) {

@@ -9,6 +9,7 @@ struct dispatch_words { /* where the region keeps the 64-bit words that the code
 	const u64 *consumer; /* [n] first word of each: gate, local gate, entry, session key, counters, then the table of an
 			      * inlined program */
 	u64 fn_ret_slow, fn_row_slow, rows, no_row;
+	u64 go_stacks;
 	u64 fn_ret_deep, fn_session_open, fn_session_keep, fn_session_at, fn_session_more, fn_stats_run;
 };
 
@@ -39,13 +40,25 @@ struct dispatch_tail {
 
 /*
  * The whole of an entry hit, for a slot that calls no dispatcher; the displaced instructions follow it. meta = run-time
- * address of its struct nt_slot_meta, thunk = return address into its thunk, 0 = no return probe.
+ * address of its struct nt_slot_meta, thunk = return address into its thunk, 0 = no return probe. other_stack: the word
+ * at rsp is the stack pointer that the function was entered with.
  */
 void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
-			  const struct dispatch_words *words, u64 meta, u64 thunk, struct dispatch_tail *tail);
+			  const struct dispatch_words *words, u64 meta, u64 thunk, bool other_stack,
+			  struct dispatch_tail *tail);
 /* The rarely needed rest of it, to be written anywhere behind: after the jump that ends the displaced instructions. */
 void dispatch_emit_tail(struct x86_writer *w, const struct dispatch_words *words, const struct dispatch_tail *tail);
 void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			const struct dispatch_words *words);
 /* Where the exit of a slot that was replaced points: on to the exit of the newer one, with its meta. */
 void dispatch_emit_follow(struct x86_writer *w);
+
+/* go_stack.c: before and behind dispatch_emit_inline(), and what comes after the displaced instructions. */
+struct go_stack {
+	u32 full;
+	u64 body;
+};
+void go_stack_enter(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
+		    struct go_stack *ret);
+void go_stack_leave(struct x86_writer *w, struct go_stack *g);
+void go_stack_tail(struct x86_writer *w, const struct go_stack *g);

@@ -144,8 +144,6 @@ static enum patch_reason plan_window(const struct ask *q, struct patch_plan *p)
 	struct x86_insn i;
 	struct window w;
 
-	if (q->b->desc.is_go)
-		return PATCH_R_GO;
 	if (bit_test(q->t->dead, q->site - q->t->lo) || bit_test(q->t->idle, q->site - q->t->lo)) /* may become an island */
 		return PATCH_R_NOT_CODE;
 	if (window_sigreturn(q->t, q->site, JMP_LEN))
@@ -180,6 +178,15 @@ static bool is_entry(const struct patch_binary *b, s64 f, u64 site)
 	return !fragment;
 }
 
+/* Most functions of Go jump back to their first instruction, from where the stack was grown: the flags are dead all the
+ * same, and the kernel too counts such a call twice. */
+static enum patch_reason plan_go(const struct ask *q, s64 f)
+{
+	if (q->b->desc.dynamic || f < 0 || q->b->desc.func[f].vaddr != q->site)
+		return PATCH_R_GO;
+	return go_refused(q->b, f, q->t->bytes + (q->site - q->t->lo), q->t->hi - q->site);
+}
+
 void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64 *other_sites,
 			      u32 nother, const struct patch_range *taken, u32 ntaken, struct patch_plan *ret)
 {
@@ -193,14 +200,19 @@ void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64
 	if (t) {
 		if (f >= 0 && b->info[f].end > vaddr)
 			q.func_end = b->info[f].end < t->hi ? b->info[f].end : t->hi;
-		r = window_taken(&q, vaddr, vaddr + 1) ? PATCH_R_OVERLAP : plan_window(&q, &p);
+		r = window_taken(&q, vaddr, vaddr + 1) ? PATCH_R_OVERLAP : PATCH_OK;
+		if (!r && b->desc.is_go)
+			r = plan_go(&q, f);
+		if (!r)
+			r = plan_window(&q, &p);
 	}
 	if (r) {
 		*ret = (struct patch_plan){ .vaddr = vaddr, .reason = (u8)r, .ret_reason = (u8)r };
 		return;
 	}
-	p.entry = !p.back && is_entry(b, f, vaddr);
-	p.ret_reason = (u8)(p.entry ? return_refused(b, f) : PATCH_R_NOT_ENTRY);
+	p.go = b->desc.is_go;
+	p.entry = p.go || (!p.back && is_entry(b, f, vaddr));
+	p.ret_reason = (u8)(p.go ? PATCH_R_GO : p.entry ? return_refused(b, f) : PATCH_R_NOT_ENTRY);
 	*ret = p;
 }
 

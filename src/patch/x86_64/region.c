@@ -16,6 +16,7 @@
 #define CONSUMER_BOUND 176u	      /* ... and for each of them, but for its inlined code */
 #define SESSION_BOUND 320u	      /* more for a session */
 #define FOLLOW_BOUND 64u
+#define GO_BOUND 512u		      /* the change of stacks */
 #define INLINE_BOUND 1536u	      /* the same for a slot that calls no dispatcher */
 /* Slots with everything in them are faster while few are hot, and slower when tens of thousands compete for the
  * instruction cache: beyond this many they share dispatchers. */
@@ -23,7 +24,7 @@
 #define INLINE_CONSUMERS_MAX 3u
 #define SLOT_FIXED (5u + 5u + 5u + 8u) /* red zone skip, call, jump to thunk or red zone restore */
 #define REGION_MAX (1u << 30)
-#define FIXED_WORDS 10u
+#define FIXED_WORDS 11u
 
 struct shape_code { /* run-time addresses */
 	u64 entry, middle, exit;
@@ -67,20 +68,22 @@ static u32 consumers_bound(const struct region_shape *s)
 /* Does a slot of this site hold everything? Short lists, at entries of functions. */
 static bool site_inlined(const struct region_shape *shape, const struct region_site *s, u32 nsites)
 {
+	if (s->plan->go)
+		return true;
 	return nsites <= INLINE_SITES_MAX && shape[s->shape].n <= INLINE_CONSUMERS_MAX && s->plan->entry &&
 	       !dispatch_shape_has_sessions(&shape[s->shape]);
 }
 
 static bool site_returns(const struct region_shape *shape, const struct region_site *s)
 {
-	return s->plan->entry && dispatch_shape_returns(&shape[s->shape]);
+	return s->plan->entry && !s->plan->go && dispatch_shape_returns(&shape[s->shape]);
 }
 
 static u32 slot_bound(const struct region_shape *shape, const struct region_site *s, u32 nsites)
 {
 	u32 inlined = site_inlined(shape, s, nsites) ? INLINE_BOUND + INLINE_ALIGN + consumers_bound(&shape[s->shape]) : 0;
 
-	return inlined + dispatch_meta_size(shape[s->shape].n) + SLOT_FIXED + patch_relocated_size(s->plan) + SLOT_ALIGN;
+	return inlined + (s->plan->go ? GO_BOUND : 0) + dispatch_meta_size(shape[s->shape].n) + SLOT_FIXED + patch_relocated_size(s->plan) + SLOT_ALIGN;
 }
 
 u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct region_site *site, u32 nsites)
@@ -115,6 +118,7 @@ static void write_words(struct build *b)
 	put_word(b, 7, b->env->fn_session_at);
 	put_word(b, 8, b->env->fn_session_more);
 	put_word(b, 9, b->env->fn_stats_run);
+	put_word(b, 10, b->env->go_stacks);
 	for (u32 i = 0; i < b->nshapes; i++)
 		for (u32 j = 0; j < b->shape[i].n; j++) {
 			const struct region_consumer *c = &b->shape[i].consumer[j];
@@ -138,7 +142,7 @@ static struct dispatch_words words_of(const struct build *b, u32 shape)
 	for (u32 i = 0; i < shape; i++)
 		first += b->shape[i].n;
 	return (struct dispatch_words){ .consumer = b->consumer_words + first, .fn_ret_slow = fixed, .fn_row_slow = fixed + 8,
-					.rows = fixed + 16, .no_row = fixed + 24, .fn_ret_deep = fixed + 32,
+					.rows = fixed + 16, .no_row = fixed + 24, .go_stacks = fixed + 80, .fn_ret_deep = fixed + 32,
 					.fn_session_open = fixed + 40, .fn_session_keep = fixed + 48,
 					.fn_session_at = fixed + 56, .fn_session_more = fixed + 64,
 					.fn_stats_run = fixed + 72 };
@@ -202,6 +206,7 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	bool inlined = site_inlined(b->shape, s, b->nsites);
 	struct dispatch_words words = words_of(b, inlined ? s->shape : 0);
 	struct dispatch_tail tail;
+	struct go_stack go;
 	u32 meta_at = *at, meta_size = dispatch_meta_size(shape->n);
 	struct x86_writer w;
 	u32 body;
@@ -211,8 +216,15 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	meta_at = s->slot_off - meta_size;
 	s->meta_off = meta_at;
 	x86_init(&w, b->out + s->slot_off, b->cap - s->slot_off, b->base + s->slot_off);
-	if (inlined) {
-		dispatch_emit_inline(&w, b->env, shape, &words, b->base + meta_at, thunk ? b->base + thunk + 5 : 0, &tail);
+	if (s->plan->go && !b->env->go_stacks)
+		return -ERANGE;
+	if (s->plan->go) {
+		go_stack_enter(&w, b->env, &words, &go);
+		dispatch_emit_inline(&w, b->env, shape, &words, b->base + meta_at, 0, true, &tail);
+		go_stack_leave(&w, &go);
+	} else if (inlined) {
+		dispatch_emit_inline(&w, b->env, shape, &words, b->base + meta_at, thunk ? b->base + thunk + 5 : 0, false,
+				     &tail);
 	} else if (s->plan->entry) {
 		x86_call(&w, code->entry);
 		if (thunk)
@@ -232,6 +244,8 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	w.len += (u32)n;
 	if (inlined)
 		dispatch_emit_tail(&w, &words, &tail);
+	if (s->plan->go)
+		go_stack_tail(&w, &go);
 	if (w.error)
 		return w.error;
 	*at = s->slot_off + w.len;

@@ -90,6 +90,23 @@ static bool leads_on(const struct x86_insn *i)
 	return x86_relocated_falls_through(i) && i->kind != X86_K_XBEGIN;
 }
 
+static bool moves_sp(const struct x86_insn *i)
+{
+	if (i->map != X86_MAP_ONE)
+		return false;
+	return (i->opcode >= 0x50 && i->opcode <= 0x57) ||
+	       ((i->opcode == 0x81 || i->opcode == 0x83) && (i->modrm & 0xc7) == 0xc4);
+}
+
+/* Go turns a fault on a nil pointer into a panic, and finds its way from there if it knows either the function or the
+ * word at the top of the stack: not so in a copy, once the stack pointer has moved. */
+static bool may_fault(const u8 *p, const struct x86_insn *i)
+{
+	if (!i->modrm_off || i->modrm >> 6 == 3 || i->rip_rel || (i->opcode == 0x8d && i->map == X86_MAP_ONE))
+		return false;
+	return (i->modrm & 7) != 4 || (p[i->modrm_off + 1] & 7) != 4; /* not relative to rsp */
+}
+
 static enum patch_reason take_insn(const struct ask *q, struct window *w, u64 a, u64 site, u64 end, struct x86_insn *i)
 {
 	const u8 *bytes = q->t->bytes + (a - q->t->lo);
@@ -100,11 +117,13 @@ static enum patch_reason take_insn(const struct ask *q, struct window *w, u64 a,
 		return PATCH_R_RELOCATE;
 	if (a < site && (!leads_on(i) || a + i->len > site))
 		return PATCH_R_TOO_SHORT;
+	if (q->b->desc.is_go && w->moved_sp && may_fault(bytes, i))
+		return PATCH_R_RELOCATE;
+	w->moved_sp |= moves_sp(i);
 	if (a == site)
 		w->first = w->ninsn;
 	w->off[w->ninsn++] = (u8)(a - w->at);
 	w->has_syscall |= i->map == X86_MAP_0F && (i->opcode == 0x05 || i->opcode == 0x34);
-	w->conditional |= i->kind == X86_K_JCC || i->kind == X86_K_LOOP || i->kind == X86_K_XBEGIN;
 	w->ends_flow = x86_ends_flow(i);
 	return PATCH_OK;
 }

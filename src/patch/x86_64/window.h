@@ -23,7 +23,8 @@ struct window { /* whole instructions from `at` on whose first `need` bytes are 
 	u8 len, ninsn;
 	u8 off[PATCH_INSNS_MAX];
 	u8 first; /* the instruction that begins at the site */
-	bool has_syscall, ends_flow, conditional;
+	bool has_syscall, ends_flow;
+	bool moved_sp; /* so far */
 };
 
 /*

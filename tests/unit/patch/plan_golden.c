@@ -20,7 +20,7 @@ struct golden {
 	u64 ptr[4];
 	u32 nptr;
 	u64 other;
-	bool has_other, is_go, fixed;
+	bool has_other, is_go, dynamic, fixed;
 	struct patch_binary *binary;
 };
 
@@ -63,6 +63,7 @@ static bool analyse(struct golden *c)
 		.code_ptr = c->ptr,
 		.ncode_ptr = c->nptr,
 		.is_go = c->is_go,
+		.dynamic = c->dynamic,
 		.fixed = c->fixed,
 	};
 
@@ -143,6 +144,8 @@ static void read_line(struct golden *c, char *line)
 		c->fixed = true;
 	} else if (!strcmp(line, "go")) {
 		c->is_go = true;
+	} else if (!strcmp(line, "dynamic")) {
+		c->dynamic = true;
 	} else if (!strcmp(line, "site")) {
 		check_site(c, arg);
 	} else if (*line) {
