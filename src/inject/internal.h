@@ -26,7 +26,7 @@ enum inject_event {
 	INJECT_NOTHING, /* still running at the deadline */
 	INJECT_GONE,	/* dead; reaped where that is our duty */
 	INJECT_STOP,	/* our interrupt, or a group stop: registers may be saved and restored here */
-	INJECT_SIGNAL,	/* a signal is about to be delivered: its number */
+	INJECT_SIGNAL,	/* a signal is about to be delivered: its number, 0 = a fault that will come again */
 	INJECT_SYSCALL, /* entry or exit of a system call */
 };
 enum inject_at { INJECT_AT_STOP, INJECT_AT_SIGNAL, INJECT_AT_SYSCALL_EXIT };

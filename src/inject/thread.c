@@ -93,6 +93,20 @@ static pid_t wait_now(struct inject_target *t, struct inject_thread *th, int *re
 	return si.si_pid;
 }
 
+/*
+ * A fault of the thread's own instruction. It is not to be handed on but forgotten: the instruction will run again and
+ * fault again, with all that belongs to it (address, code), which a signal that is sent anew would have lost. Programs
+ * make something of these: Go panics, Java throws.
+ */
+static bool will_come_again(const struct inject_thread *th, int sig)
+{
+	siginfo_t si;
+
+	if (sig != SIGSEGV && sig != SIGBUS && sig != SIGFPE && sig != SIGILL)
+		return false;
+	return !ptrace(PTRACE_GETSIGINFO, th->tid, NULL, &si) && si.si_code > 0;
+}
+
 enum inject_event inject_thread_poll(struct inject_target *t, struct inject_thread *th, int *ret_sig)
 {
 	int status;
@@ -109,7 +123,11 @@ enum inject_event inject_thread_poll(struct inject_target *t, struct inject_thre
 	*ret_sig = WSTOPSIG(status);
 	if (status >> 16 == EVENT_STOP)
 		return INJECT_STOP;
-	return *ret_sig == (SIGTRAP | 0x80) ? INJECT_SYSCALL : INJECT_SIGNAL;
+	if (*ret_sig == (SIGTRAP | 0x80))
+		return INJECT_SYSCALL;
+	if (will_come_again(th, *ret_sig))
+		*ret_sig = 0;
+	return INJECT_SIGNAL;
 }
 
 /* A group leader that has died is not reported before all its threads are reaped: /proc knows it sooner. It stays
