@@ -145,6 +145,15 @@ _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 #define NT_STATE_FS0 2u	       /* *(fs:0) is the thread pointer (true for every ABI-conforming libc) */
 #define NT_STATE_RDPID 4u      /* the processor has RDPID; without it the CPU number costs some 15 ns more */
 
+/* Inner maps: open addressing by id. An entry's view is written before its id. */
+#define NT_MAX_INNER 1024u
+#define NT_INNER_GONE 0xffffffffu
+struct nt_inner {
+	u64 view; /* address of a struct nt_map_view */
+	u32 id;	  /* of the map, 0 = free, NT_INNER_GONE = free, but look on */
+	u32 pad;
+};
+
 struct nt_state {
 	u64 magic; /* NT_STATE_MAGIC */
 	u32 version;
@@ -177,6 +186,7 @@ struct nt_state {
 	u32 nunwind;
 	u32 unwind_pad;
 	struct nt_unwind_module unwind[NT_MAX_UNWIND];
+	struct nt_inner inner[NT_MAX_INNER]; /* maps that are elements of maps */
 	u64 rings[NT_MAX_RINGS]; /* struct nt_map_view of every ring buffer mapped here, 0 = unused: submit and discard
 				  * get only a record and look for its ring */
 };

@@ -31,6 +31,7 @@ int map_geometry(struct nt_map_view *v)
 	case BPF_MAP_TYPE_PERCPU_HASH:
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH: r = hash_geometry(&g); break;
+	case BPF_MAP_TYPE_HASH_OF_MAPS: r = g.value_size == 4 ? hash_geometry(&g) : -EINVAL; break;
 	case BPF_MAP_TYPE_LPM_TRIE: r = lpm_geometry(&g); break;
 	case BPF_MAP_TYPE_QUEUE:
 	case BPF_MAP_TYPE_STACK: r = queue_geometry(&g); break;
@@ -39,6 +40,7 @@ int map_geometry(struct nt_map_view *v)
 	case BPF_MAP_TYPE_RINGBUF: r = ring_geometry(&g); break;
 	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
 	case BPF_MAP_TYPE_PROG_ARRAY:
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
 	case BPF_MAP_TYPE_CGROUP_ARRAY: r = slots_geometry(&g); break;
 	default: return -EOPNOTSUPP;
 	}
@@ -55,6 +57,7 @@ int map_init(const struct nt_map_view *v)
 	case BPF_MAP_TYPE_PERCPU_HASH:
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH:
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
 	case BPF_MAP_TYPE_LPM_TRIE: hash_init(v); return 0;
 	case BPF_MAP_TYPE_BLOOM_FILTER: bloom_init(v); return 0;
 	default: return 0; /* zero bytes are the initial state */
@@ -76,7 +79,9 @@ void *map_lookup(const struct nt_map_view *v, const struct nt_caller *c, const v
 	switch (v->type) {
 	case BPF_MAP_TYPE_ARRAY: return array_lookup(v, 0, key);
 	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_lookup(v, c->cpu, key);
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
 	case BPF_MAP_TYPE_HASH: return hash_lookup(v, 0, key);
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS: return map_slot(v, *(const u32 *)key);
 	case BPF_MAP_TYPE_PERCPU_HASH: return hash_lookup(v, c->cpu, key);
 	case BPF_MAP_TYPE_LRU_HASH: return hash_lru_lookup(v, 0, key);
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_lru_lookup(v, c->cpu, key);
@@ -92,6 +97,7 @@ static int map_do_update(const struct nt_map_view *v, const struct nt_caller *c,
 	case BPF_MAP_TYPE_ARRAY: return array_update(v, 0, key, value, flags, sys);
 	case BPF_MAP_TYPE_PERCPU_ARRAY: return array_update(v, c->cpu, key, value, flags, sys);
 	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_HASH_OF_MAPS: /* the broker alone: ids of maps */
 	case BPF_MAP_TYPE_PERCPU_HASH:
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_update(v, c, key, value, flags, sys);
@@ -128,6 +134,7 @@ int map_delete(const struct nt_map_view *v, const struct nt_caller *c, const voi
 	case BPF_MAP_TYPE_STACK: return -EINVAL;
 	case BPF_MAP_TYPE_BLOOM_FILTER: return -EOPNOTSUPP;
 	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
 	case BPF_MAP_TYPE_PERCPU_HASH:
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return hash_delete(v, c, key, NULL);
@@ -182,7 +189,9 @@ int map_next_key(const struct nt_map_view *v, const void *key, void *next)
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
 	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
 	case BPF_MAP_TYPE_PROG_ARRAY:
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
 	case BPF_MAP_TYPE_CGROUP_ARRAY: return array_next_key(v, key, next);
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_PERCPU_HASH:
 	case BPF_MAP_TYPE_LRU_HASH:

@@ -22,6 +22,7 @@ int map_init(const struct nt_map_view *v);
 
 /* Programs' side. The pointer stays valid memory for ever (type-stable elements), as in a preallocated kernel map.
  * Per-CPU types return the value of c->cpu. NULL: no such element. */
+/* Maps of maps: the pointer is to the inner map's id (u32), 0 = there is none. */
 void *map_lookup(const struct nt_map_view *v, const struct nt_caller *c, const void *key);
 /* Programs' side: 0 or -errno. Per-CPU types write c->cpu's value only (a new element is zero elsewhere). */
 int map_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value, u64 flags);

@@ -1,8 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* bpf_map_{lookup,update,delete,push,pop,peek}_elem. */
+#include <linux/bpf.h>
+
+#include "base/atomic.h"
 #include "maps/maps.h"
 #include "payload/kernel.h"
 #include "payload/thread.h"
+
+/* Where the inner map is in this process, NULL: not (yet). */
+static void *inner_view(const u32 *id)
+{
+	u32 want = id ? at_load_acq(id) : 0;
+
+	for (u32 n = 0; want && n < NT_MAX_INNER; n++) {
+		const struct nt_inner *e = &nt_state.inner[(want + n) % NT_MAX_INNER];
+		u32 is = at_load_acq(&e->id);
+
+		if (is == want)
+			return (void *)at_load(&e->view);
+		if (!is)
+			break;
+	}
+	return NULL;
+}
 
 u64 helper_map_lookup(u64 map, u64 key, u64 r3, u64 r4, u64 r5)
 {
@@ -11,6 +31,8 @@ u64 helper_map_lookup(u64 map, u64 key, u64 r3, u64 r4, u64 r5)
 	 */
 	struct nt_caller c = {.tid = nt_state.tid_off ? thread_tid() : 0, .cpu = thread_cpu_of(v)};
 
+	if (v->type == BPF_MAP_TYPE_ARRAY_OF_MAPS || v->type == BPF_MAP_TYPE_HASH_OF_MAPS)
+		return (u64)inner_view(map_lookup(v, &c, (void *)key));
 	return (u64)map_lookup(v, &c, (void *)key);
 }
 

@@ -286,6 +286,73 @@ static void freeze_by_id(void)
 	close((int)fd);
 }
 
+static long of_maps_create(unsigned int type, unsigned int key, unsigned int value, long inner)
+{
+	union call_attr t = {};
+
+	t.a.map_type = type;
+	t.a.key_size = key;
+	t.a.value_size = value;
+	t.a.max_entries = 4;
+	t.a.inner_map_fd = (uint32_t)inner;
+	return call_bpf(BPF_MAP_CREATE, &t, 72);
+}
+
+static void maps_of_maps(void)
+{
+	long array = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 2, 0, NULL);
+	long other = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 3, 0, NULL);
+	long progs = call_map_create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 2, 0, NULL);
+	long outer = of_maps_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, array);
+	long hash = of_maps_create(BPF_MAP_TYPE_HASH_OF_MAPS, 8, 4, array);
+	uint32_t key = 1, fd = (uint32_t)array, fd2 = (uint32_t)other, closed = 1000;
+	uint64_t hkey = 5;
+
+	call_show("maps of maps: array", outer);
+	call_show("maps of maps: hash", hash);
+	call_show_fd("maps of maps: no inner map", of_maps_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 1000));
+	call_show_fd("maps of maps: fd 0", of_maps_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 0));
+	call_show_fd("maps of maps: key 8", of_maps_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, 8, 4, array));
+	call_show_fd("maps of maps: value 8", of_maps_create(BPF_MAP_TYPE_HASH_OF_MAPS, 8, 8, array));
+	call_show_fd("maps of maps: of maps", of_maps_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, outer));
+	call_show_fd("maps of maps: of programs", of_maps_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, progs));
+	call_show("maps of maps: update", call_elem(BPF_MAP_UPDATE_ELEM, outer, &key, &fd, 0));
+	call_show("maps of maps: another size", call_elem(BPF_MAP_UPDATE_ELEM, outer, &key, &fd2, 0));
+	call_show("maps of maps: closed fd", call_elem(BPF_MAP_UPDATE_ELEM, outer, &key, &closed, 0));
+	call_show("maps of maps: flags", call_elem(BPF_MAP_UPDATE_ELEM, outer, &key, &fd, BPF_NOEXIST));
+	call_show("maps of maps: lookup", call_elem(BPF_MAP_LOOKUP_ELEM, outer, &key, &fd2, 0));
+	call_show("maps of maps: lookup and delete", call_elem(BPF_MAP_LOOKUP_AND_DELETE_ELEM, outer, &key, &fd2, 0));
+	call_show("maps of maps: delete", call_elem(BPF_MAP_DELETE_ELEM, outer, &key, NULL, 0));
+	call_show("maps of maps: lookup of nothing", call_elem(BPF_MAP_LOOKUP_ELEM, outer, &key, &fd2, 0));
+	key = 9;
+	call_show("maps of maps: lookup behind", call_elem(BPF_MAP_LOOKUP_ELEM, outer, &key, &fd2, 0));
+	call_show("maps of maps: update behind", call_elem(BPF_MAP_UPDATE_ELEM, outer, &key, &fd, 0));
+	call_show("maps of maps: delete behind", call_elem(BPF_MAP_DELETE_ELEM, outer, &key, NULL, 0));
+	call_show("hash of maps: update", call_elem(BPF_MAP_UPDATE_ELEM, hash, &hkey, &fd, BPF_NOEXIST));
+	call_show("hash of maps: again", call_elem(BPF_MAP_UPDATE_ELEM, hash, &hkey, &fd, BPF_NOEXIST));
+	call_show("hash of maps: lookup", call_elem(BPF_MAP_LOOKUP_ELEM, hash, &hkey, &fd2, 0));
+	call_show("hash of maps: next", call_elem(BPF_MAP_GET_NEXT_KEY, hash, NULL, &hkey, 0));
+	call_show("hash of maps: delete", call_elem(BPF_MAP_DELETE_ELEM, hash, &hkey, NULL, 0));
+	call_show("hash of maps: delete again", call_elem(BPF_MAP_DELETE_ELEM, hash, &hkey, NULL, 0));
+	call_show("program array: bad fd", call_elem(BPF_MAP_UPDATE_ELEM, progs, &(uint32_t){0}, &closed, 0));
+	call_show("program array: a map", call_elem(BPF_MAP_UPDATE_ELEM, progs, &(uint32_t){0}, &fd, 0));
+	call_show("program array: lookup of nothing", call_elem(BPF_MAP_LOOKUP_ELEM, progs, &(uint32_t){0}, &fd2, 0));
+	fd2 = (uint32_t)call_simple_prog(BPF_PROG_TYPE_KPROBE, 0);
+	call_show("program array: a program", call_elem(BPF_MAP_UPDATE_ELEM, progs, &(uint32_t){0}, &fd2, 0));
+	close((int)fd2);
+	fd2 = (uint32_t)call_simple_prog(BPF_PROG_TYPE_SOCKET_FILTER, 0);
+	call_show("program array: of another type", call_elem(BPF_MAP_UPDATE_ELEM, progs, &(uint32_t){0}, &fd2, 0));
+	close((int)fd2);
+	call_show("program array: lookup", call_elem(BPF_MAP_LOOKUP_ELEM, progs, &(uint32_t){0}, &fd2, 0));
+	call_show("program array: delete", call_elem(BPF_MAP_DELETE_ELEM, progs, &(uint32_t){0}, NULL, 0));
+	call_show("program array: delete again", call_elem(BPF_MAP_DELETE_ELEM, progs, &(uint32_t){0}, NULL, 0));
+	close((int)array);
+	close((int)other);
+	close((int)progs);
+	close((int)outer);
+	close((int)hash);
+}
+
 static void elem_freeze(void)
 {
 	long fd = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG,
@@ -338,6 +405,7 @@ void elem_cases(void)
 	freeze_try("freeze rdonly rw", BPF_F_RDONLY, PROT_READ | PROT_WRITE, 0);
 	freeze_try("freeze wronly w", BPF_F_WRONLY, PROT_WRITE, 0);
 	freeze_by_id();
+	maps_of_maps();
 	fd = call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, NULL);
 	call_show("elem ringbuf: lookup, key NULL",
 		  call_elem(BPF_MAP_LOOKUP_ELEM, fd, NULL, values, 0));

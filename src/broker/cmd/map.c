@@ -45,6 +45,20 @@ static int map_create_btf(struct call *k, const struct attr_map_create *a, struc
 	return object_by_fd(k->c, (int)a->btf_fd, OBJECT_BTF, ret);
 }
 
+/* bpf_map_meta_alloc(): what the elements of a map of maps will look like. */
+static int map_create_inner(struct call *k, const struct attr_map_create *a, struct nt_map_view *ret)
+{
+	struct object *o;
+	int r = object_by_fd(k->c, (int)a->inner_map_fd, OBJECT_MAP, &o);
+
+	if (r < 0)
+		return r;
+	*ret = object_to_map(o)->view;
+	if (map_is_of_maps(ret->type))
+		return -EINVAL;
+	return map_has_slots(ret->type) && ret->type != BPF_MAP_TYPE_PERF_EVENT_ARRAY ? -NT_ENOTSUPP : 0;
+}
+
 s64 cmd_map_create(struct call *k)
 {
 	const struct attr_map_create *a = &k->attr.map_create;
@@ -58,6 +72,7 @@ s64 cmd_map_create(struct call *k)
 	    .ncpus = map_type_is_percpu(a->type) ? k->b->ncpus : 1,
 	};
 	char name[ATTR_NAME_LEN];
+	struct nt_map_view inner = {};
 	struct object_map *m;
 	struct object *btf = NULL;
 	int r;
@@ -70,13 +85,17 @@ s64 cmd_map_create(struct call *k)
 	r = map_geometry(&v);
 	if (r < 0)
 		return r == -EOPNOTSUPP ? -EINVAL : r;
-	r = call_name(a->name, name);
+	if (map_is_of_maps(a->type))
+		r = map_create_inner(k, a, &inner);
+	if (!r)
+		r = call_name(a->name, name);
 	if (!r)
 		r = map_create_btf(k, a, &btf);
 	if (!r)
 		r = object_map_new(k->b, &v, name, &m);
 	if (r < 0)
 		return r;
+	m->inner = inner;
 	m->map_extra = a->map_extra;
 	m->created_by_uid = k->c->uid;
 	m->btf_key_type_id = a->btf_key_type_id;
@@ -200,7 +219,7 @@ s64 cmd_map_delete(struct call *k)
 	if (r < 0)
 		return r;
 	if (map_has_slots(m->view.type))
-		return slots_delete(m, key);
+		return slots_delete(k, m, key);
 	return map_sys_delete(&m->view, &k->b->caller, key);
 }
 

@@ -18,6 +18,7 @@
 #include "broker/cmd/prog_kfuncs.h"
 #include "broker/cmd/prog_maps.h"
 #include "broker/cmd/vlog.h"
+#include "broker/object/slots.h"
 #include "broker/object/map.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -127,7 +128,8 @@ struct prog_callees {
 
 static int prog_verify(struct object_prog *p, const struct prog_callees *callees, struct verifier_log *log)
 {
-	struct verifier_map *maps free_auto = calloc(p->nmaps + 1, sizeof(*maps));
+	/* Behind the maps the shapes of what is in maps of maps, one for each. */
+	struct verifier_map *maps free_auto = calloc(2 * p->nmaps + 1, sizeof(*maps));
 	struct verifier_prog in = {
 	    .insns = p->insns,
 	    .n = p->n,
@@ -154,6 +156,13 @@ static int prog_verify(struct object_prog *p, const struct prog_callees *callees
 		if (v->type == BPF_MAP_TYPE_ARRAY && v->max_entries == 1 && m->frozen &&
 		    v->flags & BPF_F_RDONLY_PROG)
 			maps[i].frozen = v->base + v->data_off;
+		if (map_is_of_maps(v->type)) {
+			const struct nt_map_view *s = &m->inner;
+
+			maps[i].inner = p->nmaps + i;
+			maps[p->nmaps + i] = (struct verifier_map){s->type,	   s->key_size, s->value_size,
+								   s->max_entries, s->flags,	NULL};
+		}
 	}
 	return verifier_check(&in, log, &p->facts);
 }

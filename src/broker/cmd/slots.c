@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 
 #include "base/atomic.h"
+#include "broker/link/link.h"
 #include "broker/object/output.h"
 #include "broker/object/prog.h"
 #include "broker/object/slots.h"
@@ -62,27 +63,71 @@ static int slot_cgroup(struct call *k, u32 fd, u64 *ret_word)
 	return 0;
 }
 
-/* What a map of programs shows is the program's id (prog_fd_array_sys_lookup_elem). */
-int slots_lookup(struct call *k, struct object_map *m, const u32 *key)
+/* bpf_map_meta_equal(), array_map_meta_equal() */
+static bool inner_fits(const struct nt_map_view *shape, const struct nt_map_view *v)
+{
+	bool array = v->type == BPF_MAP_TYPE_ARRAY || v->type == BPF_MAP_TYPE_PERCPU_ARRAY;
+
+	if (shape->type != v->type || shape->key_size != v->key_size || shape->value_size != v->value_size ||
+	    shape->flags != v->flags)
+		return false;
+	return !array || v->flags & BPF_F_INNER_MAP || shape->max_entries == v->max_entries;
+}
+
+/* bpf_map_fd_get_ptr(), then bpf_fd_array_map_update_elem() or bpf_fd_htab_map_update_elem() */
+static int slots_update_map(struct call *k, struct object_map *m, const void *key, u32 fd, u64 flags)
+{
+	bool hash = m->view.type == BPF_MAP_TYPE_HASH_OF_MAPS;
+	u64 *at = NULL;
+	struct object *o;
+	u32 id;
+	int r;
+
+	if (!hash) {
+		if (flags != BPF_ANY)
+			return -EINVAL;
+		at = map_slot(&m->view, *(const u32 *)key);
+		if (!at)
+			return -E2BIG;
+	}
+	r = object_by_fd(k->c, (int)fd, OBJECT_MAP, &o);
+	if (r < 0)
+		return r;
+	if (!inner_fits(&m->inner, &object_to_map(o)->view))
+		return -EINVAL;
+	id = o->id;
+	/* First the map, then its id; and the old map goes only when its id is not there any more. */
+	link_inner_map_add(k->b, m, object_to_map(o));
+	if (hash)
+		r = map_sys_update(&m->view, &k->b->caller, key, &id, flags);
+	else
+		at_store_rel(at, id);
+	return r < 0 ? r : object_slot_set(m, key, o);
+}
+
+/* What maps of programs and of maps show are ids (map_fd_sys_lookup_elem). */
+int slots_lookup(struct call *k, struct object_map *m, const void *key)
 {
 	struct object *o = object_slot_get(m, key);
 
-	if (m->view.type != BPF_MAP_TYPE_PROG_ARRAY)
+	if (m->view.type != BPF_MAP_TYPE_PROG_ARRAY && !map_is_of_maps(m->view.type))
 		return -NT_ENOTSUPP;
 	if (!o)
 		return -ENOENT;
 	return client_write(k->c, k->attr.elem.value, &o->id, sizeof(o->id));
 }
 
-int slots_update(struct call *k, struct object_map *m, const u32 *key, const u32 *fd, u64 flags)
+int slots_update(struct call *k, struct object_map *m, const void *key, const u32 *fd, u64 flags)
 {
 	struct object *o;
 	u64 *at, word;
 	int r;
 
+	if (map_is_of_maps(m->view.type))
+		return slots_update_map(k, m, key, *fd, flags);
 	if (flags != BPF_ANY)
 		return -EINVAL;
-	at = map_slot(&m->view, *key);
+	at = map_slot(&m->view, *(const u32 *)key);
 	if (!at)
 		return -E2BIG;
 	if (m->view.type == BPF_MAP_TYPE_CGROUP_ARRAY) {
@@ -97,10 +142,16 @@ int slots_update(struct call *k, struct object_map *m, const u32 *key, const u32
 	return r;
 }
 
-int slots_delete(struct object_map *m, const u32 *key)
+int slots_delete(struct call *k, struct object_map *m, const void *key)
 {
-	u64 *at = map_slot(&m->view, *key), was;
+	u64 *at, was;
+	int r;
 
+	if (m->view.type == BPF_MAP_TYPE_HASH_OF_MAPS) {
+		r = map_sys_delete(&m->view, &k->b->caller, key);
+		return r < 0 ? r : object_slot_clear(m, key);
+	}
+	at = map_slot(&m->view, *(const u32 *)key);
 	if (!at)
 		return -E2BIG;
 	was = at_xchg(at, 0ull);

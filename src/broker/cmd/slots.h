@@ -5,6 +5,6 @@
 #include "broker/cmd/cmd.h"
 #include "broker/object/map.h"
 
-int slots_update(struct call *k, struct object_map *m, const u32 *key, const u32 *fd, u64 flags);
-int slots_lookup(struct call *k, struct object_map *m, const u32 *key);
-int slots_delete(struct object_map *m, const u32 *key);
+int slots_update(struct call *k, struct object_map *m, const void *key, const u32 *fd, u64 flags);
+int slots_lookup(struct call *k, struct object_map *m, const void *key);
+int slots_delete(struct call *k, struct object_map *m, const void *key);

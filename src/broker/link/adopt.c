@@ -158,11 +158,10 @@ static void take_programs(struct process *p, const struct process *parent)
 {
 	const struct process_prog *pp;
 	const struct process_map *pm;
+	struct process_map *m, *tmp;
 	struct proc_map map;
 
 	for (pm = parent->maps; pm; pm = pm->hh.next) {
-		struct process_map *m;
-
 		if (proc_map_at(p->pid, pm->base, &map) || map.start != pm->base || map.end - map.start < pm->size || !map.shared)
 			continue;
 		m = malloc(sizeof(*m));
@@ -170,7 +169,22 @@ static void take_programs(struct process *p, const struct process *parent)
 			return;
 		*m = *pm;
 		m->refs = 0;
+		m->held = malloc(bits_max(pm->nheld, 1u) * sizeof(*m->held));
+		m->nheld = m->held ? pm->nheld : 0;
+		if (m->nheld)
+			memcpy(m->held, pm->held, pm->nheld * sizeof(*m->held));
 		HASH_ADD_INT(p->maps, id, m);
+	}
+	/* Inner maps are there for their outer ones, once for each. */
+	HASH_ITER(hh, p->maps, m, tmp)
+	{
+		for (u32 i = 0; i < m->nheld; i++) {
+			struct process_map *inner;
+
+			HASH_FIND_INT(p->maps, &m->held[i], inner);
+			if (inner)
+				inner->refs++;
+		}
 	}
 	for (pp = parent->progs; pp; pp = pp->hh.next) {
 		struct process_prog *q;

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/bits.h"
+#include "broker/link/inner.h"
 #include "broker/link/payload_blob.h"
 #include "broker/link/remote.h"
 #include "broker/link/tables.h"
@@ -21,10 +22,11 @@ void process_inline_free(struct region_inline *in)
 	*in = (struct region_inline){ .len = 0 };
 }
 
-static void map_put(struct process *p, struct process_map *m)
+void process_map_put(struct process *p, struct process_map *m)
 {
 	if (--m->refs)
 		return;
+	inner_unmap(p, m);
 	remote_munmap(p, m->base, m->size);
 	HASH_DEL(p->maps, m);
 	free(m);
@@ -69,12 +71,12 @@ static void map_put_object(struct process *p, const struct object_map *om)
 	if (m && map_needs_arena(om))
 		HASH_FIND_INT(p->maps, &arena_id, arena);
 	if (m)
-		map_put(p, m);
+		process_map_put(p, m);
 	if (arena)
-		map_put(p, arena);
+		process_map_put(p, arena);
 }
 
-static int map_get(struct process *p, struct object_map *om)
+int process_map_get(struct process *p, struct object_map *om)
 {
 	int prot = PROT_READ | (om->view.flags & BPF_F_RDONLY_PROG ? 0 : PROT_WRITE);
 	int fd = map_needs_arena(om) ? output_arena_fd(p->engine->broker) : 0;
@@ -90,14 +92,27 @@ static int map_get(struct process *p, struct object_map *om)
 		struct process_map *m;
 
 		HASH_FIND_INT(p->maps, &om->obj.id, m);
-		map_put(p, m);
+		process_map_put(p, m);
 	}
 	return r;
 }
 
+void process_map_view(struct process *p, const struct object_map *om, struct nt_map_view *ret)
+{
+	struct process_map *m, *arena = NULL;
+	u32 arena_id = ARENA_ID;
+
+	HASH_FIND_INT(p->maps, &om->obj.id, m);
+	if (map_needs_arena(om))
+		HASH_FIND_INT(p->maps, &arena_id, arena);
+	*ret = om->view;
+	ret->base = m ? (u8 *)m->base : NULL;
+	ret->outputs = arena ? (u8 *)arena->base : NULL;
+}
+
 /* Ring buffers by address, so that submit and discard find the ring of a record. Programs run meanwhile: an entry
  * never moves. */
-static int rings_change(struct process *p, const u64 *view, u32 n, bool add)
+int process_rings_change(struct process *p, const u64 *view, u32 n, bool add)
 {
 	u64 rings[NT_MAX_RINGS], at = p->state + offsetof(struct nt_state, rings);
 	u64 at_n = p->state + offsetof(struct nt_state, nrings), zero = 0;
@@ -165,7 +180,6 @@ static int prog_bytes(struct process *p, struct object_prog *prog, u64 base, u8 
 {
 	struct nt_map_view *views = (struct nt_map_view *)out;
 	u64 *got = (u64 *)(out + image_off);
-	u32 arena_id = ARENA_ID;
 
 	for (u32 i = 0; i < prog->nmaps; i++) {
 		struct process_map *m;
@@ -173,12 +187,7 @@ static int prog_bytes(struct process *p, struct object_prog *prog, u64 base, u8 
 		HASH_FIND_INT(p->maps, &prog->maps[i]->obj.id, m);
 		if (!m)
 			return -ENOENT;
-		views[i] = prog->maps[i]->view;
-		views[i].base = (u8 *)m->base;
-		if (map_needs_arena(prog->maps[i])) {
-			HASH_FIND_INT(p->maps, &arena_id, m);
-			views[i].outputs = m ? (u8 *)m->base : NULL;
-		}
+		process_map_view(p, prog->maps[i], &views[i]);
 	}
 	memcpy(out + image_off, prog->image.code, prog->image.size);
 	for (u32 i = 0; i < prog->image.ngot; i++) {
@@ -228,7 +237,7 @@ static int prog_write(struct process *p, struct object_prog *prog, struct proces
 		if (prog->maps[i]->view.type == BPF_MAP_TYPE_RINGBUF && nrings < NT_MAX_RINGS)
 			rings[nrings++] = pp->base + sizeof(struct nt_map_view) * i;
 	if (!r && nrings)
-		r = rings_change(p, rings, nrings, true);
+		r = process_rings_change(p, rings, nrings, true);
 	if (r)
 		remote_munmap(p, pp->base, pp->size);
 	return r;
@@ -293,7 +302,7 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 		return r;
 	}
 	for (n = 0; n < prog->nmaps && !r; n++)
-		r = map_get(p, prog->maps[n]);
+		r = process_map_get(p, prog->maps[n]);
 	if (r)
 		n--;
 	else
@@ -312,6 +321,7 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 	HASH_ADD_INT(p->progs, id, pp);
 	if (tables_wanted(prog))
 		tables_update(p);
+	inner_map_all(p, prog);
 	*ret = pp;
 	return 0;
 }
@@ -327,7 +337,7 @@ void process_unmap_prog(struct process *p, struct process_prog *pp)
 		if (pp->prog->maps[i]->view.type == BPF_MAP_TYPE_RINGBUF && nrings < NT_MAX_RINGS)
 			rings[nrings++] = pp->base + sizeof(struct nt_map_view) * i;
 	if (nrings)
-		rings_change(p, rings, nrings, false);
+		process_rings_change(p, rings, nrings, false);
 	remote_munmap(p, pp->base, pp->size);
 	maps_put(p, pp->prog, pp->prog->nmaps);
 	process_give_back(p);

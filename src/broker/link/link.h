@@ -61,6 +61,10 @@ struct link_stats {
 /* What has been counted of this program so far. */
 void link_prog_stats(struct broker *b, const struct object_prog *p, struct link_stats *ret);
 
+/* inner is about to become an element of outer: makes it known in every process that has the outer map mapped. */
+struct object_map;
+void link_inner_map_add(struct broker *b, struct object_map *outer, struct object_map *inner);
+
 /* What OBJ_GET_INFO and fdinfo tell of a link; pointers live as long as the link. */
 struct link_desc {
 	bool multi;	  /* else a perf event */

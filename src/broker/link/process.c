@@ -76,6 +76,7 @@ static void process_clear(struct process *p)
 	}
 	HASH_ITER(hh, p->maps, m, mt) {
 		HASH_DEL(p->maps, m);
+		free(m->held);
 		free(m);
 	}
 	HASH_ITER(hh, p->progs, pp, pt) {
@@ -109,6 +110,12 @@ void process_gone(struct process *p)
 		for (u32 i = 0; i < pp->prog->nmaps; i++)
 			if (pp->prog->maps[i]->view.type == BPF_MAP_TYPE_RINGBUF)
 				ring_reap(&pp->prog->maps[i]->view, thread_dead, NULL);
+	for (struct process_map *pm = p->maps; pm; pm = pm->hh.next) {
+		struct object *o = pm->is_ring ? object_by_id(p->engine->broker, OBJECT_MAP, pm->id) : NULL;
+
+		if (o)
+			ring_reap(&object_to_map(o)->view, thread_dead, NULL);
+	}
 	process_forget(p);
 }
 

@@ -55,6 +55,10 @@ struct process_map {
 	u32 id;
 	u64 base, size;
 	u32 refs;
+	u64 view;   /* inner map: page with its view, 0 = none (inner.h) */
+	bool is_ring; /* and it is in nt_state.rings */
+	u32 *held;  /* map of maps: ids of the inner maps that are mapped for it */
+	u32 nheld;
 	UT_hash_handle hh;
 };
 
@@ -130,6 +134,13 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 /* The same program at the same place in a forked child: a record of its own. */
 int process_prog_copy(const struct process_prog *from, struct process_prog **ret);
 void process_inline_free(struct region_inline *in);
+/* One user more or less of a map in the process. With a borrowed thread. */
+int process_map_get(struct process *p, struct object_map *m);
+void process_map_put(struct process *p, struct process_map *m);
+/* The view of a map as it is mapped there. */
+void process_map_view(struct process *p, const struct object_map *m, struct nt_map_view *ret);
+/* Views of ring buffers in nt_state.rings: n more or less of them. */
+int process_rings_change(struct process *p, const u64 *view, u32 n, bool add);
 /* The program's maps, which are mapped already, have one user more. */
 void process_ref_maps(struct process *p, const struct object_prog *prog);
 /* Unmaps what no open link uses. Only when no thread can be inside. */

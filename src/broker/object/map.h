@@ -28,6 +28,7 @@ struct object_map {
 	u32 created_by_uid;
 	u32 btf_key_type_id, btf_value_type_id;
 	struct object *btf; /* owned reference or NULL */
+	struct nt_map_view inner; /* map of maps: the shape of its elements */
 	struct map_slot *slots; /* elements that are objects: slots.h */
 	u32 owner_type; /* program array: type of all its programs, 0 = not known yet */
 	bool owner_sleepable;

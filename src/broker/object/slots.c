@@ -12,9 +12,14 @@ struct map_slot {
 	u8 key[];
 };
 
+bool map_is_of_maps(u32 type)
+{
+	return type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
 bool map_has_slots(u32 type)
 {
-	return type == BPF_MAP_TYPE_PERF_EVENT_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY ||
+	return map_is_of_maps(type) || type == BPF_MAP_TYPE_PERF_EVENT_ARRAY || type == BPF_MAP_TYPE_PROG_ARRAY ||
 	       type == BPF_MAP_TYPE_CGROUP_ARRAY;
 }
 
@@ -81,4 +86,19 @@ void object_slots_clear(struct object_map *m)
 
 	HASH_ITER(hh, m->slots, s, tmp)
 	slot_free(m, s);
+}
+
+struct map_slot *object_slots_first(struct object_map *m)
+{
+	return m->slots;
+}
+
+struct map_slot *object_slots_next(struct map_slot *s)
+{
+	return s->hh.next;
+}
+
+struct object *object_slot_object(const struct map_slot *s)
+{
+	return s->object;
 }

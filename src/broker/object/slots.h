@@ -16,3 +16,10 @@ int object_slot_clear(struct object_map *m, const void *key);
 /* NULL: empty. No reference is taken. */
 struct object *object_slot_get(struct object_map *m, const void *key);
 void object_slots_clear(struct object_map *m);
+
+/* Array or hash of maps? */
+bool map_is_of_maps(u32 type);
+/* Walks the elements. */
+struct map_slot *object_slots_first(struct object_map *m);
+struct map_slot *object_slots_next(struct map_slot *s);
+struct object *object_slot_object(const struct map_slot *s);

@@ -192,3 +192,7 @@ u64 run_gate(const struct run *r)
 {
 	return 0;
 }
+
+void link_inner_map_add(struct broker *b, struct object_map *outer, struct object_map *inner)
+{
+}
