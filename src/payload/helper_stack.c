@@ -64,3 +64,19 @@ u64 helper_get_stack(u64 ctx, u64 buf, u64 size, u64 flags, u64 r5)
 	mem_zero((u8 *)buf + n * elem, bytes - n * elem);
 	return err ? (u64)err : (u64)n * elem;
 }
+
+/* The addresses are collected before they are stored, so that the map's lock is held for a copy only. */
+u64 helper_get_stackid(u64 ctx, u64 map, u64 flags, u64 r4, u64 r5)
+{
+	const struct nt_map_view *v = (void *)map;
+	struct nt_caller c = thread_caller(v);
+	u32 skip = flags & BPF_F_SKIP_FIELD_MASK, n;
+	u64 ips[STACK_MAX];
+
+	if (flags & ~(u64)(BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_FAST_STACK_CMP | BPF_F_REUSE_STACKID))
+		return (u64)-EINVAL;
+	if (!(flags & BPF_F_USER_STACK))
+		return (u64)-EFAULT;
+	n = stack_take(ctx, ips, sizeof(u64), skip, v->value_size / sizeof(u64));
+	return n ? (u64)stack_trace_put(v, &c, ips, n, flags) : (u64)-EFAULT;
+}

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/bpf.h"
 #include "base/bits.h"
 #include "verifier/call.h"
 #include "verifier/env.h"
@@ -246,6 +247,9 @@ int vhelper_call(struct venv *env, const struct bpf_insn *in)
 		vref_release(env, &env->cur, c.release, false);
 	for (i = 0; i <= 5; i++)
 		vreg_set_none(vreg_of(env, i));
+	/* A stack walk begins with these. */
+	if (c.id == BPF_FUNC_get_stack || c.id == BPF_FUNC_get_stackid || c.id == BPF_FUNC_get_task_stack)
+		env->res->ctx_read |= 1ull << NT_RIP | 1ull << NT_RSP | 1ull << NT_RBP;
 	env->res->helpers[c.id / 32] |= 1u << (c.id % 32);
 	env->res->uses_ringbuf |= c.id >= BPF_FUNC_ringbuf_output && c.id <= BPF_FUNC_ringbuf_query;
 	return set_result(env, &c);

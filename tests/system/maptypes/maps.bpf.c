@@ -96,6 +96,13 @@ struct {
 	__array(values, struct inner_ring);
 } rings SEC(".maps") = {.values = {&ring0}};
 
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
+	__uint(max_entries, 64);
+	__uint(key_size, 4);
+	__uint(value_size, 127 * 8);
+} stacks SEC(".maps");
+
 static long inner_array(__u32 key, __u32 which)
 {
 	void *inner = bpf_map_lookup_elem(&outer, &which);
@@ -202,6 +209,7 @@ int on_hit(struct pt_regs *ctx)
 	case OP_PUSH:
 	case OP_POP:
 	case OP_PEEK: result = unkeyed(op, a, b); break;
+	case OP_STACKID: result = bpf_get_stackid(ctx, &stacks, b); break;
 	case OP_INNER_ARRAY: result = inner_array(a, b); break;
 	case OP_INNER_HASH: result = inner_hash(a, b); break;
 	case OP_INNER_RING: result = inner_ring(a, b); break;

@@ -23,6 +23,7 @@ enum op {
 	OP_PEEK,
 	OP_INNER_ARRAY, /* update key a of inner map b of the array of maps */
 	OP_INNER_HASH,
+	OP_STACKID,
 	OP_INNER_RING, /* 8 bytes into ring b of the array of rings */
 };
 

@@ -118,6 +118,21 @@ static void test_inner(void)
 	close(h);
 }
 
+static void test_stackid(void)
+{
+	__s64 id = hit(OP_STACKID, 0, BPF_F_USER_STACK);
+	__u64 ips[127] = {0};
+	__u32 key = (__u32)id;
+
+	tap_ok(id >= 0 && id < 64, "stack trace: an id");
+	tap_eq(hit(OP_STACKID, 0, BPF_F_USER_STACK | BPF_F_FAST_STACK_CMP), id, "stack trace: the same for the same stack");
+	tap_eq(bpf_map_lookup_elem(bpf_map__fd(s->maps.stacks), &key, ips), 0, "stack trace: lookup");
+	tap_eq(ips[0], (__u64)(uintptr_t)mt_hit, "stack trace: begins in the function");
+	tap_eq(hit(OP_STACKID, 0, 1 << 30), -EINVAL, "stack trace: flags");
+	tap_eq(bpf_map_delete_elem(bpf_map__fd(s->maps.stacks), &key), 0, "stack trace: delete");
+	tap_eq(bpf_map_lookup_elem(bpf_map__fd(s->maps.stacks), &key, ips), -ENOENT, "stack trace: gone");
+}
+
 static int on_record(void *arg, void *data, size_t size)
 {
 	*(__u64 *)arg += *(__u64 *)data;
@@ -161,6 +176,7 @@ int main(void)
 	test_bloom();
 	test_inner();
 	test_rings();
+	test_stackid();
 	bpf_link__destroy(l);
 	victim_stop(&v);
 	maps_bpf__destroy(s);

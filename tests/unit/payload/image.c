@@ -96,6 +96,9 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 	struct unwind_object o;
 	u64 no_event[4] = {0};
 	struct nt_map_view events = {.type = BPF_MAP_TYPE_PERF_EVENT_ARRAY, .base = (u8 *)no_event, .max_entries = 4};
+	u64 places[64] = {0}; /* of one bucket */
+	struct nt_map_view stacks = {.type = BPF_MAP_TYPE_STACK_TRACE, .base = (u8 *)places, .value_size = 64, .nbuckets = 1,
+				     .data_off = 128, .max_entries = 1};
 	char buf[64];
 	u64 d[2], out, regs = (u64)f.regs, text = (u64)buf;
 	/* Those to whom a buffer, its size and a map would be an insult. */
@@ -106,6 +109,7 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 	    {6, {(u64) "%s %d", 6, (u64)hash}},
 	    {25, {regs, (u64)&events, BPF_F_CURRENT_CPU, text, 8}},
 	    {12, {regs, (u64)hash, ~0u}},
+	    {27, {regs, (u64)&stacks, BPF_F_USER_STACK}},
 	    {67, {regs, text, 64, BPF_F_USER_STACK}},
 	    {105, {text, 8, 0, (u64)&out}},
 	    {106, {text, 8, 0, (u64)&out}},
