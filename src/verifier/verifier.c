@@ -77,6 +77,8 @@ static int step(struct venv *env, bool *ret_done)
 			return r < 0 ? r : 0;
 		}
 	}
+	if (env->prog->observe)
+		env->prog->observe(env->prog->observe_arg, pc, &env->cur);
 	vlog_insn(env, pc);
 	env->fact[pc].seen = true;
 	r = exec_insn(env, in, ret_done);

@@ -29,6 +29,8 @@ struct verifier_insn { /* one per instruction: facts that hold on every path; th
 	s32 stack_depth; /* at a function's first instruction: bytes of stack this function uses (0..512) */
 };
 
+struct vstate; /* verifier/state.h */
+
 /* A function of the program that its BTF describes. */
 struct verifier_func {
 	u32 start;	  /* first instruction */
@@ -42,6 +44,10 @@ struct verifier_prog {
 	u32 prog_type;	     /* BPF_PROG_TYPE_*; KPROBE, PERF_EVENT and RAW_TRACEPOINT may read ctx */
 	u32 expected_attach;
 	bool sleepable;
+	/* For tests: sees the state before every instruction of the walk. Paths are then cut off only where all of
+	 * a state, not just what mattered, lies inside an earlier one: what a run finds lies inside a state seen. */
+	void (*observe)(void *arg, u32 insn, const struct vstate *st);
+	void *observe_arg;
 	bool all_bodies; /* for tests: as if every helper and kernel function could be executed */
 	bool not_gpl; /* the licence is none that the kernel takes for compatible with its own */
 	/* What a program cannot name, such as the shape of inner maps, follows behind the nmaps-th. */

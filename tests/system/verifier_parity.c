@@ -454,12 +454,13 @@ static void run_generated(const struct map_set *maps, u64 seed, u32 rounds)
 	u32 i, k;
 
 	for (i = 0; i < rounds; i++) {
-		struct gen_input in = {.state = (seed + i) * 0x9e3779b97f4a7c15ull | 1, .max_steps = 7};
+		struct gen_input in = {.state = (seed + i) * 0x9e3779b97f4a7c15ull | 1, .max_steps = 7, .counted = i % 3 == 0};
 		struct gen_builder b = {0};
 		struct program p = {.maps = maps, .type = BPF_PROG_TYPE_KPROBE};
 
 		gen_build(&b, &in);
 		p.n = b.n;
+		p.cb = b.cb;
 		memcpy(p.insn, b.insn, b.n * sizeof(b.insn[0]));
 		for (k = 0; k < p.n; k++)
 			if (is_map_load(&p.insn[k]))

@@ -2,6 +2,7 @@
 #include "gen.h"
 
 #include "asm.h"
+#include "ebpf/kfuncs.h"
 
 u32 gen_below(struct gen_input *in, u32 n)
 {
@@ -195,6 +196,114 @@ static void put_loop(struct gen_builder *b, struct gen_input *in)
 	put(b, JI(BPF_JLT, R5, rounds, (s32)start - (s32)b->n - 1));
 }
 
+static void put_body(struct gen_builder *b, struct gen_input *in)
+{
+	u32 n = 1 + gen_below(in, 3);
+
+	while (n--) {
+		switch (gen_below(in, 4)) {
+		case 0: put_stack(b, in); break;
+		case 1: put_index(b, in); break;
+		default: put_alu(b, in);
+		}
+	}
+}
+
+static void refill(struct gen_builder *b, u32 first)
+{
+	for (u32 i = first; i <= 5; i++)
+		put(b, LD(8, i, R6, i * 8));
+}
+
+/* Sets the jump at insn to land here. */
+static void land_one(struct gen_builder *b, u32 insn)
+{
+	if (insn < GEN_MAX_INSNS)
+		b->insn[insn].off = (s16)(b->n - insn - 1);
+}
+
+static void put_may_goto(struct gen_builder *b, struct gen_input *in)
+{
+	u32 start = b->n;
+
+	put(b, MAY_GOTO(0));
+	put_body(b, in);
+	put(b, JA((s32)start - (s32)b->n - 1));
+	land_one(b, start);
+}
+
+static void put_iter_arg(struct gen_builder *b)
+{
+	put(b, MOV(R1, R10));
+	put(b, ADDI(R1, -88));
+}
+
+static void put_iter(struct gen_builder *b, struct gen_input *in)
+{
+	u32 start, end;
+
+	put_iter_arg(b);
+	put(b, MOVI(R2, gen_below(in, 3)));
+	put(b, MOVI(R3, gen_below(in, 8)));
+	put(b, KCALL(ITER_NUM_NEW));
+	start = b->n;
+	put_iter_arg(b);
+	put(b, KCALL(ITER_NUM_NEXT));
+	end = b->n;
+	put(b, JI(BPF_JEQ, R0, 0, 0));
+	put(b, LD(4, R0, R0, 0));
+	refill(b, R1);
+	put_body(b, in);
+	put(b, JA((s32)start - (s32)b->n - 1));
+	land_one(b, end);
+	put_iter_arg(b);
+	put(b, KCALL(ITER_NUM_DESTROY));
+	refill(b, R0);
+}
+
+static void put_callback_loop(struct gen_builder *b, struct gen_input *in)
+{
+	put(b, MOVI(R1, gen_below(in, 6)));
+	b->callers[b->ncallers++] = b->n;
+	put2(b, (struct bpf_insn[]){LDFUNC(R2, 0)});
+	put(b, MOV(R3, R10));
+	put(b, ADDI(R3, -64));
+	put(b, MOVI(R4, 0));
+	put(b, CALL(BPF_FUNC_loop));
+	refill(b, R1);
+}
+
+/* u64 callback(index, data): changes a word of the caller's stack. */
+static void put_callback(struct gen_builder *b, struct gen_input *in)
+{
+	s32 off = (s32)gen_below(in, 8) * 8;
+
+	b->cb = b->n;
+	for (u32 i = 0; i < b->ncallers; i++)
+		b->insn[b->callers[i]].imm = (s32)(b->cb - b->callers[i] - 1);
+	put(b, LD(8, R3, R2, off));
+	put(b, INSN(gen_below(in, 2) ? BPF_ALU64 | BPF_ADD : BPF_ALU64 | BPF_XOR, R3, 0, 0, gen_below(in, 9)));
+	if (gen_below(in, 2))
+		put(b, ALU(BPF_ADD, R3, R1));
+	if (gen_below(in, 3) == 0)
+		put(b, ALUI(BPF_AND, R3, 63));
+	put(b, ST(8, R2, off, R3));
+	put(b, MOV(R0, R3));
+	put(b, ALUI(BPF_AND, R0, 1));
+	put(b, EXIT());
+}
+
+static void put_counted(struct gen_builder *b, struct gen_input *in)
+{
+	if (b->n > GEN_MAX_INSNS - 60)
+		return;
+	switch (gen_below(in, 3)) {
+	case 0: put_may_goto(b, in); break;
+	case 1: put_iter(b, in); break;
+	default: put_callback_loop(b, in);
+	}
+}
+
 void gen_build(struct gen_builder *b, struct gen_input *in)
 {
 	u32 i, steps = in->max_steps ? 1 + gen_below(in, in->max_steps) : 4 + gen_below(in, 28);
@@ -213,6 +322,8 @@ void gen_build(struct gen_builder *b, struct gen_input *in)
 		put(b, LD(8, i, R6, i * 8));
 	put(b, LD(8, R9, R6, 48));
 	for (i = 0; i < steps && b->n < GEN_MAX_INSNS - 30; i++) {
+		if (in->counted && gen_below(in, 4) == 0)
+			put_counted(b, in);
 		switch (gen_below(in, 16)) {
 		case 0:
 		case 1:
@@ -233,4 +344,6 @@ void gen_build(struct gen_builder *b, struct gen_input *in)
 	land(b, in, true);
 	put(b, MOVI(R0, 0));
 	put(b, EXIT());
+	if (b->ncallers)
+		put_callback(b, in);
 }

@@ -18,12 +18,15 @@ struct gen_input {
 	size_t n, pos;
 	u64 state;
 	u32 max_steps; /* 0: the usual number */
+	bool counted;  /* also loops that callbacks, iterators and may_goto count */
 };
 
 struct gen_builder {
 	struct bpf_insn insn[GEN_MAX_INSNS];
 	u32 n;
 	u32 pending[GEN_MAX_INSNS], npending; /* forward jumps that have not landed */
+	u32 callers[GEN_MAX_INSNS], ncallers; /* loads of the callback's address */
+	u32 cb; /* where the callback starts, 0 = there is none */
 };
 
 u32 gen_below(struct gen_input *in, u32 n);
