@@ -162,12 +162,25 @@ static void keep_group(struct vreg *dst, const struct vreg *src, const struct bp
 	dst->delta = 0;
 }
 
+static bool is_shift(u8 op)
+{
+	return op == BPF_LSH || op == BPF_RSH || op == BPF_ARSH;
+}
+
+static bool shift_is_known(const struct range *n, u32 bits)
+{
+	if (bits == 32)
+		return n->wmin == n->wmax && n->umax < 32;
+	return range_is_const(n) && n->umax < 64;
+}
+
 static void alu_scalar(struct vreg *dst, const struct vreg *src, const struct bpf_insn *in)
 {
 	u32 bits = BPF_CLASS(in->code) == BPF_ALU64 ? 64 : 32;
 	u8 op = BPF_OP(in->code);
 
-	if ((op == BPF_DIV || op == BPF_MOD) && bits == 64)
+	/* More could be known of 32-bit results: no more than the kernel knows, so that verdicts agree. */
+	if (op == BPF_DIV || op == BPF_MOD || (is_shift(op) && !shift_is_known(&src->v, bits)))
 		range_set_unknown(&dst->v);
 	else
 		range_alu(&dst->v, &src->v, op, bits);
