@@ -121,6 +121,10 @@ static int alu_with_pointer(struct venv *env, const struct bpf_insn *in, struct 
 	struct vreg left = *dst, right = *src;
 	u8 op = BPF_OP(in->code);
 
+	if (op != BPF_ADD) {
+		vfact_ctx_escapes(env, dst);
+		vfact_ctx_escapes(env, src);
+	}
 	if (vreg_is_pointer(dst) && vreg_is_pointer(src)) {
 		if (op == BPF_SUB) {
 			vreg_set_unknown(dst);
@@ -249,6 +253,7 @@ static int exec_unary(struct venv *env, const struct bpf_insn *in)
 		return r;
 	dst = vreg_of(env, in->dst_reg);
 	origin = dst->origin;
+	vfact_ctx_escapes(env, dst);
 	if (BPF_OP(in->code) == BPF_END || vreg_is_pointer(dst)) {
 		vreg_set_unknown(dst);
 		if (BPF_OP(in->code) == BPF_NEG && BPF_CLASS(in->code) == BPF_ALU)
@@ -291,8 +296,10 @@ static int exec_mov(struct venv *env, const struct bpf_insn *in)
 		return r;
 	vreg_make_group(env, vreg_of(env, in->src_reg));
 	out = *vreg_of(env, in->src_reg);
-	if (vreg_is_pointer(&out) && (!is64 || in->off))
+	if (vreg_is_pointer(&out) && (!is64 || in->off)) {
+		vfact_ctx_escapes(env, &out);
 		vreg_set_unknown(&out);
+	}
 	if (in->off)
 		sign_extend_copy(&out, (u32)in->off / 8);
 	if (!is64)

@@ -201,6 +201,12 @@ static int check_fixed(struct venv *env, u32 regno, u32 size, enum vaccess how)
 			 &(struct mem_arg){.regno = regno, .how = how, .exact = true, .size = size});
 }
 
+/* These get the context to find what belongs to this run; they do not look at registers. */
+static bool takes_only_run(u32 id)
+{
+	return id == BPF_FUNC_get_func_ip || id == BPF_FUNC_get_attach_cookie || id == BPF_FUNC_perf_event_output;
+}
+
 int vhelper_check_arg(struct venv *env, struct vcall *c, u32 regno)
 {
 	u8 arg = c->h->arg[regno - 1];
@@ -211,6 +217,8 @@ int vhelper_check_arg(struct venv *env, struct vcall *c, u32 regno)
 		return err;
 	if (!type_fits(r, arg))
 		return type_error(env, regno, expected_type(arg));
+	if (!takes_only_run(c->id))
+		vfact_ctx_escapes(env, r);
 	switch (arg) {
 	case EBPF_ARG_CTX: return vaccess_ctx_unmoved(env, regno);
 	case EBPF_ARG_MAP:

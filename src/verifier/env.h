@@ -215,3 +215,5 @@ void vfact_no_map(struct venv *env, u32 i);
  */
 bool vfact_key(struct venv *env, u32 i, const u32 *key);
 void vfact_ctx_read(struct venv *env, s32 off, u32 size);
+/* r goes where its loads are not seen: if it is the context, anything of it may be read. */
+void vfact_ctx_escapes(struct venv *env, const struct vreg *r);

@@ -49,6 +49,13 @@ bool vfact_key(struct venv *env, u32 i, const u32 *key)
 	return f->key_known;
 }
 
+void vfact_ctx_escapes(struct venv *env, const struct vreg *r)
+{
+	/* the context of a raw tracepoint is its arguments, all of which are there */
+	if (r->type == VREG_CTX && env->prog->prog_type != BPF_PROG_TYPE_RAW_TRACEPOINT)
+		env->res->ctx_read = ~0ull;
+}
+
 void vfact_ctx_read(struct venv *env, s32 off, u32 size)
 {
 	env->res->ctx_read |= 1ull << (u32)off / 8;

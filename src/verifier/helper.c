@@ -197,7 +197,6 @@ static int check_tail_call(struct venv *env)
 		return -EINVAL;
 	}
 	env->res->uses_tail_call = true;
-	env->res->ctx_read = ~0ull;
 	env->func[vstate_top(&env->cur)->func].tail_calls = true;
 	return r;
 }

@@ -137,6 +137,7 @@ static int check_arg(struct venv *env, struct kcall *c, u32 regno)
 
 	if (err)
 		return err;
+	vfact_ctx_escapes(env, r);
 	switch (arg) {
 	case EBPF_KARG_ANY: /* not even looked at: it may be undefined */
 	case EBPF_KARG_OUT:

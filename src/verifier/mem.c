@@ -143,6 +143,8 @@ static int access_store(struct venv *env, const struct access *a, const struct v
 		err = check_not_stack(env, a);
 	if (!err)
 		note_kind(env, a);
+	if (!err && vreg_of(env, a->regno)->type != VREG_STACK)
+		vfact_ctx_escapes(env, value);
 	return err;
 }
 
@@ -300,6 +302,7 @@ static int exec_atomic(struct venv *env, const struct bpf_insn *in)
 		return r;
 	/* the kernel's order: if the address register is overwritten by the old value, the store is
 	 * refused */
+	vfact_ctx_escapes(env, vreg_of(env, in->src_reg));
 	if (fetch)
 		*vreg_of(env, load_reg) = old;
 	vreg_set_unknown(&unknown);

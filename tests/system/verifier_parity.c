@@ -6,7 +6,7 @@
  * refuses is a failure, unless the kernel's reason is in the short list below. What the kernel
  * accepts and we refuse is counted: programs of users must not fall into that share.
  *
- * NT_SEED and NT_ROUNDS choose the mutations; the seed is printed.
+ * NT_SEED and NT_ROUNDS choose the mutations; the seed is printed. With NT_SOAK there are more than 200,000 programs.
  */
 #include "tap.h"
 
@@ -503,9 +503,14 @@ int main(int argc, char **argv)
 {
 	const char *text = getenv("NT_SEED"), *count = getenv("NT_ROUNDS");
 	u64 seed = text ? strtoull(text, NULL, 0) : 20240117;
-	u32 rounds = count ? (u32)atoi(count) : 600;
+	bool soak = getenv("NT_SOAK") != NULL, only_soak = argc > 1 && !strcmp(argv[1], "--soak");
+	u32 rounds = count ? (u32)atoi(count) : soak ? 100000 : 600;
 	struct map_set maps = {0};
-	int i, r = make_maps(case_maps, M_NMAPS, &maps);
+	int i, r;
+
+	if (only_soak && !soak)
+		tap_skip_all("200000 programs: only in `make soak`");
+	r = make_maps(case_maps, M_NMAPS, &maps);
 
 	if (r == -EPERM || r == -ENOSYS)
 		tap_skip_all("bpf(2) is not permitted here");
@@ -515,7 +520,7 @@ int main(int argc, char **argv)
 	run_cases(&maps);
 	run_mutations(&maps, seed, rounds);
 	run_generated(&maps, seed, rounds);
-	for (i = 1; i < argc; i++)
+	for (i = 1 + only_soak; i < argc; i++)
 		run_object(argv[i], seed + (u32)i, rounds / 10);
 	return tap_done();
 }

@@ -145,6 +145,35 @@ static void test_paths(void)
 	}
 }
 
+/* A context that leaves the verifier's sight may be read anywhere: all of it has to be there. */
+static void test_ctx_escapes(void)
+{
+	static const struct {
+		const char *name;
+		bool escapes;
+		struct bpf_insn insn[12];
+		u32 n;
+	} c[] = {
+	    {"read by a helper from a number", true,
+	     {MOV(R3, R1), ADDI(R3, 112), MOV(R1, R10), ADDI(R1, -8), MOVI(R2, 8), CALL(113), RET(0)}, 8},
+	    {"cookie", false, {CALL(174), RET(0)}, 3},
+	    {"func_ip", false, {CALL(173), RET(0)}, 3},
+	    {"stored in a value", true, {LDVAL(R2, DATA, 0), ST(8, R2, 0, R1), RET(0)}, 5},
+	    {"spilled and loaded", false, {ST(8, R10, -8, R1), LD(8, R1, R10, -8), LD(8, R0, R1, 0), EXIT()}, 4},
+	    {"half of it", true, {MOV32(R2, R1), RET(0)}, 3},
+	    {"its distance", true, {MOV(R2, R10), ALU(BPF_SUB, R2, R1), RET(0)}, 4},
+	};
+
+	for (u32 i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+		struct verifier_result r = {0};
+
+		if (!check(c[i].insn, c[i].n, c[i].name, &r))
+			continue;
+		tap_eq(r.ctx_read == ~0ull, c[i].escapes, "%s: all of ctx may be read, or not", c[i].name);
+		verifier_result_deinit(&r);
+	}
+}
+
 static void test_functions(void)
 {
 	const struct bpf_insn p[] = {
@@ -200,6 +229,7 @@ int main(void)
 	test_memory();
 	test_paths();
 	test_functions();
+	test_ctx_escapes();
 	test_limits();
 	return tap_done();
 }
