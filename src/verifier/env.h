@@ -5,7 +5,10 @@
  *     live     which registers are read later (static, per function)
  *     verifier the walk along every path
  *     prune    checkpoints, comparison of states, the set of places that must be compared by value
- *     alu branch stack mem access helper func   what instructions do to the state
+ *     alu branch stack mem access     what instructions do to the state
+ *     helper arg map_rules callback dynptr kfunc func     what calls do to it
+ *     special  objects on the stack: dynptrs, iterators
+ *     loop     loops whose end no state shows: callbacks, iterators, may_goto
  *     fact     what the JIT is told
  *     log      text
  * Every function that can refuse writes the reason to the log and returns -errno.

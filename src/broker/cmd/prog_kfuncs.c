@@ -104,6 +104,34 @@ static int kfuncs_one(const struct vmlinux *v, struct bpf_insn *in, struct verif
 	return 0;
 }
 
+/*
+ * The address of a kernel function: programs ask whether it is NULL before they call it
+ * (bpf_ksym_exists()). What cannot be called here is not there.
+ */
+static int kfuncs_address(const struct vmlinux *v, struct bpf_insn *in, struct verifier_log *log)
+{
+	const struct btf_type *t = ebpf_btf_type(&v->btf, (u32)in->imm);
+
+	if (!t || in[1].imm) {
+		vlog_printf(log, "ldimm64 insn specifies invalid btf_id %d.\n", in->imm);
+		return -ENOENT;
+	}
+	if (BTF_INFO_KIND(t->info) != BTF_KIND_FUNC) {
+		vlog_printf(log, "pseudo btf_id %d in ldimm64 isn't KIND_FUNC: there are no kernel variables in user space\n",
+			    in->imm);
+		return -EINVAL;
+	}
+	in->src_reg = 0;
+	in->imm = ebpf_kfunc_implemented(ebpf_kfunc_by_name(ebpf_btf_name(&v->btf, t->name_off)));
+	in[1].imm = 0;
+	return 0;
+}
+
+static bool is_address(const struct object_prog *p, u32 i)
+{
+	return ebpf_insn_is_ld64(&p->insns[i]) && p->insns[i].src_reg == BPF_PSEUDO_BTF_ID && i + 1 < p->n;
+}
+
 static bool is_kfunc_call(const struct bpf_insn *in)
 {
 	return in->code == (BPF_JMP | BPF_CALL) && in->src_reg == BPF_PSEUDO_KFUNC_CALL;
@@ -132,10 +160,12 @@ int prog_kfuncs_resolve(struct object_prog *p, struct verifier_log *log, struct 
 	*ret = (struct prog_kfuncs){0};
 	for (u32 i = 0; !r && i < p->n; i++) {
 		struct bpf_insn *in = &p->insns[i];
+		bool call = is_kfunc_call(in) && (in->imm || in->off);
 
-		if (!is_kfunc_call(in) || (!in->imm && !in->off))
+		if (!call && !is_address(p, i))
 			continue;
-		r = kfuncs_check_first(p, in, log);
+		if (call)
+			r = kfuncs_check_first(p, in, log);
 		if (!r && !v.data) {
 			r = vmlinux_open(&v);
 			if (r < 0) {
@@ -144,7 +174,7 @@ int prog_kfuncs_resolve(struct object_prog *p, struct verifier_log *log, struct 
 			}
 		}
 		if (!r)
-			r = kfuncs_one(&v, in, log, ret);
+			r = call ? kfuncs_one(&v, in, log, ret) : kfuncs_address(&v, in, log);
 	}
 	vmlinux_close(&v);
 	return r;

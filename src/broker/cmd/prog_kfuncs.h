@@ -11,6 +11,7 @@ struct prog_kfuncs {
 
 /*
  * Rewrites imm of every call in p->insns: enum ebpf_kfunc, or EBPF_KFUNC_N + i for ret->name[i].
+ * A function's address becomes 1, or 0 if it cannot be called here.
  * ret is valid on failure, too. Errors and phrases as add_kfunc_call() in kernel/bpf/verifier.c;
  * without kernel BTF on this machine no number means anything, as there.
  */
