@@ -2,16 +2,18 @@
 """What a case is (run.py runs it), and the usual ways to bring a tool's output into one order."""
 import functools, subprocess
 
+import roots
+
 
 def sorted_lines(text):
     """Tools walk hash maps in any order; empty lines and bpftrace's greeting say nothing."""
     lines = [line.rstrip() for line in text.splitlines()]
-    return "\n".join(sorted(line for line in lines if line and not line.startswith("Attaching ")))
+    return "\n".join(sorted(line for line in lines if line and not line.startswith(("Attaching ", "Attached "))))
 
 
 def same_lines(text):
     lines = [line.rstrip() for line in text.splitlines()]
-    return "\n".join(line for line in lines if line and not line.startswith("Attaching "))
+    return "\n".join(line for line in lines if line and not line.startswith(("Attaching ", "Attached ")))
 
 
 class Case:
@@ -34,6 +36,7 @@ class Case:
         self.before = ()           # commands to run first
         self.env = {}
         self.package = tool
+        self.root = None           # the tool is that of another release (roots.py)
         self.needs = lambda: None  # why it cannot run, or None
         self.prepare = lambda build: True
         for key, value in more.items():
@@ -43,6 +46,8 @@ class Case:
             self.want = "\n".join(sorted(self.want.splitlines()))
 
     def missing(self):
+        if self.root:
+            return None if roots.folder(self.root) else f"no {self.root} root: it takes root, debootstrap and a mirror"
         return self.needs() if installed(self.package) else f"{self.package} is not installed"
 
 

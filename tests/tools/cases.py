@@ -4,11 +4,12 @@ import case
 import cases_bcc
 import cases_bpftrace
 import cases_other
+import roots
 
 
 def all_cases():
-    return cases_bpftrace.CASES + cases_bcc.CASES + cases_other.CASES
+    return cases_bpftrace.cases() + cases_bpftrace.cases("trixie") + cases_bcc.CASES + cases_other.CASES
 
 
 def versions():
-    return {c.tool: (case.version(c.package) or "") for c in all_cases()}
+    return {c.tool: (roots.version(c.root, c.package) if c.root else case.version(c.package)) or "" for c in all_cases()}

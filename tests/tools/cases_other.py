@@ -38,7 +38,7 @@ def bpftool(name, argv, want, **more):
 
 
 CASES = [
-    l("funclatency", ["/usr/sbin/funclatency", "-p", "{pid}", "{exe}:work"], "calls: 12", normalise=hist_total),
+    l("funclatency", ["/usr/sbin/funclatency", "{exe}:work"], "calls: 12", normalise=hist_total),
     l("gethostlatency", ["/usr/sbin/gethostlatency", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
       normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=(), settle=2.0,
       rounds=("h3",)),

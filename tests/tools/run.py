@@ -15,6 +15,7 @@ and mount namespace). In each of them its output must be exactly what the case s
 import argparse, os, re, select, shutil, signal, subprocess, sys, tempfile, time
 
 import cases
+import roots
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UID = 1000
@@ -74,13 +75,14 @@ class Run:
         self.env.pop("XDG_RUNTIME_DIR", None)
         self.target = self.tool = self.holder = None
 
-    def become(self):
+    def become(self, tool=True):
+        into = ["chroot", roots.mounted(self.case.root, self.build, HERE)] if tool and self.case.root else []
         if self.mode == "user":
-            return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all"]
+            return into + ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all"]
         if self.mode == "sandbox":
-            return ["nsenter", f"--target={self.inside}", "--pid", "--mount",
+            return ["nsenter", f"--target={self.inside}", "--pid", "--mount", *into,
                     os.path.join(self.build, "tests/tools/tool_sandbox"), "join"]
-        return []
+        return into
 
     def notrap(self, *args):
         return [] if self.mode == "kernel" else [os.path.join(self.build, "notrap"), *args]
@@ -95,7 +97,7 @@ class Run:
         self.inside = int(Lines(self.holder.stdout).next(10))
 
     def start_target(self):
-        self.target = subprocess.Popen(self.become() + [self.exe], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.target = subprocess.Popen(self.become(tool=False) + [self.exe], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        env=self.env)
         self.answers = Lines(self.target.stdout)
         if self.answers.next(10) != "ready":
@@ -235,6 +237,7 @@ def table(results, versions):
 
 
 def main():
+    roots.enter_namespace()
     p = argparse.ArgumentParser()
     p.add_argument("build")
     p.add_argument("--quick", action="store_true")
