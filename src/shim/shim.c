@@ -126,9 +126,17 @@ s64 shim_bpf(u64 cmd, u64 attr, u64 size)
 
 s64 shim_perf_open(u64 attr, u64 pid, u64 cpu, u64 group_fd, u64 flags)
 {
+	static const char refused[] = "notrap: the kernel refuses this event, and notrap has no answer for it: it knows uprobes, "
+				      "clocks and perf buffers, not probes of the kernel or counters of the hardware\n";
 	const u64 arg[6] = {attr, pid, cpu, group_fd, flags};
+	s64 r = shim_call(NT_OP_PERF_OPEN, arg);
 
-	return shim_call(NT_OP_PERF_OPEN, arg);
+	if (r != SHIM_NATIVE)
+		return r;
+	r = sys_call6(__NR_perf_event_open, attr, pid, cpu, group_fd, flags, 0);
+	if (r == -EACCES || r == -EPERM)
+		shim_raw(__NR_write, 2, (u64)refused, sizeof(refused) - 1, 0);
+	return r;
 }
 
 s64 shim_ioctl(int fd, u64 request, u64 argument)
