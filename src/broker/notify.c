@@ -108,13 +108,26 @@ static void notify_tell(struct call *k)
 		log_info("%s", k->notice);
 }
 
+/* Hang-ups come by themselves; only who lists objects would see that one is late. */
+static bool asks_what_is_there(const struct seccomp_data *d)
+{
+	switch (d->nr == SYS_bpf ? (u32)d->args[0] : ~0u) {
+	case BPF_MAP_LOOKUP_ELEM:
+	case BPF_MAP_UPDATE_ELEM:
+	case BPF_MAP_DELETE_ELEM:
+	case BPF_MAP_GET_NEXT_KEY: return false;
+	}
+	return d->nr == SYS_bpf;
+}
+
 static s64 notify_call(struct notify *n, struct client *c, const struct seccomp_notif *req, struct call *ret)
 {
 	struct call *k = ret;
 	s64 r;
 
 	*k = (struct call){.b = n->broker, .c = c, .ret_fd = -1};
-	object_reap(n->broker); /* what the loader closed before this call is closed */
+	if (asks_what_is_there(&req->data))
+		object_reap(n->broker); /* what the loader closed before this call is closed */
 	n->broker->held_caller = c->pid;
 	r = notify_dispatch(k, &req->data);
 	n->broker->held_caller = 0;
