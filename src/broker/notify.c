@@ -50,6 +50,7 @@ struct notify {
 	struct broker *broker;
 	int fd;
 	struct loop_source *source;
+	pid_t last_tid, last_tgid; /* who asked last */
 };
 
 static void notify_free(struct notify *n)
@@ -164,6 +165,20 @@ static void notify_answer(struct notify *n, u64 id, s64 value, struct call *k)
 		log_error("a filtered call cannot be answered: %s", strerror(errno));
 }
 
+/* The caller waits, so its thread id is its own for now. */
+static struct client *notify_client(struct notify *n, pid_t tid)
+{
+	struct proc_status status;
+
+	if (tid != n->last_tid || syscall(SYS_tgkill, n->last_tgid, tid, 0) < 0) {
+		if (proc_status_read(tid, &status) < 0)
+			return NULL;
+		n->last_tid = tid;
+		n->last_tgid = status.tgid;
+	}
+	return server_client_of(n->broker, n->last_tgid);
+}
+
 static void notify_readable(struct loop_source *s, u32 events, void *arg)
 {
 	struct notify *n = arg;
@@ -172,8 +187,7 @@ static void notify_readable(struct loop_source *s, u32 events, void *arg)
 		u8 bytes[NOTIF_MAX];
 	} u = {};
 	struct call k = {.native = true, .ret_fd = -1};
-	struct proc_status status;
-	struct client *c = NULL;
+	struct client *c;
 	s64 value = 0;
 
 	if (events & (EPOLLHUP | EPOLLERR)) { /* nobody has the filter any more */
@@ -182,8 +196,7 @@ static void notify_readable(struct loop_source *s, u32 events, void *arg)
 	}
 	if (ioctl(n->fd, SECCOMP_IOCTL_NOTIF_RECV, &u.req) < 0)
 		return; /* killed meanwhile */
-	if (proc_status_read((pid_t)u.req.pid, &status) == 0)
-		c = server_client_of(n->broker, status.tgid);
+	c = notify_client(n, (pid_t)u.req.pid);
 	if (c)
 		value = notify_call(n, c, &u.req, &k);
 	notify_answer(n, u.req.id, value, &k);
