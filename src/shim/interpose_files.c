@@ -19,6 +19,9 @@
 
 typedef struct file FILE; /* the C library's own; only passed through */
 
+EXPORT long readlink(const char *path, char *buf, size_t n);
+EXPORT long __readlink_chk(const char *path, char *buf, size_t n, size_t size);
+EXPORT long readlinkat(int dir, const char *path, char *buf, size_t n);
 EXPORT int open(const char *path, int flags, u32 mode);
 EXPORT int open64(const char *path, int flags, u32 mode);
 EXPORT int openat(int dir, const char *path, int flags, u32 mode);
@@ -52,6 +55,14 @@ static void find_real(void)
 	__atomic_store_n(&real.fdopen, dlsym(RTLD_NEXT, "fdopen"), __ATOMIC_RELEASE);
 }
 
+static long resultl(s64 r)
+{
+	if (r >= 0)
+		return (long)r;
+	errno = (int)-r;
+	return -1;
+}
+
 static int result(s64 r)
 {
 	if (r >= 0)
@@ -60,10 +71,10 @@ static int result(s64 r)
 	return -1;
 }
 
-/* "/proc/self/fdinfo/7": 7; -1: something else, or another process'. */
-static int fdinfo_fd(const char *path)
+/* "/proc/self" MIDDLE "7": 7; -1: something else, or another process'. */
+static int proc_fd(const char *path, const char *middle)
 {
-	static const char prefix[] = "/proc/", middle[] = "/fdinfo/";
+	static const char prefix[] = "/proc/";
 	u64 pid = 0, fd = 0;
 	u32 i;
 
@@ -90,12 +101,81 @@ static int fdinfo_fd(const char *path)
 /* What a descriptor of ours is, in the kernel's words; -1: not such a file. */
 static int open_fdinfo(const char *path, int flags)
 {
-	int fd = path && (flags & O_ACCMODE) == O_RDONLY ? fdinfo_fd(path) : -1;
+	int fd = path && (flags & O_ACCMODE) == O_RDONLY ? proc_fd(path, "/fdinfo/") : -1;
 
 	fd = fd < 0 ? -1 : shim_fdinfo(fd);
 	if (fd >= 0 && !(flags & O_CLOEXEC))
 		sys_call3(__NR_fcntl, (u64)fd, F_SETFD, 0);
 	return fd;
+}
+
+static bool has_line(const char *text, const char *name)
+{
+	for (const char *line = text; *line; line++) {
+		u32 i = 0;
+
+		while (name[i] && line[i] == name[i])
+			i++;
+		if (!name[i])
+			return true;
+		while (*line && *line != '\n')
+			line++;
+		if (!*line)
+			return false;
+	}
+	return false;
+}
+
+/* What the kernel calls an object's descriptor in /proc/self/fd, or NULL: it is none of ours, or has no such name. */
+static const char *fd_name(const char *path)
+{
+	static const struct {
+		const char *line, *name;
+	} kinds[] = {{"map_type:", "anon_inode:bpf-map"}, {"prog_type:", "anon_inode:bpf-prog"},
+		     {"link_type:", "anon_inode:bpf_link"}, {"btf_id:", "anon_inode:btf"}};
+	int fd = path ? proc_fd(path, "/fd/") : -1, text_fd = fd < 0 ? -1 : shim_fdinfo(fd);
+	char text[1024];
+	s64 n;
+
+	if (text_fd < 0)
+		return NULL;
+	n = sys_call6(__NR_pread64, (u64)text_fd, (u64)text, sizeof(text) - 1, 0, 0, 0);
+	sys_call3(__NR_close, (u64)text_fd, 0, 0);
+	text[n > 0 ? n : 0] = 0;
+	/* A link's text has prog_id, a program's no link_type: the last one that fits is the most special. */
+	if (has_line(text, kinds[2].line))
+		return kinds[2].name;
+	for (u32 i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (has_line(text, kinds[i].line))
+			return kinds[i].name;
+	return NULL;
+}
+
+long readlinkat(int dir, const char *path, char *buf, size_t n)
+{
+	int saved = errno;
+	const char *name = fd_name(path);
+	size_t len = 0;
+
+	errno = saved;
+	if (!name)
+		return resultl(sys_call6(__NR_readlinkat, (u64)dir, (u64)path, (u64)buf, n, 0, 0));
+	for (; len < n && name[len]; len++)
+		buf[len] = name[len];
+	return (long)len;
+}
+
+long readlink(const char *path, char *buf, size_t n)
+{
+	return readlinkat(AT_FDCWD, path, buf, n);
+}
+
+/* What a fortified readlink() is compiled to. */
+long __readlink_chk(const char *path, char *buf, size_t n, size_t size)
+{
+	if (size < n)
+		__builtin_trap();
+	return readlink(path, buf, n);
 }
 
 /* r: of opening path. Only what is opened for reading is replaced. */

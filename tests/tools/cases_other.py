@@ -33,8 +33,19 @@ def l(name, argv, want, **more):
     return Case("libbpf-tools: " + name, "libbpf-tools", argv, want, **more)
 
 
-def bpftool(name, argv, want, **more):
-    return Case("bpftool: " + name, "bpftool", argv, want, target=False, stop="exit", **more)
+PIN = "/sys/fs/bpf/notrap_tools"
+LOAD = "bpftool prog load {build}/tests/tools/tool.bpf.o " + PIN + " && trap 'rm " + PIN + "' EXIT && "
+MAP = "map=$(bpftool -j prog show pinned " + PIN + " | sed 's/.*\"map_ids\":.\\([0-9]*\\).*/\\1/') && "
+
+
+def same(text):
+    return text.strip()
+
+
+def bpftool(name, script, want, **more):
+    more.setdefault("normalise", same)
+    return Case("bpftool: " + name, "bpftool", ["sh", "-c", script], want, target=False, stop="exit",
+                prepare=lambda build: os.path.exists(os.path.join(build, "tests/tools/tool.bpf.o")), **more)
 
 
 CASES = [
@@ -42,6 +53,19 @@ CASES = [
     l("gethostlatency", ["/usr/sbin/gethostlatency", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
       normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=(), settle=2.0,
       rounds=("h3",)),
+    bpftool("prog load, show", LOAD + "bpftool prog show pinned " + PIN + " | grep -o 'kprobe  name count_calls'",
+            "kprobe  name count_calls", quick=("root", "user")),
+    bpftool("prog dump xlated", LOAD + "bpftool prog dump xlated pinned " + PIN + " | grep -e '^int' -e exit | sed 's/.*(95)/(95)/'",
+            "int count_calls(void * ctx):\n(95) exit"),
+    bpftool("map update, lookup, dump", LOAD + MAP + "bpftool map update id $map key 1 0 0 0 value 7 0 0 0 0 0 0 0 && "
+            "bpftool -j map lookup id $map key 1 0 0 0 | grep -o 'formatted.*' && bpftool -j map dump id $map | grep -o '\"value\":[0-9][0-9]*'",
+            'formatted":{"key":1,"value":7}}\n"value":0\n"value":7'),
+    bpftool("map show", LOAD + MAP + "bpftool map show id $map | head -2 | sed 's/^[0-9]*: //; s/  memlock.*//'",
+            "array  name tool_counts  flags 0x0\n\tkey 4B  value 8B  max_entries 2"),
+    bpftool("btf dump", LOAD + "id=$(bpftool -j prog show pinned " + PIN + " | sed 's/.*\"btf_id\":\\([0-9]*\\).*/\\1/') && "
+            "bpftool btf dump id $id | grep -o \"FUNC 'count_calls'\"", "FUNC 'count_calls'"),
+    bpftool("sees what others have", "bpftrace -q -e 'uprobe:{exe}:work {{ @ = count(); }}' >/dev/null 2>&1 & sleep 2; "
+            "bpftool prog show | grep -o 'kprobe  name work'; kill -INT $!; wait", "kprobe  name work"),
     Case("go: cilium/ebpf, static", "cilium/ebpf (Go)", ["{build}/tests/tools/go_loader", "{exe}", "work"], "count 12\nready",
          package="golang-github-cilium-ebpf-dev", prepare=go_tool,
          skip={"sandbox": "the sandbox answers bpf(2) before the seccomp front end can"}),

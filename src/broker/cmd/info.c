@@ -12,6 +12,7 @@
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
 #include "broker/cmd/link_info.h"
+#include "broker/cmd/prog_records.h"
 #include "broker/link/link.h"
 #include "broker/object/btf.h"
 #include "broker/object/map.h"
@@ -159,7 +160,7 @@ static s64 info_prog(struct call *k, const struct object_prog *p)
 	i.func_info_rec_size = 8;
 	i.line_info_rec_size = 16;
 	i.jited_line_info_rec_size = 8;
-	i.nr_func_info = i.nr_line_info = i.nr_jited_line_info = 0;
+	i.nr_jited_line_info = 0;
 	link_prog_stats(k->b, p, &stats);
 	i.run_time_ns = stats.run_time_ns;
 	i.run_cnt = stats.run_cnt;
@@ -171,6 +172,10 @@ static s64 info_prog(struct call *k, const struct object_prog *p)
 		r = info_prog_xlated(k, p, &i);
 	if (!r)
 		r = info_prog_jited(k, p, &i);
+	if (!r)
+		r = prog_records_tell(k, &p->func_info, FUNC_RECORD_SIZE, i.func_info, &i.nr_func_info);
+	if (!r)
+		r = prog_records_tell(k, &p->line_info, LINE_RECORD_SIZE, i.line_info, &i.nr_line_info);
 	return r < 0 ? r : info_end(k, &i);
 }
 

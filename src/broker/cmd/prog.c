@@ -17,6 +17,7 @@
 #include "broker/cmd/prog_funcs.h"
 #include "broker/cmd/prog_kfuncs.h"
 #include "broker/cmd/prog_maps.h"
+#include "broker/cmd/prog_records.h"
 #include "broker/cmd/vlog.h"
 #include "broker/object/slots.h"
 #include "broker/object/map.h"
@@ -103,7 +104,7 @@ static int prog_copy_in(struct call *k, const struct attr_prog_load *a, struct o
 	return call_name(a->name, p->name);
 }
 
-/* func_info and line_info; of the latter only the descriptor matters here. */
+/* func_info and line_info; of the latter only the descriptor is checked. */
 static int prog_check_btf(struct call *k, const struct attr_prog_load *a, struct object_prog *p,
 			  struct verifier_log *log, struct verifier_func **ret_funcs)
 {
@@ -116,7 +117,8 @@ static int prog_check_btf(struct call *k, const struct attr_prog_load *a, struct
 	if (r < 0)
 		return r;
 	p->btf = object_ref(btf);
-	return prog_funcs_read(k, a, p, log, ret_funcs);
+	r = prog_funcs_read(k, a, p, log, ret_funcs);
+	return r ? r : prog_records_keep(k, a, p);
 }
 
 /* What the loader says and the kernel knows of functions that the program calls. */

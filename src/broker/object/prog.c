@@ -21,6 +21,8 @@ void object_prog_deinit(struct object_prog *p)
 	prog_unref_maps(p->maps, p->nmaps);
 	prog_unref_maps(p->bound, p->nbound);
 	object_unref(p->btf);
+	free(p->func_info.data);
+	free(p->line_info.data);
 	free(p->insns);
 }
 

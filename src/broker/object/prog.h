@@ -12,6 +12,11 @@ struct object_map;
 #define PROG_NAME_LEN 16
 #define PROG_TAG_LEN 8
 
+struct prog_records { /* owned */
+	u8 *data;
+	u32 n;
+};
+
 struct object_prog {
 	struct object obj;
 	u32 type;	     /* BPF_PROG_TYPE_* */
@@ -33,6 +38,7 @@ struct object_prog {
 	struct object_map **bound; /* BPF_PROG_BIND_MAP: kept alive, not used; owned references */
 	u32 nbound;
 	struct object *btf; /* owned reference or NULL */
+	struct prog_records func_info, line_info; /* cmd/prog_records.h */
 };
 
 /* Takes over everything in *from (insns, facts, image, maps, btf); one reference, the caller's.
