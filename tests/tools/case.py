@@ -36,6 +36,8 @@ class Case:
         self.before = ()           # commands to run first
         self.env = {}
         self.package = tool
+        self.exe_from = None       # another program than victim.c is looked at: a copy of this one
+        self.driver = ()           # what starts the target, if not its own name; says "ready PID"
         self.root = None           # the tool is that of another release (roots.py)
         self.needs = lambda: None  # why it cannot run, or None
         self.prepare = lambda build: True

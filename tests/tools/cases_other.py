@@ -50,6 +50,10 @@ def bpftool(name, script, want, **more):
 
 CASES = [
     l("funclatency", ["/usr/sbin/funclatency", "{exe}:work"], "calls: 12", normalise=hist_total),
+    # The shell waits in its first readline() when the tool comes: that call is not seen.
+    l("bashreadline", ["/usr/sbin/bashreadline", "-s", "{exe}"], ["echo 1", "echo 2"], exe_from="/bin/bash",
+      driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline",), rounds=(3,), pause=0.5, normalise=columns(2, 3),
+      skip={"sandbox": "the driver's child has another pid there"}),
     l("gethostlatency", ["/usr/sbin/gethostlatency", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
       normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=(), settle=2.0,
       rounds=("h3",)),

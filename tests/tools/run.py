@@ -28,8 +28,11 @@ class Failed(Exception):
 
 
 def symbols(exe):
-    out = subprocess.run(["nm", exe], stdout=subprocess.PIPE, check=True, text=True).stdout
-    return {w[2]: int(w[0], 16) for w in (line.split() for line in out.splitlines()) if len(w) == 3}
+    table = {}
+    for options in (["-D"], []):
+        out = subprocess.run(["nm", *options, exe], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+        table.update({w[2]: int(w[0], 16) for w in (line.split() for line in out.splitlines()) if len(w) == 3})
+    return table
 
 
 def code_at(pid, addr):
@@ -63,8 +66,8 @@ class Run:
     def __init__(self, build, case, mode):
         self.build, self.case, self.mode = build, case, mode
         self.dir = tempfile.mkdtemp(prefix="notrap-tools-")
-        self.exe = os.path.join(self.dir, "victim")
-        shutil.copy(os.path.join(build, "tests/tools/tool_victim"), self.exe)
+        self.exe = os.path.join(self.dir, os.path.basename(case.exe_from or "victim"))
+        shutil.copy(case.exe_from or os.path.join(build, "tests/tools/tool_victim"), self.exe)
         self.nt = os.path.join(self.dir, "nt")
         os.mkdir(self.nt, 0o700)
         if mode in ("user", "sandbox"):
@@ -88,7 +91,7 @@ class Run:
         return [] if self.mode == "kernel" else [os.path.join(self.build, "notrap"), *args]
 
     def fill(self, text):
-        pid = self.pid_inside if self.target else 0
+        pid = getattr(self, "pid_inside", 0)
         return text.format(exe=self.exe, pid=pid, dir=self.dir, here=HERE, build=self.build)
 
     def start_sandbox(self):
@@ -97,12 +100,14 @@ class Run:
         self.inside = int(Lines(self.holder.stdout).next(10))
 
     def start_target(self):
-        self.target = subprocess.Popen(self.become(tool=False) + [self.exe], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        command = [self.fill(word) for word in self.case.driver] or [self.exe]
+        self.target = subprocess.Popen(self.become(tool=False) + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        env=self.env)
         self.answers = Lines(self.target.stdout)
-        if self.answers.next(10) != "ready":
+        said = self.answers.next(10).split()
+        if said[0] != "ready":
             raise Failed("the target did not start")
-        self.pid = self.pid_inside = self.target.pid
+        self.pid = self.pid_inside = int(said[1]) if len(said) > 1 else self.target.pid
         if self.mode == "sandbox":  # nsenter has forked
             with open(f"/proc/{self.pid}/task/{self.pid}/children") as f:
                 self.pid = int(f.read().split()[0])
