@@ -10,7 +10,7 @@
 #      suite is added to the apt sources (one file, $backports_list) unless it is there already.
 set -eu
 
-packages='gcc g++ make meson ninja-build pkg-config clang llvm bpftool
+packages='gcc g++ make meson ninja-build pkg-config clang llvm bpftool bpftrace
 	libc6-dev libzydis-dev libelf-dev zlib1g-dev uthash-dev libjansson-dev'
 libbpf_min=1.4
 backports_list=/etc/apt/sources.list.d/notrap-backports.sources

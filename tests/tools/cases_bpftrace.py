@@ -33,7 +33,7 @@ def cases(root=None):
 
     return [
         b("count by argument", "uprobe:{exe}:work {{ @[arg0] = count(); }}", ["@[0]: 3", "@[1]: 3", "@[2]: 3", "@[3]: 3"],
-          quick=NOTRAP),
+          quick=(*NOTRAP, "sandbox")),
         b("return value", "uretprobe:{exe}:work {{ @[retval] = count(); }}",
           ["@[0]: 3", "@[10]: 3", "@[20]: 3", "@[30]: 3"]),
         b("sum, avg, min, max, stats",

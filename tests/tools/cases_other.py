@@ -74,5 +74,5 @@ CASES = [
          package="golang-github-cilium-ebpf-dev", prepare=go_tool,
          skip={"sandbox": "the sandbox answers bpf(2) before the seccomp front end can"}),
     Case("python: ctypes", "python3 (ctypes)", [sys.executable if sys.executable.startswith("/usr") else "/usr/bin/python3",
-         "{here}/ctypes_loader.py", "{exe}", "work"], "count 12", package="python3"),
+         "{here}/ctypes_loader.py", "{exe}", "work"], "count 12", package="python3", quick=("user", "sandbox")),
 ]
