@@ -12,7 +12,7 @@ and mount namespace). In each of them its output must be exactly what the case s
   --modes LIST   of kernel,root,user,sandbox
   --table FILE   writes the results as a table for README.md
 """
-import argparse, os, re, select, shutil, signal, subprocess, sys, tempfile, time
+import argparse, functools, os, re, select, shutil, signal, subprocess, sys, tempfile, time
 
 import cases
 import roots
@@ -221,11 +221,20 @@ class Run:
             self.end()
 
 
+@functools.lru_cache(None)
+def user_reads(build):
+    return subprocess.run(["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "test", "-r",
+                           os.path.join(build, "notrap-shim.so"), "-a", "-r", os.path.join(HERE, "ctypes_loader.py")],
+                          stderr=subprocess.DEVNULL).returncode == 0
+
+
 def why_not(case, mode, build):
     if os.geteuid():
         return "only root can try all modes"
     if mode in case.skip:
         return case.skip[mode]
+    if mode in ("user", "sandbox") and not user_reads(build):
+        return "user 1000 cannot read the build folder"
     why = case.missing()
     return why if why or case.prepare(build) else f"{case.tool} cannot be built here"
 
