@@ -4,6 +4,7 @@
  * two addresses into a constant, the assembler can; the offsets come from the contract all the
  * same. Only in the freestanding build.
  */
+#include "payload/kfunc.h"
 #include "payload/payload.h"
 
 #define AT(field) ".org nt_image + %c[" #field "]\n\t"
@@ -11,6 +12,9 @@
 /* By rising id. */
 #define HELPER(id, function)                                                                       \
 	".org nt_image + %c[helper] + 4 * " #id "\n\t.long " #function " - nt_image\n\t"
+
+/* The numbers of enum ebpf_kfunc, by rising id: tests/unit/payload/image.c knows them by name. */
+#define KFUNC(id, function) HELPER((256 + id), function)
 
 __attribute__((naked, used, section(".header"))) void nt_image(void);
 
@@ -90,6 +94,37 @@ void nt_image(void)
 		HELPER(203, helper_dynptr_data)
 		HELPER(208, helper_ktime_tai_ns)
 		HELPER(240, helper_deliver_signals)
+		KFUNC(3, kfunc_iter_num_new)
+		KFUNC(4, kfunc_iter_num_next)
+		KFUNC(5, kfunc_iter_num_destroy)
+		KFUNC(6, kfunc_iter_bits_new)
+		KFUNC(7, kfunc_iter_bits_next)
+		KFUNC(8, kfunc_iter_bits_destroy)
+		KFUNC(15, kfunc_strcmp)
+		KFUNC(16, kfunc_strcasecmp)
+		KFUNC(17, kfunc_strchr)
+		KFUNC(18, kfunc_strchrnul)
+		KFUNC(19, kfunc_strnchr)
+		KFUNC(20, kfunc_strrchr)
+		KFUNC(21, kfunc_strlen)
+		KFUNC(22, kfunc_strnlen)
+		KFUNC(23, kfunc_strspn)
+		KFUNC(24, kfunc_strcspn)
+		KFUNC(25, kfunc_strstr)
+		KFUNC(26, kfunc_strnstr)
+		KFUNC(27, kfunc_dynptr_adjust)
+		KFUNC(28, kfunc_dynptr_clone)
+		KFUNC(29, kfunc_dynptr_copy)
+		KFUNC(30, kfunc_dynptr_is_null)
+		KFUNC(31, kfunc_dynptr_is_rdonly)
+		KFUNC(32, kfunc_dynptr_memset)
+		KFUNC(33, kfunc_dynptr_size)
+		KFUNC(34, kfunc_dynptr_slice)
+		KFUNC(35, kfunc_dynptr_slice_rdwr)
+		KFUNC(36, kfunc_probe_read_dynptr)
+		KFUNC(37, kfunc_probe_read_dynptr)
+		KFUNC(38, kfunc_probe_read_str_dynptr)
+		KFUNC(39, kfunc_probe_read_str_dynptr)
 		".org nt_image + %c[size]\n\t"
 		/* payload.lds places nt_local behind nt_state, whose size only the compiler knows. */
 		".globl nt_state_size\n\t"

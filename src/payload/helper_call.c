@@ -18,7 +18,7 @@ u64 callback_loop(u64 n, u64 fn, u64 data, u64 flags, u64 r5, u64 keep)
 	if (flags)
 		return (u64)-EINVAL;
 	if (loops > LOOPS_MAX)
-		return (u64)-E2BIG;
+		return (u32)-E2BIG; /* 32 bits: what the kernel's inlined loop gives */
 	for (i = 0; i < loops; i++)
 		if (callback_call(fn, i, data, 0, 0, keep))
 			return i + 1;

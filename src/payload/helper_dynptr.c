@@ -10,7 +10,6 @@
 #include "payload/helper_dynptr.h"
 
 #define SIZE_MAX_BYTES 0xffffffu
-#define SIZE_MASK 0xffffffu
 
 static void dynptr_clear(struct dynptr *d)
 {
@@ -22,10 +21,9 @@ void dynptr_set(struct dynptr *d, void *data, u32 size)
 	*d = (struct dynptr){(u64)data, size, 0};
 }
 
-/* Address of [off, off + len), or 0. */
-static u8 *dynptr_at(const struct dynptr *d, u64 off, u64 len)
+u8 *dynptr_at(const struct dynptr *d, u64 off, u64 len)
 {
-	u32 size = d->size & SIZE_MASK;
+	u32 size = d->size & DYNPTR_SIZE_MASK;
 
 	if (len > size || off > size - len)
 		return NULL;

@@ -107,7 +107,7 @@ static void test_loop(const struct subject *s)
 	tap_eq(sum, 10, "calls back with 0 to 4");
 	tap_eq(call(s, 181, 1000, PTR(sum_to_seven), PTR(&sum), 0, 0), 8, "the callback ends it");
 	tap_eq(call(s, 181, 0, PTR(sum_to_seven), PTR(&sum), 0, 0), 0, "a loop of 0");
-	tap_eq(call(s, 181, (1 << 23) + 1, PTR(sum_to_seven), PTR(&sum), 0, 0), -E2BIG, "too many");
+	tap_eq(call(s, 181, (1 << 23) + 1, PTR(sum_to_seven), PTR(&sum), 0, 0), (u32)-E2BIG, "too many");
 	tap_eq(call(s, 181, 1, PTR(sum_to_seven), PTR(&sum), 1, 0), -EINVAL, "flags");
 }
 

@@ -14,10 +14,26 @@
 #include <unistd.h>
 
 #include "ebpf/helpers.h"
+#include "ebpf/kfuncs.h"
 #include "subject.h"
 #include "tap.h"
 
 extern const u8 nt_payload_blob[], nt_payload_blob_end[];
+
+/* The compiler writes its code in place. */
+static bool is_compiled(u32 kfunc)
+{
+	switch (kfunc) {
+	case EBPF_KFUNC_SESSION_IS_RETURN:
+	case EBPF_KFUNC_SESSION_COOKIE:
+	case EBPF_KFUNC_RCU_READ_LOCK:
+	case EBPF_KFUNC_RCU_READ_UNLOCK:
+	case EBPF_KFUNC_PREEMPT_DISABLE:
+	case EBPF_KFUNC_PREEMPT_ENABLE:
+	case EBPF_KFUNC_CAST_TO_KERN_CTX: return true;
+	default: return false;
+	}
+}
 
 static void test_header(const struct subject *s)
 {
@@ -34,6 +50,11 @@ static void test_header(const struct subject *s)
 			printf("# helper %u at %#x\n", i, h->helper[i]), missing++;
 	}
 	tap_eq(missing, 0, "every helper that programs may call is inside the image");
+	missing = 0;
+	for (u32 k = 0; k < EBPF_KFUNC_N; k++)
+		if (ebpf_kfunc_implemented(k) && !is_compiled(k) && !h->helper[NT_HELPER_KFUNC + k])
+			printf("# %s\n", ebpf_kfunc_get(k)->name), missing++;
+	tap_eq(missing, 0, "every kernel function, too");
 }
 
 /* A probe may sit where the stack pointer is anything. */
@@ -81,6 +102,23 @@ static void test_misaligned(const struct subject *s)
 		ok &= call_misaligned((subject_helper *)(void *)s->row_slow, shift, 0, 0, 0) != 0;
 		ok &= call_misaligned((subject_helper *)(void *)s->ret_slow, shift, 0, 0, 0) != 0;
 		tap_ok(ok, "stack pointer off by %llu", (long long)shift);
+	}
+}
+
+static void call_kfuncs(const struct subject *s, char *text, u64 *dynptr)
+{
+	for (u32 k = 0; k < EBPF_KFUNC_N; k++) {
+		bool on_dynptr = (k >= EBPF_KFUNC_DYNPTR_ADJUST && k <= EBPF_KFUNC_PROBE_READ_KERNEL_STR_DYNPTR);
+		u64 first = on_dynptr ? (u64)dynptr : (u64)text;
+
+		if (!s->helper[NT_HELPER_KFUNC + k])
+			continue;
+		if (k == EBPF_KFUNC_DYNPTR_CLONE)
+			call5(s->helper[NT_HELPER_KFUNC + k], first, (u64)text, 0, 0, 0);
+		else if (k == EBPF_KFUNC_DYNPTR_COPY)
+			call5(s->helper[NT_HELPER_KFUNC + k], first, 0, first, 0, 4);
+		else
+			call5(s->helper[NT_HELPER_KFUNC + k], first, k == EBPF_KFUNC_ITER_BITS_NEW ? first : 1, 2, first, 0);
 	}
 }
 
@@ -143,7 +181,8 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 		call5(s->helper[special[i].id], a[0], a[1], a[2], a[3], a[4]);
 		done[special[i].id] = true;
 	}
-	for (u32 id = 0; id < NT_HELPER_MAX; id++)
+	call_kfuncs(s, buf, d);
+	for (u32 id = 0; id < NT_HELPER_KFUNC; id++)
 		if (s->helper[id] && !done[id])
 			helper_call(s, id, buf, sizeof(buf), hash);
 	helper_call(s, 132, helper_call(s, 131, ring, 8, 0), 0, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "subject.h"
 
+#include "payload/kfunc.h"
 #include "payload/payload.h"
 
 struct nt_state nt_state;
@@ -64,6 +65,38 @@ static const struct {
     {203, helper_dynptr_data},
     {208, helper_ktime_tai_ns},
     {240, helper_deliver_signals},
+    /* kfuncs */
+    {NT_HELPER_KFUNC + 3, kfunc_iter_num_new},
+    {NT_HELPER_KFUNC + 4, kfunc_iter_num_next},
+    {NT_HELPER_KFUNC + 5, kfunc_iter_num_destroy},
+    {NT_HELPER_KFUNC + 6, kfunc_iter_bits_new},
+    {NT_HELPER_KFUNC + 7, kfunc_iter_bits_next},
+    {NT_HELPER_KFUNC + 8, kfunc_iter_bits_destroy},
+    {NT_HELPER_KFUNC + 15, kfunc_strcmp},
+    {NT_HELPER_KFUNC + 16, kfunc_strcasecmp},
+    {NT_HELPER_KFUNC + 17, kfunc_strchr},
+    {NT_HELPER_KFUNC + 18, kfunc_strchrnul},
+    {NT_HELPER_KFUNC + 19, kfunc_strnchr},
+    {NT_HELPER_KFUNC + 20, kfunc_strrchr},
+    {NT_HELPER_KFUNC + 21, kfunc_strlen},
+    {NT_HELPER_KFUNC + 22, kfunc_strnlen},
+    {NT_HELPER_KFUNC + 23, kfunc_strspn},
+    {NT_HELPER_KFUNC + 24, kfunc_strcspn},
+    {NT_HELPER_KFUNC + 25, kfunc_strstr},
+    {NT_HELPER_KFUNC + 26, kfunc_strnstr},
+    {NT_HELPER_KFUNC + 27, kfunc_dynptr_adjust},
+    {NT_HELPER_KFUNC + 28, kfunc_dynptr_clone},
+    {NT_HELPER_KFUNC + 29, kfunc_dynptr_copy},
+    {NT_HELPER_KFUNC + 30, kfunc_dynptr_is_null},
+    {NT_HELPER_KFUNC + 31, kfunc_dynptr_is_rdonly},
+    {NT_HELPER_KFUNC + 32, kfunc_dynptr_memset},
+    {NT_HELPER_KFUNC + 33, kfunc_dynptr_size},
+    {NT_HELPER_KFUNC + 34, kfunc_dynptr_slice},
+    {NT_HELPER_KFUNC + 35, kfunc_dynptr_slice_rdwr},
+    {NT_HELPER_KFUNC + 36, kfunc_probe_read_dynptr},
+    {NT_HELPER_KFUNC + 37, kfunc_probe_read_dynptr},
+    {NT_HELPER_KFUNC + 38, kfunc_probe_read_str_dynptr},
+    {NT_HELPER_KFUNC + 39, kfunc_probe_read_str_dynptr},
 };
 
 void subject_load(struct subject *s)

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs made of helper calls, with all that compilers make of them: callbacks, iterators, frozen text. */
+#include <linux/bpf.h>
+#include <linux/ptrace.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "calls.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+struct call_result result;
+unsigned long long pidns_dev, pidns_ino;
+unsigned int sig;
+
+struct bpf_iter_num;
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __weak __ksym;
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __weak __ksym;
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __weak __ksym;
+struct bpf_iter_num {
+	__u64 opaque[1];
+} __attribute__((aligned(8)));
+
+SEC("uprobe.multi")
+int text(struct pt_regs *ctx)
+{
+	char number[16] = " -0x1fz";
+	long v = 0;
+	char word[8] = "words";
+	__u64 args[3] = { 42, (__u64)(unsigned long)word, 7 };
+
+	result.value[0] = bpf_strtol(number, 7, 0, &v);
+	result.value[1] = v;
+	result.value[2] = bpf_snprintf(result.text, sizeof(result.text), "%d %s %03u %%", args, sizeof(args));
+	result.value[3] = bpf_strncmp(word, sizeof(word), "wordt");
+	result.runs++;
+	return 0;
+}
+
+struct sum {
+	long value, limit;
+};
+
+static long add(__u64 i, struct sum *s)
+{
+	s->value += i;
+	return s->value >= s->limit;
+}
+
+SEC("uprobe.multi")
+int loop(struct pt_regs *ctx)
+{
+	struct sum s = { 0, 1000000 };
+
+	result.value[0] = bpf_loop(100, add, &s, 0);
+	result.value[1] = s.value;
+	s.limit = 5000;
+	result.value[2] = bpf_loop(1 << 20, add, &s, 0);
+	result.value[3] = s.value;
+	result.value[4] = bpf_loop((1 << 23) + 1, add, &s, 0);
+	result.value[5] = bpf_loop(1, add, &s, 1);
+	result.runs++;
+	return 0;
+}
+
+SEC("uprobe.multi")
+int range(struct pt_regs *ctx)
+{
+	struct bpf_iter_num it;
+	int *i;
+
+	if (!bpf_iter_num_new)
+		return 0;
+	bpf_iter_num_new(&it, -3, 5);
+	while ((i = bpf_iter_num_next(&it))) {
+		result.value[0]++;
+		result.value[1] += *i;
+	}
+	bpf_iter_num_destroy(&it);
+	result.value[2] = bpf_iter_num_new(&it, 5, -3);
+	result.value[3] = !bpf_iter_num_next(&it);
+	bpf_iter_num_destroy(&it);
+	result.runs++;
+	return 0;
+}
+
+SEC("uprobe.multi")
+int signals(struct pt_regs *ctx)
+{
+	result.value[0] = bpf_send_signal_thread(sig);
+	result.value[1] = bpf_send_signal(1000);
+	result.runs++; /* the handler sees this */
+	return 0;
+}
+
+SEC("uprobe.multi")
+int stack(struct pt_regs *ctx)
+{
+	result.stack_len = bpf_get_stack(ctx, result.stack, sizeof(result.stack), BPF_F_USER_STACK);
+	result.stack_skipped = bpf_get_stack(ctx, result.value, sizeof(result.value), BPF_F_USER_STACK | 1);
+	result.runs++;
+	return 0;
+}
+
+SEC("uprobe.multi")
+int places(struct pt_regs *ctx)
+{
+	struct bpf_pidns_info ns = {};
+	__u64 a = bpf_ktime_get_boot_ns(), t = bpf_ktime_get_tai_ns();
+
+	result.value[0] = bpf_get_ns_current_pid_tgid(pidns_dev, pidns_ino, &ns, sizeof(ns));
+	result.value[1] = ns.pid;
+	result.value[2] = ns.tgid;
+	result.value[3] = bpf_get_numa_node_id();
+	result.value[4] = bpf_get_current_cgroup_id();
+	result.value[5] = bpf_get_current_ancestor_cgroup_id(0);
+	result.value[6] = a > 1000000000 && bpf_ktime_get_boot_ns() >= a;
+	result.value[7] = t / 1000000000;
+	result.runs++;
+	return 0;
+}
