@@ -15,9 +15,9 @@ unsigned long long pidns_dev, pidns_ino;
 unsigned int sig;
 
 struct bpf_iter_num;
-extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __weak __ksym;
-extern int *bpf_iter_num_next(struct bpf_iter_num *it) __weak __ksym;
-extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __weak __ksym;
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 struct bpf_iter_num {
 	__u64 opaque[1];
 } __attribute__((aligned(8)));
@@ -70,8 +70,6 @@ int range(struct pt_regs *ctx)
 	struct bpf_iter_num it;
 	int *i;
 
-	if (!bpf_iter_num_new)
-		return 0;
 	bpf_iter_num_new(&it, -3, 5);
 	while ((i = bpf_iter_num_next(&it))) {
 		result.value[0]++;
