@@ -138,6 +138,7 @@ _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 #define NT_GATES_MAX 65536u
 #define NT_CGROUPS 16u
 #define NT_MAX_UNWIND 512u
+#define NT_MAX_PROGS 256u
 #define NT_HELPER_DELIVER_SIGNALS 240u /* called by compiled code at the end of a program that may send signals */
 #define NT_REAP_BUCKETS 4096u
 
@@ -184,7 +185,8 @@ struct nt_state {
 	u32 reap_newest[NT_REAP_BUCKETS]; /* by hash of nt_ret_entry.sp: index of the newest entry seen there (payload/ret.c) */
 	u64 stack_end; /* end of the main thread's stack, 0 = unknown */
 	u32 nunwind;
-	u32 unwind_pad;
+	u32 nprogs;
+	struct nt_prog progs[NT_MAX_PROGS]; /* what elements of program arrays stand for */
 	struct nt_unwind_module unwind[NT_MAX_UNWIND];
 	struct nt_inner inner[NT_MAX_INNER]; /* maps that are elements of maps */
 	u64 rings[NT_MAX_RINGS]; /* struct nt_map_view of every ring buffer mapped here, 0 = unused: submit and discard

@@ -14,5 +14,5 @@ typedef u64 callback_helper(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5, u64 keep);
 #pragma GCC visibility push(hidden)
 u64 callback_call(u64 fn, u64 r1, u64 r2, u64 r3, u64 r4, u64 keep);
 
-callback_helper callback_loop;
+callback_helper callback_loop, callback_for_each;
 #pragma GCC visibility pop

@@ -6,7 +6,11 @@
 #include <asm/errno.h>
 
 #include "base/atomic.h"
+#include "base/bits.h"
+#include "maps/each.h"
+#include "maps/maps.h"
 #include "payload/callback.h"
+#include "payload/thread.h"
 
 #define LOOPS_MAX (1u << 23)
 #define TAIL_CALLS_MAX 33u
@@ -25,19 +29,47 @@ u64 callback_loop(u64 n, u64 fn, u64 data, u64 flags, u64 r5, u64 keep)
 	return i;
 }
 
-/*
- * bpf_tail_call: where to go on, 0 = nowhere. In a process the memory behind a program array's view
- * is this process' own: the addresses of the programs, written by the broker.
- */
+/* bpf_for_each_map_elem: how many elements were handed out. */
+u64 callback_for_each(u64 map, u64 fn, u64 data, u64 flags, u64 r5, u64 keep)
+{
+	const struct nt_map_view *v = (void *)map;
+	struct nt_caller c = {.tid = nt_state.tid_off ? thread_tid() : 0, .cpu = thread_cpu_of(v)};
+	struct map_each e = {0};
+	u64 n = 0;
+
+	if (flags)
+		return (u64)-EINVAL;
+	while (map_each_next(v, &c, &e)) {
+		n++;
+		if (callback_call(fn, map, (u64)e.key, (u64)e.value, data, keep))
+			break;
+	}
+	return n;
+}
+
+/* Programs that are in an array are mapped before their id is (broker/link/progs.c). */
+static u64 prog_entry(u64 id)
+{
+	u32 n = at_load_acq(&nt_state.nprogs);
+
+	for (u32 i = 0; i < bits_min(n, NT_MAX_PROGS); i++)
+		if (nt_state.progs[i].id == id)
+			return nt_state.progs[i].entry;
+	return 0;
+}
+
+/* bpf_tail_call: where to go on, 0 = nowhere. */
 u64 helper_tail_call(u64 ctx, u64 map, u64 index, u64 r4, u64 r5)
 {
 	const struct nt_map_view *v = (void *)map;
 	u32 *count = (u32 *)(ctx + NT_CTX_TAIL_CALLS);
-	u64 entry;
+	const u64 *slot = map_slot(v, (u32)index);
+	u64 id, entry;
 
-	if ((u32)index >= v->max_entries || *count >= TAIL_CALLS_MAX)
+	if (!slot || *count >= TAIL_CALLS_MAX)
 		return 0;
-	entry = at_load_acq((const u64 *)v->base + (u32)index);
+	id = at_load_acq(slot);
+	entry = id ? prog_entry(id) : 0;
 	*count += !!entry;
 	return entry;
 }

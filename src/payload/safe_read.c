@@ -4,7 +4,7 @@
  * process_vm_readv(2) on oneself copies what is readable and says so, for a microsecond. Most reads
  * of a program are of its own stack or of ctx, which lie above us on the stack of this thread. From
  * our frame to the end of the page that holds our return address memory is there for certain, so
- * such a read is a plain copy. Nothing farther up is certain: a stack may end at any page.
+ * such a read is a plain copy. Farther up it is one where the thread's stack is known (stack_sure.h).
  *
  * Addresses of the upper half belong to the kernel: no process can read them. The first page is
  * never mapped.
@@ -15,9 +15,11 @@
 #include "base/bits.h"
 #include "base/mem.h"
 #include "payload/kernel.h"
+#include "payload/stack_sure.h"
 #include "payload/thread.h"
 
 #define CHUNK 256u
+#define STACK_MAX (16u << 20)
 #define RETURN_ADDRESS_END 16u /* [frame] = saved frame pointer, [frame + 8] = return address */
 
 static bool addr_is_hopeless(u64 addr)
@@ -25,12 +27,18 @@ static bool addr_is_hopeless(u64 addr)
 	return addr >> 63 || addr < NT_PAGE;
 }
 
-/* Bytes from addr that can be read without asking, when a function's frame is at `frame`. */
-static u64 certain_bytes(u64 addr, u64 frame)
+/* Bytes from addr, of the n that are wanted, that can be read without asking, when a function's frame is at `frame`. */
+static u64 certain_bytes(u64 addr, u64 n, u64 frame)
 {
 	u64 end = bits_round_up(frame + RETURN_ADDRESS_END, (u64)NT_PAGE);
 
-	return addr >= frame && addr < end ? end - addr : 0;
+	if (addr < frame)
+		return 0;
+	if (addr < end && end - addr >= n)
+		return n;
+	if (addr - frame < STACK_MAX)
+		end = bits_max(end, stack_sure_end(frame));
+	return addr < end ? bits_min(end - addr, n) : 0;
 }
 
 /* These two read other functions' frames, which a memory checker does not like. */
@@ -79,7 +87,7 @@ int safe_read(void *dst, u64 src, u32 n)
 		return -EFAULT;
 	if (!n)
 		return 0;
-	if (certain_bytes(src, (u64)__builtin_frame_address(0)) >= n) {
+	if (certain_bytes(src, n, (u64)__builtin_frame_address(0)) == n) {
 		stack_copy(dst, src, n);
 		return 0;
 	}
@@ -112,7 +120,7 @@ s64 safe_read_str(char *dst, u64 src, u32 n)
 		return -EFAULT;
 	while (done < n) {
 		u64 at = src + done, text = at;
-		u64 sure = certain_bytes(at, frame);
+		u64 sure = certain_bytes(at, n - done, frame);
 		s64 got = bits_min(n - done, sure ? sure : (u64)CHUNK);
 		u32 len;
 

@@ -12,13 +12,7 @@
  * first) has the real ones.
  *
  * Whatever the tables and the stack say may be nonsense: each step goes up, at most STEPS_MAX of
- * them are made, and nothing is loaded that might not be there. What is there for certain:
- *
- *     main thread      everything up to the end of [stack]. Below sp nothing is touched, and a hole
- *                      above it cannot be: the kernel grows the stack into it.
- *     other threads    everything up to the thread block, if the thread runs on the stack that libc
- *                      gave it: its pages from sp up to there are tried once (nt_row.sure)
- *     anything else    nothing: the kernel is asked to read, a few words at a time
+ * them are made, and only what is certain to be there is loaded without asking (stack_sure.h).
  */
 #include "payload/stack.h"
 
@@ -29,16 +23,13 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "base/mem.h"
-#include "payload/kernel.h"
 #include "payload/region.h"
 #include "payload/row.h"
 #include "payload/safe_read.h"
-#include "payload/thread.h"
+#include "payload/stack_sure.h"
 
 #define STEPS_MAX 512u
 #define FRAME_MAX (16u << 20)	 /* bytes: a larger frame is nonsense */
-#define MAIN_STACK_MAX (8u << 20)
-#define SURE_PAGES_MAX 64u	 /* tried in one go */
 #define CHAIN_MAX 128u
 
 /* Offsets from a signal frame's struct ucontext, which is where rsp points. */
@@ -46,43 +37,13 @@
 #define UC_RSP 160u
 #define UC_RIP 168u
 
-/* rt_sigprocmask(2) reads the new mask before it looks at `how`: readable memory is -EINVAL. */
-static bool page_is_there(u64 addr)
-{
-	return kernel_call6(__NR_rt_sigprocmask, ~0ull, addr, 0, 8, 0, 0) == -EINVAL;
-}
-
-static u64 thread_stack_end(struct nt_row *row, u64 from)
-{
-	u64 fs = thread_pointer(), top = fs & ~(u64)(NT_PAGE - 1), page = from & ~(u64)(NT_PAGE - 1);
-	u64 sure = top - (u64)at_load(&row->sure) * NT_PAGE;
-
-	if (from >= fs || fs - from > FRAME_MAX || thread_tid() == thread_tgid())
-		return 0;
-	if (sure > page && (sure - page) / NT_PAGE > SURE_PAGES_MAX)
-		return 0;
-	for (; sure > page; sure -= NT_PAGE)
-		if (!page_is_there(sure - NT_PAGE))
-			return 0;
-	at_store(&row->sure, (u32)((top - sure) / NT_PAGE));
-	return fs;
-}
-
-static bool is_main_stack(u64 addr)
-{
-	return addr < nt_state.stack_end && nt_state.stack_end - addr < MAIN_STACK_MAX;
-}
-
 static void find_sure(struct stack_walk *w)
 {
-	u64 here = (u64)__builtin_frame_address(0), end = nt_state.stack_end;
+	u64 here = (u64)__builtin_frame_address(0);
 	struct nt_row *row = row_find_or_add();
 
 	w->sure_lo = here;
-	if (is_main_stack(here))
-		w->sure_hi = end;
-	else if (row)
-		w->sure_hi = thread_stack_end(row, here);
+	w->sure_hi = stack_sure_end(here);
 	w->entry = row ? at_load(&row->top) : 0;
 }
 
@@ -214,10 +175,8 @@ static bool leave_signal(struct stack_walk *w)
 	    !stack_word(w, at + UC_RIP, &pc) || !pc)
 		return false;
 	if (sp < w->sure_lo || sp >= w->sure_hi) { /* the handler runs on a stack of its own */
-		bool main_stack = is_main_stack(sp) && page_is_there(sp & ~(u64)(NT_PAGE - 1));
-
-		w->sure_lo = main_stack ? sp : 0;
-		w->sure_hi = main_stack ? nt_state.stack_end : 0;
+		w->sure_hi = stack_sure_main(sp);
+		w->sure_lo = w->sure_hi ? sp : 0;
 		w->window_at = 0;
 	}
 	w->pc = pc;

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "broker/link/inner.h"
 #include "broker/link/payload_blob.h"
+#include "broker/link/progs.h"
 #include "broker/link/remote.h"
 #include "broker/link/tables.h"
 #include "broker/object/output.h"

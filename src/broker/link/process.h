@@ -67,6 +67,7 @@ struct process_prog {
 	u64 base, size;
 	u64 entry;
 	u32 links; /* open links that use it in this process */
+	bool in_array; /* published for tail calls; held for them */
 	u32 held;  /* runs (link/run.c) that use it */
 	struct object_prog *prog; /* owned reference: its maps stay while they are mapped */
 	struct region_inline inlined; /* len 0: the program is called; arrays are owned */

@@ -118,3 +118,57 @@ int places(struct pt_regs *ctx)
 	result.runs++;
 	return 0;
 }
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, int);
+	__type(value, long);
+	__uint(max_entries, 64);
+} hash SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, int);
+	__type(value, long);
+	__uint(max_entries, 10);
+} array SEC(".maps");
+
+struct seen {
+	long keys, values, n, stop_at;
+};
+
+static long see(void *map, int *key, long *value, struct seen *s)
+{
+	s->keys += *key;
+	s->values += *value;
+	return ++s->n == s->stop_at;
+}
+
+static long take_out(void *map, int *key, long *value, void *unused)
+{
+	int k = *key;
+
+	if (k % 2)
+		bpf_map_delete_elem(&hash, &k);
+	return 0;
+}
+
+SEC("uprobe.multi")
+int each(struct pt_regs *ctx)
+{
+	struct seen s = {};
+
+	result.value[0] = bpf_for_each_map_elem(&hash, see, &s, 0);
+	result.value[1] = s.keys * 1000000 + s.values;
+	result.value[2] = bpf_for_each_map_elem(&hash, take_out, 0, 0);
+	result.value[3] = bpf_for_each_map_elem(&hash, see, &s, 0);
+	s.keys = s.values = s.n = 0;
+	result.value[4] = bpf_for_each_map_elem(&array, see, &s, 0);
+	result.value[5] = s.keys * 1000000 + s.values;
+	s.n = 0;
+	s.stop_at = 3;
+	result.value[6] = bpf_for_each_map_elem(&array, see, &s, 0);
+	result.value[7] = bpf_for_each_map_elem(&array, see, &s, 1);
+	result.runs++;
+	return 0;
+}

@@ -130,6 +130,13 @@ static void group_same(void)
 	run(skel->progs.text);
 	run(skel->progs.loop);
 	run(skel->progs.range);
+	for (int i = 0; i < 40; i++) {
+		long value = 100 + i;
+
+		bpf_map__update_elem(skel->maps.hash, &i, sizeof(i), &value, sizeof(value), 0);
+		bpf_map__update_elem(skel->maps.array, &i, sizeof(i), &value, sizeof(value), 0);
+	}
+	run(skel->progs.each);
 	signal(SIGUSR1, on_signal);
 	skel->bss->sig = SIGUSR1;
 	run(skel->progs.signals);

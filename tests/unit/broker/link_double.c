@@ -66,6 +66,10 @@ void engine_on_trace(struct engine *e, void (*fn)(void *arg), void *arg)
 {
 }
 
+void link_prog_array_add(struct broker *b, struct object_map *m, struct object_prog *prog)
+{
+}
+
 static struct link *double_new(struct broker *b, struct object_prog *prog)
 {
 	struct link *l = calloc(1, sizeof(*l));

@@ -48,6 +48,7 @@ static const struct {
     {134, helper_ringbuf_query},
     {148, helper_probe_read},
     {160, helper_ktime_coarse_ns},
+    {164, helper_for_each_map_elem},
     {165, helper_snprintf},
     {173, helper_func_ip},
     {174, helper_attach_cookie},

@@ -20,3 +20,9 @@ __attribute__((naked)) u64 helper_loop(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
 	__asm__ volatile("mov %r12, %r9\n\t"
 			 "jmp callback_loop");
 }
+
+__attribute__((naked)) u64 helper_for_each_map_elem(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
+{
+	__asm__ volatile("mov %r12, %r9\n\t"
+			 "jmp callback_for_each");
+}
