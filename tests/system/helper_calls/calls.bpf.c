@@ -133,12 +133,12 @@ struct {
 	__uint(max_entries, 10);
 } array SEC(".maps");
 
-struct seen {
-	long keys, values, n, stop_at;
-};
+struct each_seen seen; /* in a map: nobody follows its values when the program is verified */
 
-static long see(void *map, int *key, long *value, struct seen *s)
+static long see(void *map, int *key, long *value, void *unused)
 {
+	struct each_seen *s = &seen;
+
 	s->keys += *key;
 	s->values += *value;
 	return ++s->n == s->stop_at;
@@ -156,19 +156,17 @@ static long take_out(void *map, int *key, long *value, void *unused)
 SEC("uprobe.multi")
 int each(struct pt_regs *ctx)
 {
-	struct seen s = {};
-
-	result.value[0] = bpf_for_each_map_elem(&hash, see, &s, 0);
-	result.value[1] = s.keys * 1000000 + s.values;
+	result.value[0] = bpf_for_each_map_elem(&hash, see, 0, 0);
+	result.value[1] = seen.keys * 1000000 + seen.values;
 	result.value[2] = bpf_for_each_map_elem(&hash, take_out, 0, 0);
-	result.value[3] = bpf_for_each_map_elem(&hash, see, &s, 0);
-	s.keys = s.values = s.n = 0;
-	result.value[4] = bpf_for_each_map_elem(&array, see, &s, 0);
-	result.value[5] = s.keys * 1000000 + s.values;
-	s.n = 0;
-	s.stop_at = 3;
-	result.value[6] = bpf_for_each_map_elem(&array, see, &s, 0);
-	result.value[7] = bpf_for_each_map_elem(&array, see, &s, 1);
+	result.value[3] = bpf_for_each_map_elem(&hash, see, 0, 0);
+	seen.keys = seen.values = seen.n = 0;
+	result.value[4] = bpf_for_each_map_elem(&array, see, 0, 0);
+	result.value[5] = seen.keys * 1000000 + seen.values;
+	seen.n = 0;
+	seen.stop_at = 3;
+	result.value[6] = bpf_for_each_map_elem(&array, see, 0, 0);
+	result.value[7] = bpf_for_each_map_elem(&array, see, 0, 1);
 	result.runs++;
 	return 0;
 }

@@ -6,6 +6,10 @@ enum call_what { WHAT_TEXT, WHAT_LOOP, WHAT_RANGE, WHAT_FOREVER, WHAT_SIGNAL, WH
 
 #define CALLS_STACK 32
 
+struct each_seen {
+	long keys, values, n, stop_at;
+};
+
 struct call_result {
 	unsigned long long what, runs;
 	long long value[8];
