@@ -44,6 +44,8 @@ static void find_sure(struct stack_walk *w)
 
 	w->sure_lo = here;
 	w->sure_hi = stack_sure_end(here);
+	if (w->sp < w->sure_lo || w->sp >= w->sure_hi) /* programs run on another stack than what they look at */
+		w->sure_lo = w->sure_hi = 0;
 	w->entry = row ? at_load(&row->top) : 0;
 }
 
