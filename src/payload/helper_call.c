@@ -7,9 +7,9 @@
 
 #include "base/atomic.h"
 #include "base/bits.h"
-#include "maps/each.h"
 #include "maps/maps.h"
 #include "payload/callback.h"
+#include "payload/map_each.h"
 #include "payload/thread.h"
 
 #define LOOPS_MAX (1u << 23)

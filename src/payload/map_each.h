@@ -13,5 +13,7 @@ struct map_each { /* begins all zero */
 	bool inside;  /* hash: next is valid */
 };
 
+#pragma GCC visibility push(hidden)
 /* The next element. False: there are no more, or the type has none to go over. */
 bool map_each_next(const struct nt_map_view *v, const struct nt_caller *c, struct map_each *e);
+#pragma GCC visibility pop

@@ -7,7 +7,7 @@
  * The step to the next element is read before the element is handed out, because the caller may
  * delete it. It may then serve another bucket by the time we go on: such a chain is left.
  */
-#include "maps/each.h"
+#include "payload/map_each.h"
 
 #include <linux/bpf.h>
 
