@@ -34,6 +34,7 @@ struct nt_payload_hdr {
 			      * session wants the return */
 	u32 fn_session_at;   /* u64 *(*)(struct nt_ret_entry *, u64 key): the cookie that this session has in the call, or NULL */
 	u32 fn_session_more; /* void (*)(struct nt_ret_entry *, struct nt_row *): gives the entries on `more` to this row */
+	u32 fn_hold;	    /* not called but gone to: waits for the broker like fn_r_brk, then goes on at nt_state.hold_pc */
 	u32 helper[NT_HELPER_MAX]; /* by BPF helper id */
 };
 
@@ -177,6 +178,7 @@ struct nt_state {
 	u64 cgroup[NT_CGROUPS];	  /* ids of the process' cgroup (version 2) and those above it: [0] is the root's */
 	u32 cgroup_n;		  /* their number, 0 = unknown */
 	u32 cgroup_pad;
+	u64 hold_pc;	 /* where the thread that was sent to fn_hold goes on */
 	u32 nregions;
 	u32 rbrk_seq;	 /* calls of fn_r_brk, so the broker sees that there is news */
 	struct nt_region region[NT_MAX_REGIONS];
@@ -207,6 +209,9 @@ struct nt_prog_stats {
 	u64 run_cnt, run_time_ns;
 };
 #define NT_STATS_MAX 4096u /* programs that are counted at the same time */
+/* The first word of the gates is none: process id of who works on targets, the broker or its hands (broker/link/steady.h);
+ * 0: nobody any more. */
+#define NT_GATE_OWNER 0u
 
 /* One page shared by the broker and all its targets. */
 struct nt_bell {
@@ -216,6 +221,7 @@ struct nt_bell {
 	u32 rbrk_done; /* futex word: the broker stores what it has seen of rbrk */
 	u64 owner_start; /* the broker's start time (field 22 of /proc/PID/stat) and ... */
 	u32 owner_pid;	 /* ... pid: is it still there? */
+	u32 alive; /* the broker adds 1 whenever it gets on with something: who waits may wait on */
 };
 
 /* One record in the trace ring. */

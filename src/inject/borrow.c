@@ -140,7 +140,7 @@ static int borrow_stopped(struct inject_target *t)
 }
 
 /* Lets go of every thread that was seized; those that cannot be, go when the tracer ends. */
-static void release(struct inject_target *t)
+void inject_let_go(struct inject_target *t)
 {
 	for (u32 i = 0; i < t->nthreads; i++) {
 		struct inject_thread *th = &t->thread[i];
@@ -165,7 +165,7 @@ static s64 do_borrow(struct inject_target *t, void *unused)
 	i = t->stopped ? borrow_stopped(t) : borrow_one(t);
 	if (i < 0) {
 		if (!t->stopped)
-			release(t);
+			inject_let_go(t);
 		return i;
 	}
 	t->borrowed = i;
@@ -248,7 +248,7 @@ s64 inject_do_give_back(struct inject_target *t, void *unused)
 	inject_remote_end(t, &t->thread[t->borrowed]);
 	t->borrowed = -1;
 	if (!t->stopped)
-		release(t);
+		inject_let_go(t);
 	return 0;
 }
 

@@ -14,6 +14,9 @@ int inject_tracer_begin(struct inject_target *t);
 s64 inject_tracer_run(struct inject_target *t, s64 (*fn)(struct inject_target *, void *), void *arg);
 void inject_tracer_end(struct inject_target *t);
 
+/* target.c: the descriptors and addresses of a target, whoever traces it. */
+int inject_open_files(struct inject_target *t);
+
 /* willing.c: what the functions of these names do with such a target. */
 int inject_willing_borrow(struct inject_target *t);
 void inject_willing_give_back(struct inject_target *t);
@@ -67,6 +70,7 @@ bool inject_land_begin(struct inject_thread *th); /* [tracer] */
 void inject_land_all(struct inject_target *t); /* [tracer] */
 
 /* borrow.c */
+void inject_let_go(struct inject_target *t); /* [tracer] of every thread that was seized */
 s64 inject_do_give_back(struct inject_target *t, void *unused); /* [tracer] */
 
 /* finish.c: of one borrowed thread; of all that are stopped. */

@@ -123,27 +123,32 @@ static int open_files(struct inject_target *t)
 	return find_syscall_insn(t);
 }
 
+int inject_open_files(struct inject_target *t)
+{
+	struct proc_status st;
+	int r = proc_status_read(t->pid, &st);
+
+	if (r)
+		return r;
+	if (st.tgid != t->pid || st.state == 'Z' || st.state == 'X')
+		return -ESRCH;
+	t->seccomp = st.seccomp != 0;
+	t->own_child = st.ppid == getpid();
+	r = open_files(t);
+	/* A debugger is the better reason when both hold, but it must not hide that the process is not ours. */
+	return !r && st.tracer && !t->tracer && !t->willing ? -EBUSY : r;
+}
+
 static int target_open(pid_t pid, const struct inject_willing *w, struct inject_target *ret)
 {
 	struct inject_target t = {.pid = pid, .mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1, .willing = w};
-	struct proc_status st;
 	int r;
 
 	if (pid <= 0)
 		return -ESRCH;
 	if (pid == getpid())
 		return -EPERM;
-	r = proc_status_read(pid, &st);
-	if (r)
-		return r;
-	if (st.tgid != pid || st.state == 'Z' || st.state == 'X')
-		return -ESRCH;
-	t.seccomp = st.seccomp != 0;
-	t.own_child = st.ppid == getpid();
-	r = open_files(&t);
-	/* A debugger is the better reason when both hold, but it must not hide that the process is not ours. */
-	if (!r && st.tracer && !w)
-		r = -EBUSY;
+	r = inject_open_files(&t);
 	if (r) {
 		inject_close(&t);
 		return r;

@@ -34,6 +34,7 @@ struct nt_row *row_find_or_add(void); /* fn_row_slow */
 struct unwind_object;
 int unwind_find_object(void *pc, struct unwind_object *ret); /* fn_dl_find_object */
 void rbrk_notify(void);					     /* fn_r_brk */
+void hold_entry(void);					     /* fn_hold */
 
 /*
  * Helpers. All have the type of a BPF helper: five 64-bit arguments, a 64-bit result; errors are

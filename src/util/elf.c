@@ -596,6 +596,29 @@ int util_elf_offset(const struct util_elf *e, u64 vaddr, u64 *ret_off)
 	return -ENOENT;
 }
 
+int util_elf_symbol(const struct util_elf *e, const char *name, u64 *ret_vaddr)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr sh;
+	GElf_Sym sym;
+
+	while ((scn = elf_nextscn(e->elf, scn))) {
+		Elf_Data *d;
+
+		if (!gelf_getshdr(scn, &sh) || sh.sh_type != SHT_DYNSYM || !(d = elf_getdata(scn, NULL)))
+			continue;
+		for (int i = 1; gelf_getsym(d, i, &sym); i++) {
+			const char *n = elf_strptr(e->elf, sh.sh_link, sym.st_name);
+
+			if (!n || strcmp(n, name) || sym.st_shndx == SHN_UNDEF)
+				continue;
+			*ret_vaddr = sym.st_value;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
 bool util_elf_is_stripped(const struct util_elf *e)
 {
 	return !e->has_symtab;

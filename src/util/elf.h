@@ -30,6 +30,9 @@ const struct patch_binary_desc *util_elf_desc(const struct util_elf *e);
 int util_elf_vaddr(const struct util_elf *e, u64 off, u64 *ret_vaddr);
 int util_elf_offset(const struct util_elf *e, u64 vaddr, u64 *ret_off);
 
+/* The address of a named symbol of any kind among those for the dynamic linker (.dynsym). -ENOENT. */
+int util_elf_symbol(const struct util_elf *e, const char *name, u64 *ret_vaddr);
+
 /* No .symtab: functions come from .dynsym and unwind tables only. */
 bool util_elf_is_stripped(const struct util_elf *e);
 /* Number of bytes of the build id, 0 = the file has none. */

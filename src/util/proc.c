@@ -325,20 +325,44 @@ int proc_thread_state(pid_t pid, pid_t tid, char *ret)
 	return r;
 }
 
-int proc_thread_call(pid_t pid, pid_t tid, long *ret_nr)
+/* "running", "-1 SP PC", or "NR ARG... SP PC" */
+static int read_call(pid_t pid, pid_t tid, char *buf, size_t cap)
 {
 	__attribute__((cleanup(close_fd))) int fd =
 		proc_open(O_RDONLY, "/proc/%d/task/%d/syscall", pid, tid);
-	const char *p;
-	char buf[256];
 	ssize_t n;
 
 	if (fd < 0)
 		return fd;
-	n = read_text(fd, buf, sizeof(buf));
-	if (n < 0)
-		return (int)n;
-	p = buf;
+	n = read_text(fd, buf, cap);
+	return n < 0 ? (int)n : 0;
+}
+
+int proc_thread_where(pid_t pid, pid_t tid, long *ret_nr, u64 *ret_pc)
+{
+	char buf[256];
+	const char *p = buf, *last;
+	int r = read_call(pid, tid, buf, sizeof(buf));
+
+	if (r)
+		return r;
+	last = strrchr(buf, ' ');
+	if (*p < '0' || *p > '9' || !last || last[1] != '0' || last[2] != 'x')
+		return -EAGAIN;
+	last += 3;
+	*ret_nr = (long)dec(&p);
+	*ret_pc = hex(&last);
+	return 0;
+}
+
+int proc_thread_call(pid_t pid, pid_t tid, long *ret_nr)
+{
+	char buf[256];
+	const char *p = buf;
+	int r = read_call(pid, tid, buf, sizeof(buf));
+
+	if (r)
+		return r;
 	if (*p == '-')
 		*ret_nr = PROC_NO_CALL;
 	else if (*p >= '0' && *p <= '9')

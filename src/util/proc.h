@@ -74,5 +74,7 @@ int proc_cgroup_ids(pid_t pid, u64 *ids, u32 max);
 #define PROC_RUNNING (-2L) /* on a CPU or waiting for one */
 #define PROC_NO_CALL (-1L) /* blocked, but not in a system call (a page fault) */
 int proc_thread_call(pid_t pid, pid_t tid, long *ret_nr);
+/* The same of a blocked thread, and where in the program the call was made. -EAGAIN: it runs. */
+int proc_thread_where(pid_t pid, pid_t tid, long *ret_nr, u64 *ret_pc);
 /* State letter of one thread. */
 int proc_thread_state(pid_t pid, pid_t tid, char *ret);

@@ -130,6 +130,20 @@ static void find_places(struct process *p, struct nt_state *state)
 	}
 }
 
+void process_learn_thread_block(struct process *p)
+{
+	struct nt_state s = { .tid_off = 0 };
+	u64 at = p->state + offsetof(struct nt_state, flags);
+
+	if (p->env.fs0 || inject_read(&p->target, at, &s.flags, sizeof(s.flags)) || process_borrow(p))
+		return;
+	find_tls(p, &s);
+	inject_write(&p->target, at, &s.flags, sizeof(s.flags));
+	if (s.tid_off)
+		inject_write(&p->target, p->state + offsetof(struct nt_state, tid_off), &s.tid_off, sizeof(s.tid_off));
+	process_give_back(p);
+}
+
 static int fill_block(struct process *p)
 {
 	struct shared *s = &p->engine->shared;
@@ -186,13 +200,11 @@ static int inject_block(struct process *p)
 	at = inject_syscall(&p->target, SYS_madvise, p->local, LOCAL_SIZE, MADV_WIPEONFORK, 0, 0, 0);
 	if (remote_failed(at))
 		goto undo;
-	at = remote_map_file(p, s->gates_fd, p->gates, GATES_SIZE, PROT_READ);
-	if (!remote_failed(at))
-		at = remote_map_file(p, s->bell_fd, p->bell, NT_PAGE, PROT_READ | PROT_WRITE);
-	if (!remote_failed(at))
-		at = remote_map_file(p, s->trace_fd, p->trace, s->trace.size, PROT_READ | PROT_WRITE);
-	if (!remote_failed(at))
-		at = remote_map_file(p, s->stats_fd, p->stats, STATS_SIZE, PROT_READ | PROT_WRITE);
+	at = remote_map_files(p, (const struct remote_file[]){
+		{ s->gates_fd, p->gates, GATES_SIZE, PROT_READ },
+		{ s->bell_fd, p->bell, NT_PAGE, PROT_READ | PROT_WRITE },
+		{ s->trace_fd, p->trace, s->trace.size, PROT_READ | PROT_WRITE },
+		{ s->stats_fd, p->stats, STATS_SIZE, PROT_READ | PROT_WRITE } }, 4);
 	if (remote_failed(at))
 		goto undo;
 	r = fill_block(p);

@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #include "abi/payload.h"
+#include "base/atomic.h"
 #include "broker/broker.h"
 #include "broker/link/link.h"
 #include "broker/object/map.h"
@@ -18,8 +19,8 @@
 #define GATES_MAX NT_GATES_MAX
 #define GATES_SIZE (GATES_MAX * 4u)
 /* The first words are no gates; they tell other brokers about this one. */
-#define GATE_OWNER 0u /* process id of who works on targets; 0: nobody any more */
-#define GATE_DIR 1u   /* which runtime directory it serves; stays when it is dead */
+#define GATE_OWNER NT_GATE_OWNER
+#define GATE_DIR 1u /* which runtime directory it serves; stays when it is dead */
 #define GATE_FIRST 2u
 #define STATS_SIZE ((u64)sizeof(struct nt_prog_stats) * NT_STATS_MAX)
 #define TRACE_RING_SIZE (256u * 1024u)
@@ -116,6 +117,12 @@ int guardian_start(u32 *gates, size_t size);
 struct doorbell;
 int doorbell_new(struct engine *e, struct doorbell **ret);
 void doorbell_free(struct doorbell *d);
+
+/* For those who wait for us (payload/rbrk.c): whenever some work on a process is begun. */
+static inline void engine_show_life(struct engine *e)
+{
+	at_add(&e->shared.bell->alive, 1);
+}
 
 u64 engine_now_ns(void);
 int gate_alloc(struct engine *e, u32 *ret); /* gate.c; -ENOSPC */

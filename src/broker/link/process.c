@@ -136,6 +136,7 @@ int process_borrow(struct process *p)
 
 	if (p->engine->broker->held_caller == p->pid)
 		return -EDEADLK; /* it waits for us, killable only */
+	engine_show_life(p->engine);
 	if (!p->opened) {
 		r = inject_open(p->pid, &p->target);
 		if (r)

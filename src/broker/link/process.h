@@ -100,6 +100,9 @@ struct process {
 	u64 token; /* of its block */
 	u64 statm, retry_ns, round; /* watch: size at the last look, when to try again, last round that saw it */
 	u32 rbrk_seq;
+	u64 r_debug; /* the dynamic linker's struct r_debug, 0 = unknown */
+	u8 birth; /* watch/birth.h */
+	u64 birth_until_ns;
 	int last_error;
 	UT_hash_handle hh;
 };
@@ -127,6 +130,8 @@ int process_prepare(struct process *p);
 /* Stacks for hits in Go code, of a prepared process that has none yet; with a borrowed thread. Go programs with C in them
  * get none. -ENOMEM. */
 int process_go_stacks(struct process *p);
+/* What could not be known of libc's thread block when the payload was put in, before there was one. */
+void process_learn_thread_block(struct process *p);
 /* Is the memory that we know still this process' memory (no exec, not gone)? */
 bool process_alive(struct process *p);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/link/remote.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -25,4 +26,27 @@ s64 remote_map_file(struct process *p, int fd, u64 addr, u64 size, int prot)
 	at = remote_mmap(p, addr, size, prot, MAP_SHARED | (addr ? MAP_FIXED : 0), remote, 0);
 	inject_syscall(&p->target, SYS_close, (u64)remote, 0, 0, 0, 0, 0);
 	return at;
+}
+
+#define FILES_MAX 8u
+
+int remote_map_files(struct process *p, const struct remote_file *file, u32 n)
+{
+	int fd[FILES_MAX] = { -1 }, remote[FILES_MAX], r;
+
+	if (n > FILES_MAX)
+		return -E2BIG;
+	for (u32 i = 0; i < n; i++)
+		fd[i] = file[i].fd;
+	r = inject_send_fds(&p->target, fd, n, remote);
+	if (r)
+		return r;
+	for (u32 i = 0; i < n; i++) {
+		s64 at = r ? r : remote_mmap(p, file[i].addr, file[i].size, file[i].prot, MAP_SHARED | MAP_FIXED, remote[i], 0);
+
+		if (remote_failed(at))
+			r = (int)at;
+		inject_syscall(&p->target, SYS_close, (u64)remote[i], 0, 0, 0, 0, 0);
+	}
+	return r;
 }

@@ -42,6 +42,7 @@ static void binary_free(struct binary *b)
 	free(b->site);
 	free(b->taken);
 	free(b->path);
+	fd_closep(&b->fd);
 	free(b);
 }
 
@@ -117,6 +118,8 @@ int binary_get(struct engine *e, int path_fd, struct binary **ret)
 	mtime = st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
 	HASH_FIND(hh, e->binaries, &key, sizeof(key), b);
 	if (b && b->size == (u64)st.st_size && b->mtime_ns == mtime) {
+		if (b->fd < 0)
+			b->fd = fcntl(path_fd, F_DUPFD_CLOEXEC, 3);
 		*ret = b;
 		return 0;
 	}
@@ -135,6 +138,7 @@ int binary_get(struct engine *e, int path_fd, struct binary **ret)
 	if (!b)
 		return -ENOMEM;
 	b->key = key;
+	b->fd = fcntl(path_fd, F_DUPFD_CLOEXEC, 3);
 	b->size = (u64)st.st_size;
 	b->mtime_ns = mtime;
 	r = binary_load(b, path_fd);

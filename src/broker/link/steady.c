@@ -130,7 +130,7 @@ bool steady_is_orphan(const struct engine *e)
 
 bool steady_is_broker(const struct engine *e, pid_t pid)
 {
-	static const char *const names[] = { "notrapd", STEADY_NAME, "notrap-guard" };
+	static const char *const names[] = { "notrapd", STEADY_NAME, "notrap-guard", "notrap-keeper" };
 	char comm[16];
 	dev_t dev;
 	u64 ino;

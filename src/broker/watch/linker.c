@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,17 +19,24 @@
 #include "util/proc.h"
 
 struct linker_search {
+	u64 base; /* of its first mapping */
 	char path[512];
 };
+
+bool linker_is_path(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	return name && (!strncmp(name, "/ld-linux", 9) || !strncmp(name, "/ld-musl", 8) || !strncmp(name, "/ld-2.", 6));
+}
 
 static bool linker_visit(const struct proc_map *map, void *arg)
 {
 	struct linker_search *s = arg;
-	const char *name = strrchr(map->path, '/');
 
-	if (!name || (strncmp(name, "/ld-linux", 9) && strncmp(name, "/ld-musl", 8) && strncmp(name, "/ld-2.", 6)) ||
-	    map->path_len >= sizeof(s->path))
+	if (!linker_is_path(map->path) || map->path_len >= sizeof(s->path))
 		return false;
+	s->base = map->start - map->off;
 	memcpy(s->path, map->path, map->path_len + 1);
 	return true;
 }
@@ -108,9 +116,20 @@ void linker_watch_process(struct process *p)
 	fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0 || binary_get(p->engine, fd, &b))
 		return;
+	if (b->elf && !util_elf_symbol(b->elf, "_r_debug", &p->r_debug))
+		p->r_debug += s.base;
 	l = linker_link(p->engine, b);
 	if (l && attach_process(p, b, l->site, 1) <= 0)
 		log_info("pid %d (%s): no probe in %s: libraries loaded later are noticed late", p->pid, p->comm, s.path);
+}
+
+bool linker_is_busy(struct process *p)
+{
+	struct r_debug r;
+
+	if (!p->r_debug || inject_read(&p->target, p->r_debug, &r, sizeof(r)))
+		return false;
+	return !r.r_version || r.r_state == RT_ADD; /* version 0: it has not even begun */
 }
 
 void linker_forget_all(struct engine *e)

@@ -11,5 +11,8 @@
 
 /* Puts the probe into a process whose block is in place; once. A process without a known linker is left as it is. */
 void linker_watch_process(struct process *p);
+/* Is it in the midst of mapping libraries, in a process that it was put into? (Where that cannot be known: no.) */
+bool linker_is_busy(struct process *p);
+bool linker_is_path(const char *path);
 /* Takes all of them out again: no link is left that could want a library. */
 void linker_forget_all(struct engine *e);

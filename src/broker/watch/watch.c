@@ -21,12 +21,14 @@
 #include "broker/link/steady.h"
 #include "broker/link/tables.h"
 #include "broker/link/unfinished.h"
+#include "broker/watch/birth.h"
 #include "broker/watch/linker.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/proc.h"
 
 #define LOOK_MS 50u
+#define LOOK_CAUGHT_MS 200u /* where those that begin to use a file are caught (birth.h) */
 #define CLEAN_UP_ROUNDS 8
 #define RETRY_NS 1000000000ull /* a process that could not be attached is tried again */
 
@@ -34,6 +36,7 @@ struct watch {
 	struct engine *engine;
 	struct loop_source *timer;
 	u64 round;
+	struct birth *birth; /* NULL: processes are found by looking */
 	bool adopted; /* a block was found that needed something to be done */
 };
 
@@ -223,11 +226,16 @@ static void look_pid(struct watch *w, pid_t pid, bool anyway)
 	struct process *p = process_find(w->engine, pid);
 	u64 size = memory_size(pid);
 
+	engine_show_life(w->engine);
 	if (!size || (!p && steady_is_broker(w->engine, pid)))
 		return; /* gone, a kernel thread or a zombie */
 	if (p && !process_alive(p)) { /* exec: the memory we knew is no more */
 		process_forget(p);
 		p = NULL;
+	}
+	if (p && birth_pending(p)) {
+		p->round = w->round;
+		return;
 	}
 	if (p && p->statm == size && !anyway && !(p->retry_ns && p->retry_ns < engine_now_ns())) {
 		p->round = w->round;
@@ -294,6 +302,8 @@ static void timer_fired(struct loop_source *s, u32 events, void *arg)
 		watch_update(w);
 	}
 	look_everywhere(w);
+	if (w->birth)
+		birth_check(w->birth);
 }
 
 static void forget_steadily(void *arg)
@@ -305,7 +315,12 @@ void watch_update(struct watch *w)
 {
 	if (!w->engine->links && w->engine->linkers)
 		steady_run(w->engine, forget_steadily, w->engine);
-	loop_timer_set(w->timer, w->engine->links || unfinished_any(w->engine) ? LOOK_MS : 0);
+	if (w->birth)
+		birth_update(w->birth);
+	if (!w->engine->links && !unfinished_any(w->engine))
+		loop_timer_set(w->timer, 0);
+	else
+		loop_timer_set(w->timer, w->birth && birth_catches(w->birth) ? LOOK_CAUGHT_MS : LOOK_MS);
 }
 
 /* --- a new link --- */
@@ -434,6 +449,18 @@ void watch_clean_up(struct watch *w)
 
 /* --- the dynamic linker --- */
 
+struct rung {
+	struct process *p;
+	bool look;
+};
+
+static void rang_steadily(void *arg)
+{
+	struct rung *r = arg;
+
+	r->look = birth_rang(r->p);
+}
+
 void watch_linker_rang(struct watch *w)
 {
 	struct nt_bell *bell = w->engine->shared.bell;
@@ -443,6 +470,7 @@ void watch_linker_rang(struct watch *w)
 	if (asked == at_load(&bell->rbrk_done))
 		return;
 	HASH_ITER(hh, w->engine->processes, p, tmp) {
+		struct rung rung = { .p = p };
 		u32 seq;
 
 		if (!p->injected ||
@@ -450,7 +478,9 @@ void watch_linker_rang(struct watch *w)
 		    seq == p->rbrk_seq)
 			continue;
 		p->rbrk_seq = seq;
-		look_pid(w, p->pid, true);
+		steady_run(w->engine, rang_steadily, &rung);
+		if (rung.look)
+			look_pid(w, p->pid, true);
 	}
 	at_store_rel(&bell->rbrk_done, asked);
 	syscall(SYS_futex, &bell->rbrk_done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
@@ -464,6 +494,9 @@ int watch_new(struct engine *e, struct watch **ret)
 	if (!w)
 		return -ENOMEM;
 	w->engine = e;
+	r = birth_new(e, &w->birth);
+	if (r)
+		log_info("new processes are noticed late: no permission events: %s", strerror(-r));
 	r = loop_add_timer(e->broker->loop, 0, timer_fired, w, &w->timer);
 	if (r) {
 		free(w);
@@ -478,5 +511,6 @@ void watch_free(struct watch *w)
 	if (!w)
 		return;
 	loop_source_free(w->timer);
+	birth_free(w->birth);
 	free(w);
 }

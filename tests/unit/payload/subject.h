@@ -26,6 +26,7 @@ struct subject {
 	struct nt_row *(*row_slow)(void);
 	int (*dl_find_object)(void *pc, struct unwind_object *ret);
 	void (*r_brk)(void);
+	void (*hold)(void);
 };
 
 enum { SUBJECT_ROW_BITS = 6, SUBJECT_POOL = 256 };

@@ -43,7 +43,8 @@ void subject_load(struct subject *s)
 		if (h->helper[i])
 			s->helper[i] = (void *)(at + h->helper[i]);
 	}
-	need(h->fn_ret_slow && h->fn_row_slow && h->fn_dl_find_object && h->fn_r_brk, "functions");
+	need(h->fn_ret_slow && h->fn_row_slow && h->fn_dl_find_object && h->fn_r_brk && h->fn_hold,
+	     "functions");
 	s->ret_slow = (void *)(at + h->fn_ret_slow);
 	s->ret_deep = (void *)(at + h->fn_ret_deep);
 	s->session_open = (void *)(at + h->fn_session_open);
@@ -53,4 +54,5 @@ void subject_load(struct subject *s)
 	s->row_slow = (void *)(at + h->fn_row_slow);
 	s->dl_find_object = (void *)(at + h->fn_dl_find_object);
 	s->r_brk = (void *)(at + h->fn_r_brk);
+	s->hold = (void *)(at + h->fn_hold);
 }

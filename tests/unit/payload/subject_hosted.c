@@ -115,4 +115,5 @@ void subject_load(struct subject *s)
 	s->row_slow = row_find_or_add;
 	s->dl_find_object = unwind_find_object;
 	s->r_brk = rbrk_notify;
+	s->hold = hold_entry;
 }

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the first sight of a process to its first call.
+ *
+ *     execve(PROGRAM) -----------+                                open(LIBRARY) by the dynamic linker ---+
+ *       waits for permission     |                                  waits for permission                |
+ *                                v                                                                      v
+ *     seize, interrupt, permit; it stops in front of its first instruction                    ... behind the call
+ *     payload put in; its thread sent to fn_hold, let go                                      (HELD)
+ *     fn_hold rings, waits: probe put into the dynamic linker, answered                       (LOADING)
+ *       ... the linker maps, relocates ...
+ *     the linker's probe rings, waits: all is there; attached, answered                       (NONE)
+ *       ... constructors, main ...
+ *
+ * Attaching has to wait for the last step because only then the thread has its thread block, and the unwinder's hook its
+ * place (link/unwind.h). A program without a dynamic linker is attached at once.
+ *
+ * Whatever fails on the way, the process runs on and is found later by looking. It never waits longer than the keeper and
+ * fn_hold let it: some tenths of a second, without us.
+ */
+#include "broker/watch/birth.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "broker/link/payload_blob.h"
+#include "broker/link/steady.h"
+#include "broker/watch/keeper.h"
+#include "broker/watch/linker.h"
+#include "broker/watch/watch.h"
+#include "inject/catch.h"
+#include "util/log.h"
+#include "util/proc.h"
+
+#define CATCH_MS 500u
+#define PENDING_NS 2000000000ull /* the linker's bell should have rung long ago */
+#define REOPEN_NS 3000000000ull	 /* somebody ended the keeper: not again and again */
+#define LOOKS 40		 /* for the thread that waits, 50 us apart */
+
+struct birth {
+	struct engine *engine;
+	struct keeper *keeper;
+	struct loop_source *source;
+	u64 opened_ns; /* when the keeper was started last */
+};
+
+/* From now on processes are found by looking. */
+static void birth_close(struct birth *b)
+{
+	struct binary *bin, *tmp;
+
+	loop_source_free(b->source);
+	keeper_free(b->keeper);
+	b->source = NULL;
+	b->keeper = NULL;
+	HASH_ITER(hh, b->engine->binaries, bin, tmp)
+		bin->marked = false;
+}
+
+/* --- who is at the door --- */
+
+struct waiter {
+	pid_t pid, tid;
+	bool executes;
+	u64 pc;
+};
+
+static bool waits(pid_t tid, void *arg)
+{
+	struct waiter *w = arg;
+	long nr;
+	u64 pc;
+
+	if (proc_thread_where(w->pid, tid, &nr, &pc))
+		return false;
+	if (w->executes ? nr != SYS_execve && nr != SYS_execveat : nr != SYS_open && nr != SYS_openat && nr != SYS_openat2)
+		return false;
+	w->tid = tid;
+	w->pc = pc;
+	return true;
+}
+
+/* The event names the process only. It may be just about to go to sleep. */
+static bool find_waiter(const struct keeper_guest *g, struct waiter *ret)
+{
+	for (int i = 0; i < LOOKS; i++) {
+		*ret = (struct waiter){ .pid = g->pid, .executes = g->executes };
+		if (proc_tids_each(g->pid, waits, ret))
+			return false;
+		if (ret->tid)
+			return true;
+		nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
+	}
+	return false;
+}
+
+struct linker_at {
+	u64 pc;
+	bool is;
+};
+
+static bool linker_at_visit(const struct proc_map *map, void *arg)
+{
+	struct linker_at *l = arg;
+
+	if (l->pc < map->start || l->pc >= map->end)
+		return false;
+	l->is = linker_is_path(map->path);
+	return true;
+}
+
+/* Many read a library without using it. */
+static bool is_linker_at(pid_t pid, u64 pc)
+{
+	struct linker_at l = { .pc = pc };
+
+	return !proc_maps_each(pid, linker_at_visit, &l) && l.is;
+}
+
+static bool is_our_users(pid_t pid)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	return !stat(path, &st) && st.st_uid == geteuid();
+}
+
+static bool is_wanted(struct birth *b, const struct keeper_guest *g, struct waiter *ret)
+{
+	struct process *p = process_find(b->engine, g->pid);
+	pid_t tracer;
+
+	if (!watch_wants(b->engine->watch, g->pid) || steady_is_broker(b->engine, g->pid) || !is_our_users(g->pid))
+		return false;
+	if (!g->executes && p && p->injected && process_alive(p))
+		return false; /* its linker rings */
+	if (proc_tracer(g->pid, &tracer) || tracer || !find_waiter(g, ret))
+		return false;
+	return g->executes || is_linker_at(g->pid, ret->pc);
+}
+
+/* --- caught --- */
+
+struct catching {
+	struct birth *birth;
+	const struct keeper_guest *guest;
+	struct waiter waiter;
+	bool released;
+};
+
+static void release(void *arg)
+{
+	struct catching *c = arg;
+
+	c->released = true;
+	keeper_allow(c->birth->keeper, c->guest, true);
+}
+
+/* Sends the borrowed thread to fn_hold. */
+static int hold(struct process *p)
+{
+	u64 entry = p->image + ((const struct nt_payload_hdr *)nt_payload_blob)->fn_hold, pc;
+	int r = inject_divert(&p->target, entry, &pc);
+
+	if (!r) {
+		r = inject_write(&p->target, p->state + offsetof(struct nt_state, hold_pc), &pc, sizeof(pc));
+		if (r)
+			inject_divert(&p->target, pc, &pc);
+	}
+	if (r)
+		return r;
+	p->birth = BIRTH_HELD;
+	p->birth_until_ns = engine_now_ns() + PENDING_NS;
+	return 0;
+}
+
+static int enter(void *arg)
+{
+	struct process *p = arg;
+
+	return process_prepare(p);
+}
+
+static int take_over(struct engine *e, struct inject_target *t, struct process **ret)
+{
+	struct process *p = process_find(e, t->pid);
+	int r;
+
+	if (p) /* an exec: that memory is no more. Or nothing of ours was in it */
+		process_forget(p);
+	r = process_get(e, t->pid, &p);
+	if (r) {
+		inject_close(t);
+		return r;
+	}
+	p->target = *t;
+	p->opened = true;
+	p->borrows = 1;
+	*ret = p;
+	return 0;
+}
+
+static void catch_steadily(void *arg)
+{
+	struct catching *c = arg;
+	struct inject_catch how = { .pid = c->waiter.pid, .tid = c->waiter.tid, .release = release, .arg = c,
+				    .timeout_ms = CATCH_MS };
+	struct inject_target t;
+	struct process *p;
+	int r = inject_catch(&how, &t);
+
+	keeper_done(c->birth->keeper, c->guest);
+	if (!r)
+		r = take_over(c->birth->engine, &t, &p);
+	if (r) {
+		log_info("pid %d: not caught: %s", c->waiter.pid, strerror(-r));
+		return;
+	}
+	r = inject_session(&p->target, enter, p);
+	if (!r)
+		r = hold(p);
+	process_give_back(p);
+	if (r)
+		log_info("pid %d (%s): not held: %s", p->pid, p->comm, strerror(-r));
+}
+
+static void receive_guests(struct birth *b)
+{
+	struct keeper_guest g;
+	bool dead = false;
+
+	while (b->keeper && keeper_next(b->keeper, &g, &dead)) {
+		struct catching c = { .birth = b, .guest = &g };
+
+		if (is_wanted(b, &g, &c.waiter))
+			steady_run(b->engine, catch_steadily, &c);
+		if (!c.released)
+			keeper_allow(b->keeper, &g, false);
+	}
+	if (dead)
+		birth_close(b);
+}
+
+static void guest_came(struct loop_source *s, u32 events, void *arg)
+{
+	receive_guests(arg);
+}
+
+/* --- growing up --- */
+
+bool birth_pending(const struct process *p)
+{
+	return p->birth != BIRTH_NONE && p->birth_until_ns > engine_now_ns();
+}
+
+/* Has it waited in vain for us? */
+static bool process_gave_up(struct process *p)
+{
+	u32 gave_up = 0;
+
+	return !inject_read(&p->target, p->local + offsetof(struct nt_local, rbrk_gave_up), &gave_up, sizeof(gave_up)) &&
+	       gave_up;
+}
+
+bool birth_rang(struct process *p)
+{
+	if (p->birth == BIRTH_HELD) {
+		linker_watch_process(p);
+		p->birth = BIRTH_LOADING;
+	}
+	if (p->birth == BIRTH_LOADING) {
+		if (birth_pending(p) && linker_is_busy(p))
+			return false;
+		if (process_gave_up(p))
+			log_info("pid %d (%s): attached late: we were busy", p->pid, p->comm);
+		p->birth = BIRTH_NONE;
+		process_learn_thread_block(p);
+	}
+	return true;
+}
+
+/* --- marks --- */
+
+static bool is_used(const struct engine *e, const struct binary *b)
+{
+	const struct link *l;
+
+	DL_FOREACH(e->links, l)
+		if (l->binary == b && !l->closing)
+			return true;
+	return false;
+}
+
+void birth_update(struct birth *b)
+{
+	struct binary *bin, *tmp;
+
+	HASH_ITER(hh, b->engine->binaries, bin, tmp) {
+		bool on = is_used(b->engine, bin);
+
+		if (on != bin->marked && bin->fd >= 0 && b->keeper && !keeper_mark(b->keeper, bin->fd, on))
+			bin->marked = on;
+	}
+	receive_guests(b); /* who came while we waited for the keeper */
+}
+
+bool birth_catches(const struct birth *b)
+{
+	return b->keeper;
+}
+
+static int birth_open(struct birth *b)
+{
+	int r = keeper_start(b->engine, &b->keeper);
+
+	b->opened_ns = engine_now_ns();
+	if (!r)
+		r = loop_add(b->engine->broker->loop, keeper_fd(b->keeper), EPOLLIN, guest_came, b, &b->source);
+	return r;
+}
+
+void birth_check(struct birth *b)
+{
+	if (b->keeper && !keeper_check(b->keeper))
+		birth_close(b);
+	if (b->keeper || engine_now_ns() - b->opened_ns < REOPEN_NS)
+		return;
+	if (!birth_open(b))
+		birth_update(b);
+}
+
+int birth_new(struct engine *e, struct birth **ret)
+{
+	struct birth *b = calloc(1, sizeof(*b));
+	int r;
+
+	if (!b)
+		return -ENOMEM;
+	b->engine = e;
+	r = birth_open(b);
+	if (r) {
+		birth_free(b);
+		return r;
+	}
+	*ret = b;
+	return 0;
+}
+
+void birth_free(struct birth *b)
+{
+	if (!b)
+		return;
+	loop_source_free(b->source);
+	keeper_free(b->keeper);
+	free(b);
+}

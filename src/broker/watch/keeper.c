@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whoever opens a marked file sleeps in the kernel until the answer is written, unkillable but by SIGKILL; so the answer
+ * must come, whatever happens to us. The rules:
+ *
+ *   - The fanotify group belongs to this process alone. When it dies the kernel closes the group and lets everybody in.
+ *   - It opens no file, takes no lock, allocates nothing, and never waits for the broker: when that has given no sign of
+ *     life for WAIT_MS (nt_bell.alive), or has not come to a guest in MOST_MS, the guest is let in, and from then on
+ *     everybody is, until the broker speaks to us (`tired`).
+ *   - The broker and its hands (link/steady.h) are let in at once: they look at the files of others while those wait.
+ *     So is, once it is let in, a process that the broker is about to stop: its exec may open more than one marked file.
+ *   - A broker that dies closes the socket: the keeper leaves. A broker that is stopped is only slow.
+ *   - A keeper that is stopped (by SIGSTOP to it alone) is killed by the broker (keeper_check()).
+ *
+ * What is left: both are stopped at once, by a debugger or a frozen control group. Then whoever opens a marked file
+ * waits for as long as that lasts.
+ */
+#include "broker/watch/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "ipc/ipc.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+#define WAIT_MS 200u
+#define MOST_MS 2000u
+#define LOOK_MS 50
+#define PASS_MS 1000u /* a forgotten keeper_done() */
+#define GUESTS_MAX 64u
+#define PASSES_MAX 8u
+#define SILENT_NS 1000000000ull
+#define MARK_MS 500 /* the keeper waits for nothing, but for the processor it may */
+
+enum { KEEPER_MARK = 1, KEEPER_UNMARK, KEEPER_ALLOW, KEEPER_ALLOW_ALL, KEEPER_DONE, KEEPER_PING, KEEPER_LATE };
+
+struct keeper_order { /* broker to keeper; marks come with a descriptor */
+	u32 op;
+	struct keeper_guest guest;
+};
+
+struct keeper {
+	int sock;
+	pid_t pid;
+	u64 asked_ns; /* of the ping that has no answer yet; 0: none */
+	struct keeper_guest came[GUESTS_MAX]; /* while we waited for something else */
+	u32 ncame;
+};
+
+/* --- the keeper --- */
+
+struct guest {
+	struct keeper_guest g;
+	int fd; /* of the event; -1: this place is free */
+	u64 came_ns;
+};
+
+struct door {
+	int fan, sock;
+	const u32 *gates;
+	struct nt_bell *bell;
+	u32 alive;     /* as last seen */
+	u64 alive_ns; /* when it changed */
+	pid_t broker;
+	struct guest guest[GUESTS_MAX];
+	struct {
+		s32 pid; /* 0 = free */
+		u64 until_ns;
+	} pass[PASSES_MAX];
+	u32 next_id;
+	bool tired;
+};
+
+static void let_in(struct door *d, int fd)
+{
+	struct fanotify_response r = { .fd = fd, .response = FAN_ALLOW };
+
+	while (write(d->fan, &r, sizeof(r)) < 0 && errno == EINTR)
+		;
+	close(fd);
+}
+
+static void guest_in(struct door *d, struct guest *g)
+{
+	let_in(d, g->fd);
+	g->fd = -1;
+}
+
+static bool is_known(struct door *d, s32 pid)
+{
+	u64 now = engine_now_ns();
+
+	/* 0: in no namespace of ours. The hands' number stands in front of the gates. */
+	if (!pid || pid == d->broker || pid == getpid() || pid == (s32)at_load(&d->gates[GATE_OWNER]))
+		return true;
+	for (u32 i = 0; i < PASSES_MAX; i++)
+		if (d->pass[i].pid == pid && d->pass[i].until_ns > now)
+			return true;
+	return false;
+}
+
+/* Privileges are gained: nobody looks into that. */
+static bool is_privileged(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 || st.st_mode & (S_ISUID | S_ISGID);
+}
+
+static void announce(struct door *d, int fd, s32 pid, bool executes)
+{
+	struct guest *g = NULL;
+
+	for (u32 i = 0; i < GUESTS_MAX && !g; i++)
+		if (d->guest[i].fd < 0)
+			g = &d->guest[i];
+	if (!g || d->tired || is_known(d, pid) || (executes && is_privileged(fd))) {
+		let_in(d, fd);
+		return;
+	}
+	*g = (struct guest){ .g = { .id = ++d->next_id, .pid = pid, .executes = executes }, .fd = fd,
+			     .came_ns = engine_now_ns() };
+	if (send(d->sock, &g->g, sizeof(g->g), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(g->g))
+		guest_in(d, g);
+}
+
+static void read_events(struct door *d)
+{
+	_Alignas(struct fanotify_event_metadata) char buf[4096];
+	ssize_t n = read(d->fan, buf, sizeof(buf));
+	const struct fanotify_event_metadata *m = (const void *)buf;
+
+	for (; n > 0 && FAN_EVENT_OK(m, n); m = FAN_EVENT_NEXT(m, n))
+		if (m->fd >= 0)
+			announce(d, m->fd, m->pid, m->mask & FAN_OPEN_EXEC_PERM);
+}
+
+/* A program is announced when it is executed; anything else when it is opened. */
+static void mark(struct door *d, int fd, bool on)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	fanotify_mark(d->fan, on ? FAN_MARK_ADD : FAN_MARK_REMOVE, FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM, AT_FDCWD, name);
+}
+
+static void pass(struct door *d, s32 pid, bool on)
+{
+	u64 now = engine_now_ns();
+
+	for (u32 i = 0; i < PASSES_MAX; i++) {
+		if (on ? d->pass[i].pid && d->pass[i].until_ns > now : d->pass[i].pid != pid)
+			continue;
+		d->pass[i].pid = on ? pid : 0;
+		d->pass[i].until_ns = now + PASS_MS * 1000000ull;
+		if (on)
+			return;
+	}
+}
+
+static void allow(struct door *d, u32 id, s32 pid, bool with_all)
+{
+	for (u32 i = 0; i < GUESTS_MAX; i++) {
+		if (d->guest[i].fd < 0 || d->guest[i].g.id != id)
+			continue;
+		if (with_all)
+			pass(d, pid, true); /* before: the next event may come at once */
+		guest_in(d, &d->guest[i]);
+	}
+}
+
+/* To a ping, and to marks, which shall be in effect when that is heard. */
+static void say_done(struct door *d, u32 op)
+{
+	const struct keeper_guest nobody = { .id = 0, .op = op };
+
+	send(d->sock, &nobody, sizeof(nobody), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void obey(struct door *d)
+{
+	struct keeper_order o;
+	int fd fd_auto = -1;
+	long n = ipc_recv(d->sock, &o, sizeof(o), &fd);
+
+	if (n == -EAGAIN)
+		return;
+	if (n != sizeof(o))
+		_exit(0);
+	d->tired = false;
+	switch (o.op) {
+	case KEEPER_MARK:
+	case KEEPER_UNMARK:
+		mark(d, fd, o.op == KEEPER_MARK);
+		say_done(d, o.op);
+		break;
+	case KEEPER_ALLOW:
+	case KEEPER_ALLOW_ALL: allow(d, o.guest.id, o.guest.pid, o.op == KEEPER_ALLOW_ALL); break;
+	case KEEPER_DONE: pass(d, o.guest.pid, false); break;
+	case KEEPER_PING: say_done(d, o.op); break;
+	}
+}
+
+static void say_late(struct door *d, const struct guest *g)
+{
+	const struct keeper_guest late = { .id = 0, .op = KEEPER_LATE, .pid = g->g.pid };
+
+	send(d->sock, &late, sizeof(late), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Milliseconds to the next look, -1: nobody waits. */
+static int let_in_late(struct door *d)
+{
+	u64 now = engine_now_ns();
+	u32 alive = at_load(&d->bell->alive);
+	bool anybody = false;
+
+	if (alive != d->alive || at_load(&d->gates[GATE_OWNER]) != (u32)d->broker) { /* the hands are at work */
+		d->alive = alive;
+		d->alive_ns = now;
+	}
+	for (u32 i = 0; i < GUESTS_MAX; i++) {
+		struct guest *g = &d->guest[i];
+
+		if (g->fd < 0)
+			continue;
+		if (now - bits_max(g->came_ns, d->alive_ns) > WAIT_MS * 1000000ull || now - g->came_ns > MOST_MS * 1000000ull)
+			d->tired = true;
+		if (d->tired) {
+			say_late(d, g);
+			guest_in(d, g);
+		} else {
+			anybody = true;
+		}
+	}
+	return anybody ? LOOK_MS : -1;
+}
+
+static _Noreturn void keeper_main(struct door *d)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	prctl(PR_SET_NAME, "notrap-keeper");
+	setsid();
+	if (dup2(d->sock, 3) != 3 || dup2(d->fan, 4) != 4)
+		_exit(1);
+	d->sock = 3;
+	d->fan = 4;
+	syscall(SYS_close_range, 5, ~0u, 0);
+	for (int i = 0; i < 3; i++)
+		close(i);
+	for (u32 i = 0; i < GUESTS_MAX; i++)
+		d->guest[i].fd = -1;
+	for (;;) {
+		struct pollfd p[2] = { { .fd = d->sock, .events = POLLIN }, { .fd = d->fan, .events = POLLIN } };
+
+		if (poll(p, 2, let_in_late(d)) < 0 && errno != EINTR)
+			_exit(1);
+		if (p[0].revents)
+			obey(d);
+		if (p[1].revents)
+			read_events(d);
+	}
+}
+
+/* --- the broker's end --- */
+
+static int open_group(void)
+{
+	/* Descriptors above 4, where keeper_main() puts its own. */
+	int fan = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC | O_LARGEFILE), high;
+
+	if (fan < 0)
+		return -errno;
+	high = fcntl(fan, F_DUPFD_CLOEXEC, 5);
+	close(fan);
+	return high < 0 ? -errno : high;
+}
+
+int keeper_start(const struct engine *e, struct keeper **ret)
+{
+	struct keeper *k = calloc(1, sizeof(*k));
+	struct door *d free_auto = calloc(1, sizeof(*d));
+	int pair[2] = { -1, -1 }, fan fd_auto = -1, theirs fd_auto = -1;
+
+	if (k && d)
+		fan = open_group();
+	if (!k || !d || fan < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		free(k);
+		return fan < 0 ? fan : -errno;
+	}
+	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 5);
+	close(pair[1]);
+	*d = (struct door){ .fan = fan, .sock = theirs, .gates = e->shared.gates,
+			     .bell = e->shared.bell, .broker = e->pid };
+	k->sock = pair[0];
+	fcntl(k->sock, F_SETFL, O_NONBLOCK);
+	k->pid = theirs < 0 ? -1 : fork();
+	if (!k->pid)
+		keeper_main(d);
+	if (k->pid < 0) {
+		int err = errno;
+
+		close(k->sock);
+		free(k);
+		return -err;
+	}
+	*ret = k;
+	return 0;
+}
+
+void keeper_free(struct keeper *k)
+{
+	if (!k)
+		return;
+	close(k->sock);
+	kill(k->pid, SIGKILL);
+	waitpid(k->pid, NULL, 0);
+	free(k);
+}
+
+int keeper_fd(const struct keeper *k)
+{
+	return k->sock;
+}
+
+/* A message that is not about a guest who waits. */
+static void heard(struct keeper *k, const struct keeper_guest *g)
+{
+	if (g->op == KEEPER_LATE)
+		log_info("pid %d: not caught: we were busy", g->pid);
+	k->asked_ns = 0;
+}
+
+bool keeper_next(struct keeper *k, struct keeper_guest *ret, bool *ret_dead)
+{
+	struct keeper_guest g;
+	ssize_t n;
+
+	*ret_dead = false;
+	if (k->ncame) {
+		*ret = k->came[0];
+		memmove(k->came, k->came + 1, --k->ncame * sizeof(k->came[0]));
+		return true;
+	}
+	for (;;) {
+		n = recv(k->sock, &g, sizeof(g), MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n != sizeof(g) || g.id)
+			break;
+		heard(k, &g);
+	}
+	*ret_dead = n != sizeof(g) && !(n < 0 && errno == EAGAIN);
+	if (n == sizeof(g))
+		*ret = g;
+	return n == sizeof(g);
+}
+
+static int order(struct keeper *k, u32 op, const struct keeper_guest *g, int fd)
+{
+	struct keeper_order o = { .op = op };
+
+	if (g)
+		o.guest = *g;
+	return ipc_send(k->sock, &o, sizeof(o), fd);
+}
+
+static int await_done(struct keeper *k, u32 op)
+{
+	u64 end = engine_now_ns() + MARK_MS * 1000000ull;
+
+	for (;;) {
+		struct pollfd p = { .fd = k->sock, .events = POLLIN };
+		struct keeper_guest g;
+
+		if (poll(&p, 1, MARK_MS) <= 0 || engine_now_ns() > end)
+			return -ETIMEDOUT;
+		if (recv(k->sock, &g, sizeof(g), MSG_DONTWAIT) != sizeof(g))
+			return -EPIPE;
+		if (!g.id && g.op == op)
+			return 0;
+		if (!g.id)
+			heard(k, &g);
+		else if (k->ncame == GUESTS_MAX)
+			keeper_allow(k, &g, false);
+		else
+			k->came[k->ncame++] = g;
+	}
+}
+
+int keeper_mark(struct keeper *k, int fd, bool on)
+{
+	u32 op = on ? KEEPER_MARK : KEEPER_UNMARK;
+	int r = order(k, op, NULL, fd);
+
+	return r ? r : await_done(k, op);
+}
+
+void keeper_allow(struct keeper *k, const struct keeper_guest *g, bool with_all)
+{
+	order(k, with_all ? KEEPER_ALLOW_ALL : KEEPER_ALLOW, g, -1);
+}
+
+void keeper_done(struct keeper *k, const struct keeper_guest *g)
+{
+	order(k, KEEPER_DONE, g, -1);
+}
+
+bool keeper_check(struct keeper *k)
+{
+	u64 now = engine_now_ns();
+
+	if (k->asked_ns && now - k->asked_ns > SILENT_NS) {
+		log_error("the keeper gives no sign of life and is ended; new processes are noticed late from now on");
+		return false;
+	}
+	if (!k->asked_ns && !order(k, KEEPER_PING, NULL, -1))
+		k->asked_ns = now;
+	return true;
+}
