@@ -179,6 +179,7 @@ struct nt_state {
 	u32 cgroup_n;		  /* their number, 0 = unknown */
 	u32 cgroup_pad;
 	u64 hold_pc;	 /* where the thread that was sent to fn_hold goes on */
+	u64 rbrk_fs;	 /* without NT_STATE_FS0: thread pointer of who waits in fn_r_brk or fn_hold */
 	u32 nregions;
 	u32 rbrk_seq;	 /* calls of fn_r_brk, so the broker sees that there is news */
 	struct nt_region region[NT_MAX_REGIONS];

@@ -8,22 +8,38 @@
 #include "inject/catch.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/ptrace.h>
 
 #include "inject/internal.h"
+
+/* An exec by a thread that is not the leader makes it the leader, and loses the interrupt: that stops at the exec. */
+static int seize(struct inject_target *t, struct inject_thread *th, const struct inject_catch *c)
+{
+	if (c->tid == c->pid)
+		return inject_thread_seize(t, th);
+	if (ptrace(PTRACE_SEIZE, c->tid, NULL, (void *)PTRACE_O_TRACEEXEC))
+		return errno == EPERM ? -EBUSY : -errno;
+	th->seized = true;
+	return 0;
+}
 
 static int wait_for_stop(struct inject_target *t, struct inject_thread *th, const struct inject_catch *c)
 {
 	u64 deadline = inject_now_ns() + c->timeout_ms * INJECT_MS;
 	int r = inject_thread_halt(t, th, deadline);
 
-	if (r != -ESRCH || th->tid == c->pid)
-		return r;
-	/* An exec from another thread makes it the leader: it takes over the leader's number. */
-	th->tid = c->pid;
-	th->gone = false;
-	th->seized = true;
-	return inject_thread_halt(t, th, deadline);
+	/* It has the leader's number from some moment on, and no other. */
+	while (r == -ESRCH && c->tid != c->pid && inject_now_ns() < deadline) {
+		inject_nap(100000);
+		th->tid = c->pid;
+		th->gone = false;
+		th->seized = true;
+		r = inject_thread_halt(t, th, deadline);
+	}
+	if (!r && c->tid != c->pid && th->at == INJECT_AT_SIGNAL && th->sig == SIGTRAP)
+		th->sig = 0; /* the exec: not a signal */
+	return r;
 }
 
 static s64 do_catch(struct inject_target *t, void *arg)
@@ -36,7 +52,7 @@ static s64 do_catch(struct inject_target *t, void *arg)
 	inject_urgency_begin(&u);
 	th = r ? NULL : &t->thread[i];
 	if (!r)
-		r = inject_thread_seize(t, th);
+		r = seize(t, th, c);
 	if (!r && ptrace(PTRACE_INTERRUPT, c->tid, NULL, NULL))
 		r = -ESRCH;
 	c->release(c->arg);

@@ -11,6 +11,7 @@
 #include "base/atomic.h"
 #include "payload/bell.h"
 #include "payload/clock.h"
+#include "payload/cpu.h"
 #include "payload/kernel.h"
 
 #define WAIT_NS 200000000u
@@ -65,6 +66,8 @@ void rbrk_notify(void)
 	struct nt_bell *bell = (void *)nt_state.bell;
 	u32 ticket;
 
+	if (!(nt_state.flags & NT_STATE_FS0)) /* so it was put in before there was a thread block */
+		at_store(&nt_state.rbrk_fs, cpu_thread_base());
 	at_add(&nt_state.rbrk_seq, 1);
 	if (!bell || !kernel_allowed())
 		return;

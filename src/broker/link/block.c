@@ -80,17 +80,13 @@ int process_read_state(struct process *p, u64 state, struct nt_state *ret)
 	return 0;
 }
 
-/* The thread pointer conventions of the C library, seen in the borrowed thread. */
-static void find_tls(struct process *p, struct nt_state *state)
+/* The thread pointer conventions of the C library, seen in one thread. */
+static void find_tls(struct process *p, u64 fs, u32 its_tid, struct nt_state *state)
 {
 	static const s32 known[] = { 0x2d0, 0x30 }; /* glibc, musl: struct pthread's tid */
-	u32 index = (u32)p->target.borrowed;
-	u64 fs, self = 0;
+	u64 self = 0;
 	u32 tid;
 
-	if (inject_regs(&p->target, index))
-		return;
-	fs = p->target.thread[index].regs.fs_base;
 	if (!fs || inject_read(&p->target, fs, &self, sizeof(self)))
 		return;
 	if (self == fs) {
@@ -98,8 +94,7 @@ static void find_tls(struct process *p, struct nt_state *state)
 		p->env.fs0 = true;
 	}
 	for (u32 i = 0; i < bits_count(known); i++)
-		if (!inject_read(&p->target, fs + (u64)known[i], &tid, sizeof(tid)) &&
-		    tid == (u32)p->target.thread[index].tid) {
+		if (!inject_read(&p->target, fs + (u64)known[i], &tid, sizeof(tid)) && tid == its_tid) {
 			state->tid_off = known[i];
 			return;
 		}
@@ -112,6 +107,14 @@ static bool stack_visit(const struct proc_map *map, void *arg)
 	if (!strcmp(map->path, "[stack]"))
 		state->stack_end = map->end;
 	return state->stack_end;
+}
+
+static void find_tls_of_borrowed(struct process *p, struct nt_state *state)
+{
+	u32 index = (u32)p->target.borrowed;
+
+	if (!inject_regs(&p->target, index))
+		find_tls(p, p->target.thread[index].regs.fs_base, (u32)p->target.thread[index].tid, state);
 }
 
 /* Namespace and cgroup, which a process can only ask for with descriptors: we ask for it. */
@@ -135,13 +138,13 @@ void process_learn_thread_block(struct process *p)
 	struct nt_state s = { .tid_off = 0 };
 	u64 at = p->state + offsetof(struct nt_state, flags);
 
-	if (p->env.fs0 || inject_read(&p->target, at, &s.flags, sizeof(s.flags)) || process_borrow(p))
+	if (p->env.fs0 || inject_read(&p->target, at, &s.flags, sizeof(s.flags)) ||
+	    inject_read(&p->target, p->state + offsetof(struct nt_state, rbrk_fs), &s.rbrk_fs, sizeof(s.rbrk_fs)))
 		return;
-	find_tls(p, &s);
-	inject_write(&p->target, at, &s.flags, sizeof(s.flags));
+	find_tls(p, s.rbrk_fs, (u32)p->pid, &s);
 	if (s.tid_off)
 		inject_write(&p->target, p->state + offsetof(struct nt_state, tid_off), &s.tid_off, sizeof(s.tid_off));
-	process_give_back(p);
+	inject_write(&p->target, at, &s.flags, sizeof(s.flags));
 }
 
 static int fill_block(struct process *p)
@@ -169,7 +172,7 @@ static int fill_block(struct process *p)
 		state->flags |= NT_STATE_NO_SYSCALL;
 	if (cpu_has_rdpid())
 		state->flags |= NT_STATE_RDPID;
-	find_tls(p, state);
+	find_tls_of_borrowed(p, state);
 	find_places(p, state);
 	p->token = state->token;
 	r = inject_write(&p->target, p->image, nt_payload_blob, blob_hdr()->image_size);

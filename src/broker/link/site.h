@@ -29,7 +29,8 @@ struct binary {
 	s64 mtime_ns;
 	char *path; /* for messages */
 	int fd;	     /* O_PATH, while a link is on it (its inode number cannot come to mean another file), else -1 */
-	bool marked; /* watch/birth.h */
+	bool marked; /* watch/birth.h: whoever opens it waits */
+	int opened;  /* watch/birth.h: openings are told under this number; 0 = they are not */
 	u64 map_dev; /* the device that /proc/PID/maps shows */
 	u8 *image;   /* the file's bytes */
 	struct util_elf *elf; /* NULL: not an ELF file, no site can be patched */

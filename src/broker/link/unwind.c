@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "broker/link/payload_blob.h"
+#include "broker/link/site.h"
 #include "util/elf.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -83,19 +84,21 @@ static bool static_throws(pid_t pid)
 static int find_pointer(struct process *p, const struct libc_search *s, u64 *ret)
 {
 	char path[600];
-	struct util_elf *elf;
+	int fd fd_auto = -1;
+	struct binary *b; /* kept: every process has the same libc */
 	u64 fn, got, table;
 	u8 code[13];
 	s32 disp, off;
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/root%s", p->pid, s->path);
-	r = util_elf_open(path, &elf);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = binary_get(p->engine, fd, &b);
 	if (r)
 		return r;
-	fn = symbol_vaddr(elf, "_dl_find_object");
-	util_elf_close(elf);
-	if (!fn)
+	if (!b->elf || util_elf_symbol(b->elf, "_dl_find_object", &fn))
 		return -ENOENT; /* older than glibc 2.35 */
 	fn += s->base;
 	if (inject_read(&p->target, fn, code, sizeof(code)))
@@ -139,7 +142,7 @@ static int swap_pointer(struct process *p, u64 at)
 int unwind_hook(struct process *p)
 {
 	struct libc_search s = { .base = 0 };
-	u64 at;
+	u64 at = 0;
 	int r;
 
 	if (p->unwind_hooked)

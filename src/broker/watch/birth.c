@@ -15,6 +15,10 @@
  * Attaching has to wait for the last step because only then the thread has its thread block, and the unwinder's hook its
  * place (link/unwind.h). A program without a dynamic linker is attached at once.
  *
+ * Without permission events the first step is a race: openings are told as they happen (inotify), and we look for a young
+ * process whose dynamic linker is at work with a probed file, for a few milliseconds. Its linker takes some tenths of one to
+ * get to the last step; if we stop it before that, all goes on as above.
+ *
  * Whatever fails on the way, the process runs on and is found later by looking. It never waits longer than the keeper and
  * fn_hold let it: some tenths of a second, without us.
  */
@@ -24,24 +28,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
+#include "base/bits.h"
 #include "broker/link/payload_blob.h"
 #include "broker/link/steady.h"
 #include "broker/watch/keeper.h"
 #include "broker/watch/linker.h"
+#include "broker/watch/opened.h"
+#include "broker/watch/starting.h"
 #include "broker/watch/watch.h"
 #include "inject/catch.h"
 #include "util/log.h"
 #include "util/proc.h"
 
+#define HWCAP2_FSGSBASE 2u /* asm/hwcap2.h */
 #define CATCH_MS 500u
 #define PENDING_NS 2000000000ull /* the linker's bell should have rung long ago */
 #define REOPEN_NS 3000000000ull	 /* somebody ended the keeper: not again and again */
+#define SEARCH_MS 8u		 /* from the opening of a program to its linker's work */
 #define LOOKS 40		 /* for the thread that waits, 50 us apart */
 
 struct birth {
@@ -49,6 +59,7 @@ struct birth {
 	struct keeper *keeper;
 	struct loop_source *source;
 	u64 opened_ns; /* when the keeper was started last */
+	struct opened *opened; /* instead of the keeper */
 };
 
 /* From now on processes are found by looking. */
@@ -151,7 +162,7 @@ static bool is_wanted(struct birth *b, const struct keeper_guest *g, struct wait
 
 struct catching {
 	struct birth *birth;
-	const struct keeper_guest *guest;
+	const struct keeper_guest *guest; /* NULL: it does not wait, we come upon it */
 	struct waiter waiter;
 	bool released;
 };
@@ -161,7 +172,8 @@ static void release(void *arg)
 	struct catching *c = arg;
 
 	c->released = true;
-	keeper_allow(c->birth->keeper, c->guest, true);
+	if (c->guest)
+		keeper_allow(c->birth->keeper, c->guest, true);
 }
 
 /* Sends the borrowed thread to fn_hold. */
@@ -194,9 +206,11 @@ static int take_over(struct engine *e, struct inject_target *t, struct process *
 	struct process *p = process_find(e, t->pid);
 	int r;
 
-	if (p) /* an exec: that memory is no more. Or nothing of ours was in it */
+	r = p && p->injected && process_alive(p) ? -EALREADY : 0; /* its exec has failed */
+	if (p && !r) /* that memory is no more, or nothing of ours was in it */
 		process_forget(p);
-	r = process_get(e, t->pid, &p);
+	if (!r)
+		r = process_get(e, t->pid, &p);
 	if (r) {
 		inject_close(t);
 		return r;
@@ -217,7 +231,8 @@ static void catch_steadily(void *arg)
 	struct process *p;
 	int r = inject_catch(&how, &t);
 
-	keeper_done(c->birth->keeper, c->guest);
+	if (c->guest)
+		keeper_done(c->birth->keeper, c->guest);
 	if (!r)
 		r = take_over(c->birth->engine, &t, &p);
 	if (r) {
@@ -252,6 +267,28 @@ static void receive_guests(struct birth *b)
 static void guest_came(struct loop_source *s, u32 events, void *arg)
 {
 	receive_guests(arg);
+}
+
+static void found_starting(pid_t pid, bool loading, void *arg)
+{
+	struct birth *b = arg;
+	struct catching c = { .birth = b, .waiter = { .pid = pid, .tid = pid } };
+	pid_t tracer;
+
+	if (proc_tracer(pid, &tracer) || tracer)
+		return;
+	if (loading)
+		steady_run(b->engine, catch_steadily, &c);
+	else
+		watch_look_at(b->engine->watch, pid); /* too late, but the sooner the better */
+}
+
+static void somebody_opens(void *arg)
+{
+	struct birth *b = arg;
+
+	if (b->engine->links)
+		starting_find(b->engine, SEARCH_MS, found_starting, b);
 }
 
 /* --- growing up --- */
@@ -308,6 +345,12 @@ void birth_update(struct birth *b)
 
 		if (on != bin->marked && bin->fd >= 0 && b->keeper && !keeper_mark(b->keeper, bin->fd, on))
 			bin->marked = on;
+		if (b->opened && on && !bin->opened && bin->fd >= 0)
+			bin->opened = bits_max(opened_mark(b->opened, bin->fd), 0);
+		if (b->opened && !on && bin->opened) {
+			opened_unmark(b->opened, bin->opened);
+			bin->opened = 0;
+		}
 	}
 	receive_guests(b); /* who came while we waited for the keeper */
 }
@@ -331,7 +374,7 @@ void birth_check(struct birth *b)
 {
 	if (b->keeper && !keeper_check(b->keeper))
 		birth_close(b);
-	if (b->keeper || engine_now_ns() - b->opened_ns < REOPEN_NS)
+	if (b->keeper || b->opened || engine_now_ns() - b->opened_ns < REOPEN_NS)
 		return;
 	if (!birth_open(b))
 		birth_update(b);
@@ -345,7 +388,16 @@ int birth_new(struct engine *e, struct birth **ret)
 	if (!b)
 		return -ENOMEM;
 	b->engine = e;
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
+		free(b); /* what begins without a thread block asks for it by RDFSBASE */
+		return -ENOTSUP;
+	}
 	r = birth_open(b);
+	if (r) {
+		log_info("no permission events (%s): new processes are noticed a little late", strerror(-r));
+		birth_close(b);
+		r = opened_new(e->broker->loop, somebody_opens, b, &b->opened);
+	}
 	if (r) {
 		birth_free(b);
 		return r;
@@ -360,5 +412,6 @@ void birth_free(struct birth *b)
 		return;
 	loop_source_free(b->source);
 	keeper_free(b->keeper);
+	opened_free(b->opened);
 	free(b);
 }

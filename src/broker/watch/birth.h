@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Processes that begin to use a probed file are stopped before they can call it: those that execute it and those whose
- * dynamic linker opens it. For a broker with CAP_SYS_ADMIN; others find them by looking (watch.c).
+ * dynamic linker opens it. With CAP_SYS_ADMIN always; else as often as we are quick enough (watch.c finds the others).
  */
 #pragma once
 

@@ -39,7 +39,7 @@
 #include "util/log.h"
 
 #define WAIT_MS 200u
-#define MOST_MS 2000u
+#define MOST_MS 1200u /* less than we wait for a thread to stop: it may be the very one that waits here */
 #define LOOK_MS 50
 #define PASS_MS 1000u /* a forgotten keeper_done() */
 #define GUESTS_MAX 64u

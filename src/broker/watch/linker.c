@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <utlist.h>
 
 #include "base/atomic.h"
@@ -123,13 +124,33 @@ void linker_watch_process(struct process *p)
 		log_info("pid %d (%s): no probe in %s: libraries loaded later are noticed late", p->pid, p->comm, s.path);
 }
 
+static bool is_busy(const struct r_debug *r)
+{
+	return !r->r_version || r->r_state == RT_ADD; /* version 0: it has not even begun */
+}
+
 bool linker_is_busy(struct process *p)
 {
 	struct r_debug r;
 
-	if (!p->r_debug || inject_read(&p->target, p->r_debug, &r, sizeof(r)))
+	return p->r_debug && !inject_read(&p->target, p->r_debug, &r, sizeof(r)) && is_busy(&r);
+}
+
+bool linker_is_busy_at(struct engine *e, pid_t pid, const char *path, u64 base)
+{
+	char name[600];
+	int fd fd_auto = -1;
+	struct r_debug r;
+	struct iovec here = { &r, sizeof(r) }, there = { NULL, sizeof(r) };
+	struct binary *b;
+	u64 at;
+
+	snprintf(name, sizeof(name), "/proc/%d/root%s", pid, path);
+	fd = open(name, O_PATH | O_CLOEXEC);
+	if (fd < 0 || binary_get(e, fd, &b) || !b->elf || util_elf_symbol(b->elf, "_r_debug", &at))
 		return false;
-	return !r.r_version || r.r_state == RT_ADD; /* version 0: it has not even begun */
+	there.iov_base = (void *)(base + at);
+	return process_vm_readv(pid, &here, 1, &there, 1, 0) == sizeof(r) && is_busy(&r);
 }
 
 void linker_forget_all(struct engine *e)

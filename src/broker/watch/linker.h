@@ -13,6 +13,8 @@
 void linker_watch_process(struct process *p);
 /* Is it in the midst of mapping libraries, in a process that it was put into? (Where that cannot be known: no.) */
 bool linker_is_busy(struct process *p);
+/* The same of any process: base is where the linker's file at path (as the process sees it) is mapped. */
+bool linker_is_busy_at(struct engine *e, pid_t pid, const char *path, u64 base);
 bool linker_is_path(const char *path);
 /* Takes all of them out again: no link is left that could want a library. */
 void linker_forget_all(struct engine *e);

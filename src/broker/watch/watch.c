@@ -249,6 +249,11 @@ static void look_pid(struct watch *w, pid_t pid, bool anyway)
 	p->statm = memory_size(pid);
 }
 
+void watch_look_at(struct watch *w, pid_t pid)
+{
+	look_pid(w, pid, true);
+}
+
 static bool visit_pid(pid_t pid, void *arg)
 {
 	look_pid(arg, pid, false);
@@ -496,7 +501,7 @@ int watch_new(struct engine *e, struct watch **ret)
 	w->engine = e;
 	r = birth_new(e, &w->birth);
 	if (r)
-		log_info("new processes are noticed late: no permission events: %s", strerror(-r));
+		log_info("new processes are noticed late: %s", strerror(-r));
 	r = loop_add_timer(e->broker->loop, 0, timer_fired, w, &w->timer);
 	if (r) {
 		free(w);

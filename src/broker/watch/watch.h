@@ -31,5 +31,7 @@ bool watch_wants(const struct watch *w, pid_t pid);
  * those whose file it does not map so far. */
 struct process;
 void watch_attach_newborn(struct watch *w, struct process *p);
+/* Brings one process up to date, now. */
+void watch_look_at(struct watch *w, pid_t pid);
 /* A dynamic linker waits for us to look at its process. */
 void watch_linker_rang(struct watch *w);

@@ -109,13 +109,16 @@ pid_t stranger(char *const argv[], int *in, int *out)
 		return -1;
 	pid = fork();
 	if (!pid) {
-		char *const none[] = {NULL};
+		char libs[4200];
+		char *const env[] = {libs, NULL}; /* copies of newborn are not beside its library */
+
+		snprintf(libs, sizeof(libs), "LD_LIBRARY_PATH=%.*s", (int)(strrchr(library, '/') - library), library);
 
 		if (in)
 			dup2(i[0], 0);
 		if (out)
 			dup2(o[1], 1);
-		execve(argv[0], argv, none);
+		execve(argv[0], argv, env);
 		_exit(127);
 	}
 	if (in) {
@@ -155,4 +158,20 @@ int ended(pid_t pid)
 void a_moment(void)
 {
 	nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+}
+
+bool copy_file(const char *from, const char *to)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	bool ok = in >= 0 && out >= 0;
+	char buf[65536];
+	ssize_t n;
+
+	while (ok && (n = read(in, buf, sizeof(buf))) > 0)
+		ok = write(out, buf, (size_t)n) == n;
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	return ok;
 }

@@ -48,6 +48,18 @@ static inline bool counts_are(const char *want, const char *what)
 	return ok;
 }
 
+/* The same where docs/differences.md lists a difference: either will do. */
+static inline bool counts_are_either(const char *kernel, const char *notrap, const char *what)
+{
+	const char *have = counted();
+	bool ok = tap_ok(!strcmp(have, kernel) || !strcmp(have, notrap), "%s: %s%s%s", what, kernel,
+			 kernel == notrap ? "" : ", notrap: ", kernel == notrap ? "" : notrap);
+
+	if (!ok)
+		printf("# counted: %s\n", have);
+	return ok;
+}
+
 /* A process of ours that is not the loader's: without the loader's environment. argv ends with NULL. in: where to write
  * its input, out: where to read its output; NULL = not wanted. */
 pid_t stranger(char *const argv[], int *in, int *out);
@@ -56,5 +68,7 @@ bool is_ready(int out);
 void go_on(int in);
 /* Exit status, 256 + signal. */
 int ended(pid_t pid);
+/* A new executable file with the same bytes. */
+bool copy_file(const char *from, const char *to);
 /* Time for what a notrap that only looks now and then (an ordinary user's) needs to notice a process. */
 void a_moment(void);
