@@ -23,6 +23,10 @@ done
 out=$(mktemp) && table=$(mktemp) || exit 99
 trap 'rm -f "$out" "$table"' EXIT
 tests/tools/run.py --table "$table" "$@" "$build" | tee "$out"
+# Newer versions of libbpf than the system's.
+for suite in trixie sid; do
+	tests/tools/libbpf/run.sh "$build" $suite | tee -a "$out"
+done
 if [ $# -eq 0 ] && [ -s "$table" ]; then
 	tools/update-readme.py tools <"$table"
 fi

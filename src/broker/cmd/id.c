@@ -5,9 +5,12 @@
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "broker/cmd/cmd.h"
 #include "broker/link/link.h"
+#include "broker/object/link.h"
 #include "broker/object/map.h"
 #include "broker/object/perf.h"
 #include "broker/object/prog.h"
@@ -66,31 +69,62 @@ static s64 query_copy_name(struct call *k, const char *name)
 	return r < 0 ? r : -ENOSPC;
 }
 
+/* The object behind a descriptor of any process that we may look into. */
+static int query_object(struct call *k, pid_t pid, int fd, struct object **ret)
+{
+	struct client other = *k->c;
+	int pidfd fd_auto = -1;
+
+	if (pid == k->c->pid)
+		return object_by_fd(k->c, fd, OBJECT_NKINDS, ret);
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -ENOENT;
+	other.pid = pid;
+	other.pidfd = pidfd;
+	return object_by_fd(&other, fd, OBJECT_NKINDS, ret);
+}
+
+/* What runs for this event, set by ioctl or by a link; NULL: nothing. */
+static const struct object_prog *query_prog(struct call *k, const struct object_perf *p)
+{
+	struct link_desc desc;
+
+	if (p->link) {
+		link_describe(p->link, &desc);
+		return desc.prog;
+	}
+	for (struct object *o = k->b->objects.by_id[OBJECT_LINK]; o; o = o->hh.next)
+		if (object_to_link(o)->perf == p)
+			return object_to_link(o)->prog;
+	return NULL;
+}
+
 s64 cmd_task_fd_query(struct call *k)
 {
 	enum { FD_TYPE_UPROBE = 4, FD_TYPE_URETPROBE = 5 };
 	const struct attr_task_fd_query *a = &k->attr.query;
 	struct attr_task_fd_query out = *a;
 	struct object_perf *p;
-	struct link_desc desc;
+	const struct object_prog *prog;
 	struct object *o;
 	s64 r, name;
 
 	if (a->flags)
 		return -EINVAL;
-	if ((pid_t)a->pid != k->c->pid)
-		return -ENOENT; /* nobody looks into the descriptors of others */
-	r = object_by_fd(k->c, (int)a->fd, OBJECT_NKINDS, &o);
-	if (r == -EBADF)
+	r = query_object(k, (pid_t)a->pid, (int)a->fd, &o);
+	if (r == -EBADF || r == -ENOENT)
 		return r;
-	if (r < 0 || o->kind != OBJECT_PERF || !object_to_perf(o)->link)
+	if (r < 0 || o->kind != OBJECT_PERF)
 		return -NT_ENOTSUPP;
 	p = object_to_perf(o);
-	link_describe(p->link, &desc);
+	prog = query_prog(k, p);
+	if (!prog)
+		return -ENOENT;
 	name = query_copy_name(k, p->raw_path);
 	if (name < 0 && name != -ENOSPC)
 		return name;
-	out.prog_id = desc.prog->obj.id;
+	out.prog_id = prog->obj.id;
 	out.fd_type = p->retprobe ? FD_TYPE_URETPROBE : FD_TYPE_UPROBE;
 	out.probe_offset = p->offset;
 	out.probe_addr = 0;

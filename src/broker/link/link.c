@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -199,6 +201,9 @@ static void notice_failed(const struct link *l, int err, char *notice, size_t n)
 	if (err == -ETXTBSY)
 		snprintf(notice, n, "cannot attach to %s: it was written to while another link has it; close that link first",
 			 l->path);
+	else if (err == -EINVAL)
+		snprintf(notice, n, "cannot attach to %s: an offset lies behind its end, or a reference counter offset is odd or "
+			 "not the one that another link has for the same place", l->path);
 	if (!l->pid || *notice)
 		return;
 	proc_comm(l->pid, comm);
@@ -254,18 +259,23 @@ static int open_target(struct client *c, u64 user_path, char path[PATH_MAX], int
 	return 0;
 }
 
-static int read_array(struct client *c, u64 addr, u32 n, u64 **ret)
+/* *ret_there: how many of the n can be read; all of them if there is no array. */
+static int read_array(struct client *c, u64 addr, u32 n, u64 **ret, u32 *ret_there)
 {
+	u32 there = 0;
 	u64 *a;
 
+	*ret_there = n;
 	if (!addr)
 		return 0;
 	a = malloc(n * sizeof(*a));
 	if (!a)
 		return -ENOMEM;
 	if (client_read(c, addr, a, n * sizeof(*a))) {
-		free(a);
-		return -EFAULT;
+		for (u32 step = n; step; step /= 2)
+			while (there + step <= n && !client_read(c, addr + 8ull * there, a + there, step * sizeof(*a)))
+				there += step;
+		*ret_there = there;
 	}
 	*ret = a;
 	return 0;
@@ -274,9 +284,6 @@ static int read_array(struct client *c, u64 addr, u32 n, u64 **ret)
 /* Steps 14 and 15 of the kernel's order, as far as they do not depend on a process. */
 static int check_targets(const struct link *l, u64 file_size)
 {
-	for (u32 i = 0; i < l->n; i++)
-		if ((s64)l->offsets[i] < 0)
-			return -EINVAL;
 	for (u32 i = 0; i < l->n; i++) {
 		if (l->offsets[i] > file_size)
 			return -EINVAL;
@@ -300,17 +307,29 @@ static int check_pid(pid_t pid)
 static int link_fill(struct link *l, struct client *c, const struct nt_link_create_uprobe_multi *a, int path_fd)
 {
 	struct stat st;
-	int r = read_array(c, a->offsets, a->cnt, &l->offsets);
+	u32 offsets, refs, cookies;
+	struct statfs fs;
+	int r = read_array(c, a->offsets, a->cnt, &l->offsets, &offsets);
 
 	if (!r)
-		r = read_array(c, a->ref_ctr_offsets, a->cnt, &l->ref_ctrs);
+		r = read_array(c, a->ref_ctr_offsets, a->cnt, &l->ref_ctrs, &refs);
 	if (!r)
-		r = read_array(c, a->cookies, a->cnt, &l->cookies);
+		r = read_array(c, a->cookies, a->cnt, &l->cookies, &cookies);
 	if (r)
 		return r;
+	for (u32 i = 0; i < a->cnt; i++) { /* the kernel reads them together, target by target */
+		if (i == offsets)
+			return -EFAULT;
+		if ((s64)l->offsets[i] < 0)
+			return -EINVAL;
+		if (i == refs || i == cookies)
+			return -EFAULT;
+	}
 	l->n = a->cnt;
-	if (fstat(path_fd, &st) < 0)
+	if (fstat(path_fd, &st) < 0 || fstatfs(path_fd, &fs) < 0)
 		return -errno;
+	if (fs.f_type == PROC_SUPER_MAGIC)
+		return -EIO; /* its files have no pages */
 	return check_targets(l, (u64)st.st_size);
 }
 

@@ -13,6 +13,7 @@ static const struct group {
 	{ "session", session_cases }, { "depth", depth_cases },	  { "threads", thread_cases },
 	{ "life", life_cases },	      { "pins", pin_cases },
 	{ "cookies", cookie_cases },  { "usdt", usdt_cases },
+	{ "create", create_cases },   { "perf", perf_cases },
 	{ "regs", regs_cases },	      { "differs", differs_cases },
 };
 

@@ -79,4 +79,5 @@ void pin_cases(struct parity *p);
 void info_cases(struct parity *p);
 void perf_cases(struct parity *p);
 void usdt_cases(struct parity *p);
+void create_cases(struct parity *p);
 void cookie_cases(struct parity *p);
