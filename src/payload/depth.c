@@ -14,9 +14,9 @@
  *
  * Coroutines return out of order, on stacks of their own, sometimes never. The list and the number
  * are then wrong, which is why nothing is decided by them but whether a call is reported: entries
- * are taken back by their exit, or by the reaper (ret.c). Words of one stack lie close together, so
- * only those are counted that do; a process with hundreds of suspended coroutines is not taken for
- * one deep recursion.
+ * are taken back by their exit, or by the reaper (ret.c). And the limit holds for a thread's own
+ * stack only, the main thread's or what lies below the thread pointer: hundreds of suspended
+ * coroutines are no deep recursion. (In the kernel they would be, if it did not kill them.)
  *
  * Dispatchers do the common case themselves and come here when the newest call is not alive for
  * sure, or the number is reached. A signal handler that interrupts us begins and ends calls of its
@@ -28,7 +28,9 @@
 #include "payload/row.h"
 
 #define DEPTH_MAX 64u
-#define SAME_STACK 32768u /* two calls on one stack, one called by the other: their words are no further apart */
+#define MAIN_STACK (128ull << 20) /* the kernel leaves at least this much room below its end */
+#define THREAD_STACK (8ull << 20) /* what C libraries give a thread, usually; its block is at the end */
+#define LOOK 512u /* entries of the list, at most */
 
 static struct nt_ret_entry *entry_at(u64 addr)
 {
@@ -60,17 +62,25 @@ static struct nt_ret_entry *drop_dead(struct nt_row *row, u64 word_at)
 	return e;
 }
 
-static u32 count(struct nt_ret_entry *e, u64 word_at)
+static bool on_own_stack(const struct nt_row *row, u64 at)
+{
+	return nt_state.stack_end - at < MAIN_STACK || row->fs - at < THREAD_STACK;
+}
+
+/* Those on the thread's own stack. Each lies above the one before, or at the same place (tail jumps). */
+static u32 count(const struct nt_row *row, struct nt_ret_entry *e, u64 word_at)
 {
 	u32 n = 0;
 
-	for (; e && n < DEPTH_MAX; n++) {
+	for (u32 i = 0; e && i < LOOK && n < DEPTH_MAX; i++, e = entry_at(at_load(&e->next))) {
 		u64 sp = at_load(&e->sp);
 
-		if (sp - word_at >= SAME_STACK)
+		if (at_load(&e->row) != (u64)row || !at_load(&e->in_use) || !on_own_stack(row, sp))
+			continue;
+		if (sp < word_at)
 			break;
 		word_at = sp;
-		e = entry_at(at_load(&e->next));
+		n++;
 	}
 	return n;
 }
@@ -79,8 +89,9 @@ bool depth_allows(struct nt_row *row, u64 word_at)
 {
 	struct nt_ret_entry *top = drop_dead(row, word_at);
 
-	if (row->depth >= DEPTH_MAX)
-		row->depth = count(top, word_at);
+	if (row->depth < DEPTH_MAX || !on_own_stack(row, word_at))
+		return true;
+	row->depth = count(row, top, word_at);
 	if (row->depth < DEPTH_MAX)
 		return true;
 	row->missed++;

@@ -252,10 +252,13 @@ SCENARIO_FN uint64_t j_deep(uint64_t depth)
 	return SCENARIO_OUT(J_DEEP, r);
 }
 
+/* As in the kernel, 64 returns at most are pending: that of this function is the first. */
 static void run_deep(uint64_t n)
 {
 	if (j_deep(n) != n)
 		victim_wrong("j_deep");
+	if (n + 1 > 63)
+		scenario_counts[J_DEEP].out -= n + 1 - 63;
 }
 
 SCENARIO_FN uint64_t j_small(uint64_t x)

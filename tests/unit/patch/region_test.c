@@ -55,7 +55,7 @@ static struct nt_ret_entry *ret_slow(void)
 	return (struct nt_ret_entry *)row->free;
 }
 
-/* The real ones: tests/unit/payload/depth.c, session.c. */
+/* The real one: tests/unit/payload/depth.c. */
 static struct nt_row *ret_deep(u64 word_at)
 {
 	return row_slow();
