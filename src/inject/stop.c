@@ -263,7 +263,9 @@ static s64 do_settle_pcs(struct inject_target *t, void *unused)
 
 int inject_settle_pcs(struct inject_target *t)
 {
-	return t->stopped ? (int)inject_tracer_run(t, do_settle_pcs, NULL) : -ESRCH;
+	if (!t->stopped)
+		return -ESRCH;
+	return t->willing ? 0 : (int)inject_tracer_run(t, do_settle_pcs, NULL);
 }
 
 u64 inject_pause_ns(const struct inject_target *t)
