@@ -156,6 +156,11 @@ struct nt_inner {
 	u32 pad;
 };
 
+struct nt_prog {
+	u64 id;
+	u64 entry; /* for tail calls */
+};
+
 struct nt_state {
 	u64 magic; /* NT_STATE_MAGIC */
 	u32 version;

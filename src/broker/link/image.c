@@ -323,6 +323,7 @@ int process_map_prog(struct process *p, struct object_prog *prog, struct process
 	if (tables_wanted(prog))
 		tables_update(p);
 	inner_map_all(p, prog);
+	progs_map_arrays(p, prog);
 	*ret = pp;
 	return 0;
 }

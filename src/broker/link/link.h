@@ -65,6 +65,10 @@ void link_prog_stats(struct broker *b, const struct object_prog *p, struct link_
 struct object_map;
 void link_inner_map_add(struct broker *b, struct object_map *outer, struct object_map *inner);
 
+/* The program is about to be stored in a program array: makes it known in every process that has the array mapped. */
+struct object_map;
+void link_prog_array_add(struct broker *b, struct object_map *m, struct object_prog *prog);
+
 /* What OBJ_GET_INFO and fdinfo tell of a link; pointers live as long as the link. */
 struct link_desc {
 	bool multi;	  /* else a perf event */
