@@ -9,7 +9,7 @@ from case import Case
 def table(text):
     """Lines of figures, one space between words."""
     lines = [" ".join(line.replace("b'", "'").replace("'", "").split()) for line in text.splitlines()]
-    return "\n".join(sorted(line for line in lines if line and not re.match(r"Tracing|Detaching|FUNC|PID|\[", line)))
+    return "\n".join(sorted(line for line in lines if line and not re.match(r"Tracing|Detaching|FUNC|PID TID|\[", line)))
 
 
 def total(text):

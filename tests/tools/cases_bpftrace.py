@@ -73,7 +73,7 @@ def cases(root=None):
           ["@[0]: 3", "@[1]: 3", "@[2]: 3", "@[3]: 3", "@c: 0", "@c: 12", "@l[7]: 8", "@z: 0"], stop="exit", watch=("work", "leaf")),
         b("BEGIN, END, exit", 'BEGIN {{ printf("begin\\n"); @x = 7; }} uprobe:{exe}:work {{ @x++; }} END {{ printf("end %d\\n", @x); '
           "clear(@x); }}", ["begin", "end 19"], normalise=same_lines, quick=NOTRAP),
-        b("interval", 'uprobe:{exe}:work {{ @ = count(); }} interval:ms:100 {{ @i++; if (@i == 5) {{ exit(); }} }}', ["@: 12", "@i: 5"],
+        b("interval", 'uprobe:{exe}:work {{ @ = count(); }} interval:ms:300 {{ @i++; if (@i == 5) {{ exit(); }} }}', ["@: 12", "@i: 5"],
           stop="exit", quick=NOTRAP),
         b("profile", "uprobe:{exe}:work {{ @ = count(); }} profile:hz:50 {{ @p[cpu < 64] = count(); }} interval:s:1 {{ print(@); "
           "clear(@); @ok = 1; clear(@p); exit(); }}", ["@: 0", "@: 12", "@ok: 1"], stop="exit"),
@@ -94,7 +94,7 @@ def cases(root=None):
         b("usdt with semaphore", "usdt:{exe}:toolvictim:guarded {{ @[arg0] = count(); }}",
           ["@[0]: 3", "@[1]: 3", "@[2]: 3", "@[3]: 3"], argv=("bpftrace", "-p", "{pid}"), watch=(), settle=2.0),
         b("-c", "uprobe:{exe}:work {{ @[arg0] = count(); }}", ["@[0]: 3", "@[1]: 3", "@[2]: 3", "@[3]: 3"],
-          argv=("bpftrace", "-c", "{exe} 12"), target=False, stop="exit", quick=NOTRAP),
+          argv=("bpftrace", "-c", "{exe} 12"), target=False, stop="exit"),
         # A process is what -c means since 0.20; before, everybody was seen.
         b("-c with children", "uprobe:{exe}:work {{ @ = count(); }}", ["@: 12" if root else "@: 24"],
           argv=("bpftrace", "-c", "{exe} -f 12"), target=False, stop="exit"),

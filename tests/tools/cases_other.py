@@ -69,7 +69,7 @@ CASES = [
     bpftool("btf dump", LOAD + "id=$(bpftool -j prog show pinned " + PIN + " | sed 's/.*\"btf_id\":\\([0-9]*\\).*/\\1/') && "
             "bpftool btf dump id $id | grep -o \"FUNC 'count_calls'\"", "FUNC 'count_calls'"),
     bpftool("sees what others have", "bpftrace -q -e 'uprobe:{exe}:work {{ @ = count(); }}' >/dev/null 2>&1 & sleep 2; "
-            "bpftool prog show | grep -o 'kprobe  name work'; kill -INT $!; wait", "kprobe  name work"),
+            "bpftool prog show | grep -o 'kprobe  name work'; kill $!; wait", "kprobe  name work"),
     Case("go: cilium/ebpf, static", "cilium/ebpf (Go)", ["{build}/tests/tools/go_loader", "{exe}", "work"], "count 12\nready",
          package="golang-github-cilium-ebpf-dev", prepare=go_tool,
          skip={"sandbox": "the sandbox answers bpf(2) before the seccomp front end can"}),
