@@ -31,7 +31,7 @@ class Case:
         self.status = (0,)
         self.with_errors = False   # stderr is part of the output
         self.skip = {}             # mode: why not
-        self.mask_pid = False      # the target's pid is shown as PID
+        self.mask_pid = False      # the target's pid and tid at the start of lines are shown as PID
         self.quick = ()            # modes that `make test` runs
         self.before = ()           # commands to run first
         self.env = {}

@@ -188,7 +188,9 @@ class Run:
 
     def fill_back(self, text):
         text = text.replace(self.exe, "EXE").replace(self.dir, "DIR")
-        return re.sub(rf"\b{self.pid_inside}\b", "PID", text) if self.target and self.case.mask_pid else text
+        if not self.target or not self.case.mask_pid:
+            return text
+        return re.sub(rf"^{self.pid_inside}(\s+){self.pid_inside}\b", r"PID\1PID", text, flags=re.M)
 
     def end(self):
         for p in (self.tool, self.target, self.holder):
