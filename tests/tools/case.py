@@ -30,6 +30,7 @@ class Case:
         self.stop = "int"          # how the tool ends: "int" by Ctrl-C, "exit" by itself
         self.status = (0,)
         self.with_errors = False   # stderr is part of the output
+        self.better = None         # what notrap's output is where it is better than the kernel's on purpose
         self.skip = {}             # mode: why not
         self.mask_pid = False      # the target's pid and tid at the start of lines are shown as PID
         self.quick = ()            # modes that `make test` runs
