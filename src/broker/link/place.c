@@ -12,6 +12,7 @@ struct gap_search {
 	u64 lo, hi, size, prev_end, best;
 };
 
+#define STACK_ROOM (4ull << 30) /* nobody has ever let a stack grow that far */
 #define REACH 0x7f000000ull /* rel32 with room for the region's and the module's own size */
 
 static u64 distance(const struct gap_search *g, u64 base)
@@ -32,10 +33,10 @@ static bool gap_visit(const struct proc_map *map, void *arg)
 {
 	struct gap_search *g = arg;
 	/* A page stays free on both sides; what grows (heap up, stack down) is kept away from. */
-	u64 from = g->prev_end + NT_PAGE, to = map->start - NT_PAGE;
-	bool stack = !strcmp(map->path, "[stack]");
+	u64 guard = strcmp(map->path, "[stack]") ? NT_PAGE : STACK_ROOM;
+	u64 from = g->prev_end + NT_PAGE, to = map->start > guard ? map->start - guard : 0;
 
-	if (map->start > g->prev_end && to > from && to - from >= g->size && !stack && map->start < 1ull << 47) {
+	if (map->start > g->prev_end && to > from && to - from >= g->size && map->start < 1ull << 47) {
 		if (to <= g->lo)
 			gap_offer(g, to - g->size);
 		else
