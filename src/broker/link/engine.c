@@ -34,16 +34,12 @@ int engine_new(struct broker *b, struct engine **ret)
 	if (!e)
 		return -ENOMEM;
 	e->broker = b;
-	e->guardian_pipe = -1;
 	b->engine = e;
 	steady_init(e);
 	r = shared_init(&e->shared);
 	if (!r) {
 		e->shared.gates[GATE_DIR] = directory_id(b->dir);
-		r = guardian_start(e->shared.gates, GATES_SIZE);
-		if (r >= 0)
-			e->guardian_pipe = r;
-		r = r < 0 ? r : 0;
+		r = guardian_new(b->loop, e->shared.gates, GATES_SIZE, &e->guardian);
 	}
 	/* Loaders wait for us, and targets while they are stopped: like the kernel, we go first where we may. */
 	setpriority(PRIO_PROCESS, 0, -10);
@@ -74,7 +70,7 @@ void engine_free(struct engine *e)
 	binary_free_all(e);
 	tables_free_all(e);
 	shared_deinit(&e->shared);
-	fd_closep(&e->guardian_pipe);
+	guardian_free(e->guardian);
 	steady_deinit(e);
 	free(e);
 }

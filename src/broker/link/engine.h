@@ -60,7 +60,7 @@ struct engine {
 	u32 stats_owner[NT_STATS_MAX]; /* program ids, 0 = free */
 	u32 stats_on;		       /* open descriptors of BPF_ENABLE_STATS */
 	u32 gate_next; /* where the search for a free one begins: they are used again as late as possible */
-	int guardian_pipe;
+	struct guardian *guardian;
 	pid_t pid; /* the broker's: steady.h works in another process */
 	dev_t exe_dev;
 	u64 exe_ino;
@@ -111,8 +111,10 @@ int stats_index(struct engine *e, const struct object_prog *p, u32 *ret);
 /* shared.c */
 int shared_init(struct shared *s);
 void shared_deinit(struct shared *s);
-/* guardian.c: a child that closes all gates when this process is gone. Returns the pipe that keeps it asleep. */
-int guardian_start(u32 *gates, size_t size);
+/* guardian.c: a child that closes all gates when this process is gone, or when the guardian is freed. There is always one. */
+struct guardian;
+int guardian_new(struct loop *loop, u32 *gates, size_t size, struct guardian **ret);
+void guardian_free(struct guardian *g); /* NULL is fine */
 /* doorbell.c: a thread that sleeps on the bell's futex and turns rings into calls from the event loop. */
 struct doorbell;
 int doorbell_new(struct engine *e, struct doorbell **ret);

@@ -17,6 +17,44 @@ static void kill_broker(void)
 		kill(pid, SIGKILL);
 }
 
+static bool has_name(pid_t pid, const char *name)
+{
+	char path[64], text[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	if (!fgets(text, sizeof(text), f))
+		*text = '\0';
+	fclose(f);
+	return !strncmp(text, name, strlen(name));
+}
+
+/* A child of the broker's, while there is one. */
+static pid_t child_of(pid_t broker, const char *name)
+{
+	char path[64], text[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)broker, (int)broker);
+	f = fopen(path, "r");
+	if (f && fgets(text, sizeof(text), f)) {
+		for (char *p = text, *end; strtol(p, &end, 10) && end != p; p = end) {
+			pid_t child = (pid_t)strtol(p, NULL, 10);
+
+			if (has_name(child, name)) {
+				fclose(f);
+				return child;
+			}
+		}
+	}
+	if (f)
+		fclose(f);
+	return 0;
+}
+
 static bool attach_both(struct victim_io *l, const char *victim, pid_t pid)
 {
 	return loader_does(l, "attach 0 in %s all %d", stage_victim(victim), (int)pid) &&
@@ -54,6 +92,37 @@ static void test_idle(void)
 	tap_ok(!strncmp(loader_ask(&l, "attach 2 in %s all %d", stage_victim("counter"), (int)v.pid), "error", 5),
 	       "the loader hears an error");
 	tap_eq(loader_end(&l), 0, "and can end");
+	check_again(&v, "counter");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+}
+
+struct guard {
+	pid_t broker, old;
+};
+
+static bool has_another(void *arg)
+{
+	const struct guard *g = arg;
+	pid_t now = child_of(g->broker, "notrap-guard");
+
+	return now && now != g->old;
+}
+
+static void test_guardian(void)
+{
+	struct victim_io v = victim_make("counter", NULL, NULL), l;
+	struct guard g = {0};
+
+	tap_ok(loader_start(&l) && attach_both(&l, "counter", v.pid), "guardian: two links on a victim");
+	g.broker = ps_broker();
+	g.old = child_of(g.broker, "notrap-guard");
+	tap_ok(g.old && !kill(g.old, SIGKILL), "the guardian is killed");
+	tap_ok(within(2000, has_another, &g), "there is another one");
+	tap_ok(victim_do(&v, "run 2 500") && both_count(&l, 1000), "all calls are counted");
+	kill_broker();
+	tap_ok(brokers_end(2000), "it leaves when the broker is killed");
+	tap_ok(victim_do(&v, "run 2 500") && both_count(&l, 1000), "and nothing is counted any more");
+	loader_end(&l);
 	check_again(&v, "counter");
 	tap_eq(victim_end(&v), 0, "the victim found every result right");
 }
@@ -205,49 +274,39 @@ static void test_many(int rounds)
 	tap_eq(victim_end(&v), 0, "the victim found every result right");
 }
 
-static bool has_name(pid_t pid, const char *name)
-{
-	char path[64], text[64] = "";
-	FILE *f;
+enum who { BROKER, HANDS, BOTH };
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	f = fopen(path, "r");
-	if (!f)
-		return false;
-	if (!fgets(text, sizeof(text), f))
-		*text = '\0';
-	fclose(f);
-	return !strncmp(text, name, strlen(name));
-}
-
-/* The process that works on targets for the broker, while there is one. */
+/* The process that works on targets for the broker. */
 static pid_t hands_of(pid_t broker)
 {
-	char path[64], text[64] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)broker, (int)broker);
-	f = fopen(path, "r");
-	if (f && fgets(text, sizeof(text), f)) {
-		for (char *p = text, *end; strtol(p, &end, 10) && end != p; p = end) {
-			pid_t child = (pid_t)strtol(p, NULL, 10);
-
-			if (has_name(child, "notrap-hands")) {
-				fclose(f);
-				return child;
-			}
-		}
-	}
-	if (f)
-		fclose(f);
-	return 0;
+	return child_of(broker, "notrap-hands");
 }
-
-enum who { BROKER, HANDS, BOTH };
 
 static void nap_us(unsigned us)
 {
 	nanosleep(&(struct timespec){.tv_nsec = us * 1000L}, NULL);
+}
+
+/* A zombie has a name, but no program. */
+static bool is_running(pid_t pid)
+{
+	char path[64], exe[16];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	return readlink(path, exe, sizeof(exe)) > 0;
+}
+
+/* While they work, however short that is: until their broker has heard of it. */
+static bool kill_hands(pid_t broker)
+{
+	for (int i = 0; i < 2000 && is_running(broker); i++) {
+		pid_t hands = hands_of(broker);
+
+		nap_us(hands ? (unsigned)random() % 3000 : 200);
+		if (hands)
+			kill(hands, SIGKILL);
+	}
+	return !is_running(broker);
 }
 
 /* At a random moment; when the hands are meant, while they work. */
@@ -256,16 +315,15 @@ static bool kill_who(pid_t broker, enum who who)
 	pid_t hands = 0;
 
 	nap_us((unsigned)random() % 40000);
-	for (int i = 0; who != BROKER && !hands && i < 1000; i++) {
+	if (who == HANDS)
+		return kill_hands(broker);
+	for (int i = 0; who == BOTH && !hands && i < 1000; i++) {
 		hands = hands_of(broker);
 		nap_us(hands ? (unsigned)random() % 3000 : 200);
 	}
-	if (who != HANDS)
-		kill(broker, SIGKILL);
+	kill(broker, SIGKILL);
 	if (hands)
 		kill(hands, SIGKILL);
-	else if (who == HANDS)
-		kill(broker, SIGKILL);
 	return hands != 0;
 }
 
@@ -335,12 +393,13 @@ int main(int argc, char **argv)
 			test_random(atoi(argv[2]));
 	} else {
 		test_idle();
+		test_guardian();
 		test_busy();
 		test_children();
 		test_random(20);
 		test_sleeper(20, BROKER);
-		test_sleeper(10, HANDS);
-		test_sleeper(20, BOTH);
+		test_sleeper(5, HANDS);
+		test_sleeper(12, BOTH);
 		test_many(6);
 	}
 	tap_ok(stage_end(tap_failed), "no process of the broker is left");
