@@ -14,7 +14,9 @@
  * SIGKILL to the broker ends only the broker; the hands finish what they have begun (a stop is never left, a batch is
  * written whole), and as they hold the lock file's descriptor, too, no new broker starts before they are done. The
  * broker's main thread sleeps meanwhile, so memory is used by one of the two at a time; they even share the main
- * thread's thread-local storage (errno, malloc's cache), as after vfork(2).
+ * thread's thread-local storage (errno, malloc's cache), as after vfork(2). That holds the thread id, too, by which libc
+ * knows the owner of its recursive locks. The kernel would wipe it when the main thread dies, in the midst of work that
+ * holds such a lock, and the next one to ask for that lock would wait for ever; so the kernel is told not to.
  *
  * For as long as the hands work, the word in front of the gates names them instead of the broker: another broker that
  * finds the block of a dead one must leave it alone until they are done.
@@ -36,6 +38,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,6 +81,7 @@ void steady_init(struct engine *e)
 	void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 
+	syscall(SYS_set_tid_address, NULL); /* nobody joins the main thread */
 	e->pid = getpid();
 	if (proc_exe(e->pid, &e->exe_dev, &e->exe_ino))
 		e->exe_ino = 0;
