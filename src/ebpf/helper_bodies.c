@@ -56,6 +56,7 @@ static const u8 bodies[] = {
     BPF_FUNC_loop,
     BPF_FUNC_get_stack,
     BPF_FUNC_get_stackid,
+    BPF_FUNC_current_task_under_cgroup,
     BPF_FUNC_tail_call,
     BPF_FUNC_for_each_map_elem,
     BPF_FUNC_dynptr_from_mem,

@@ -2,7 +2,7 @@
 /*
  * bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_current_comm, bpf_get_current_task,
  * bpf_get_smp_processor_id, bpf_get_numa_node_id, bpf_get_ns_current_pid_tgid,
- * bpf_get_current_cgroup_id, bpf_get_current_ancestor_cgroup_id, bpf_get_cgroup_classid. Ids are those of the process' own namespaces. Where an id cannot be had
+ * bpf_get_current_cgroup_id, bpf_get_current_ancestor_cgroup_id, bpf_get_cgroup_classid, bpf_current_task_under_cgroup. Ids are those of the process' own namespaces. Where an id cannot be had
  * the answer is -EINVAL, the kernel's when there is no task.
  */
 #include <linux/prctl.h>
@@ -10,6 +10,7 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "base/mem.h"
+#include "maps/maps.h"
 #include "payload/comm.h"
 #include "payload/kernel.h"
 #include "payload/thread.h"
@@ -101,5 +102,23 @@ u64 helper_ancestor_cgroup_id(u64 level, u64 r2, u64 r3, u64 r4, u64 r5)
 /* bpf_get_cgroup_classid: net_cls is version 1 only, and 0 is its answer for whoever is not in it. */
 u64 helper_zero(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
 {
+	return 0;
+}
+
+/* An element of the array is a cgroup's id. */
+u64 helper_under_cgroup(u64 map, u64 index, u64 r3, u64 r4, u64 r5)
+{
+	const u64 *slot = map_slot((void *)map, (u32)index);
+	u32 n = at_load(&nt_state.cgroup_n);
+	u64 id;
+
+	if (!slot)
+		return (u64)-E2BIG;
+	id = at_load_acq(slot);
+	if (!id)
+		return (u64)-EAGAIN;
+	for (u32 i = 0; i < bits_min(n, NT_CGROUPS); i++)
+		if (at_load(&nt_state.cgroup[i]) == id)
+			return 1;
 	return 0;
 }

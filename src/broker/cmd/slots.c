@@ -136,6 +136,8 @@ int slots_update(struct call *k, struct object_map *m, const void *key, const u3
 		r = slot_object(k, m, *fd, &o, &word);
 		if (!r)
 			r = object_slot_set(m, key, o);
+		if (!r && m->view.type == BPF_MAP_TYPE_PROG_ARRAY)
+			link_prog_array_add(k->c->broker, m, object_to_prog(o));
 	}
 	if (!r)
 		at_store_rel(at, word);

@@ -170,3 +170,56 @@ int each(struct pt_regs *ctx)
 	result.runs++;
 	return 0;
 }
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+	__uint(max_entries, 4);
+} progs SEC(".maps");
+
+SEC("uprobe.multi")
+int tail_self(struct pt_regs *ctx)
+{
+	result.value[0]++;
+	bpf_tail_call(ctx, &progs, 0);
+	result.value[1]++;
+	return 0;
+}
+
+SEC("uprobe.multi")
+int tail_last(struct pt_regs *ctx)
+{
+	result.value[3] = bpf_get_attach_cookie(ctx);
+	result.value[4] = PT_REGS_PARM1(ctx);
+	return 0;
+}
+
+SEC("uprobe.multi")
+int tail(struct pt_regs *ctx)
+{
+	result.runs++;
+	bpf_tail_call(ctx, &progs, 7);
+	bpf_tail_call(ctx, &progs, 3);
+	bpf_tail_call(ctx, &progs, 1);
+	result.value[2]++;
+	return 0;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
+	__uint(key_size, 4);
+	__uint(value_size, CALLS_STACK * 8);
+	__uint(max_entries, 64);
+} stacks SEC(".maps");
+
+SEC("uprobe.multi")
+int stackid(struct pt_regs *ctx)
+{
+	result.value[0] = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
+	result.value[1] = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK) == result.value[0];
+	result.value[2] = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK | 255);
+	result.value[3] = bpf_get_stackid(ctx, &stacks, 1 << 15);
+	result.runs++;
+	return 0;
+}

@@ -122,6 +122,50 @@ static int is_in(unsigned long long pc, const void *fn)
 	return pc - (unsigned long long)(size_t)fn < 256;
 }
 
+static void group_stackid(void)
+{
+	struct bpf_link *l = attach(skel->progs.stackid, "calls_target", false);
+	struct call_result *r = &skel->bss->result;
+	unsigned long long pc[CALLS_STACK] = { 0 };
+	int id;
+
+	fp_outer(1);
+	id = (int)r->value[0];
+	printf("stack id: %d", bpf_map__lookup_elem(skel->maps.stacks, &id, sizeof(id), pc, sizeof(pc), 0));
+	printf(" %d %d %d\n", pc[0] == (unsigned long long)(size_t)calls_target, is_in(pc[1], fp_inner), is_in(pc[2], fp_outer));
+	r->value[0] = r->value[0] >= 0;
+	print("stackid");
+	bpf_link__destroy(l);
+}
+
+static void set_prog(int index, struct bpf_program *prog)
+{
+	int fd = bpf_program__fd(prog);
+
+	if (bpf_map__update_elem(skel->maps.progs, &index, sizeof(index), &fd, sizeof(fd), 0))
+		printf("program array: %s\n", strerror(errno));
+}
+
+static void group_tail(void)
+{
+	struct bpf_link *l = attach(skel->progs.tail, "calls_target", false);
+	int one = 1;
+
+	calls_target(5);
+	print("tail: empty");
+	set_prog(1, skel->progs.tail_last);
+	calls_target(6);
+	print("tail: another program");
+	set_prog(0, skel->progs.tail_self);
+	set_prog(1, skel->progs.tail_self);
+	calls_target(7);
+	print("tail: itself");
+	bpf_map__delete_elem(skel->maps.progs, &one, sizeof(one), 0);
+	calls_target(8);
+	print("tail: empty again");
+	bpf_link__destroy(l);
+}
+
 static void group_same(void)
 {
 	struct call_result *r = &skel->bss->result;
@@ -148,6 +192,8 @@ static void group_same(void)
 	       is_in(r->stack[2], fp_outer));
 	printf("skipped: %d %d\n", r->value[0] == (long long)r->stack[1], r->value[1] == (long long)r->stack[2]);
 	bpf_link__destroy(l);
+	group_stackid();
+	group_tail();
 	l = attach(skel->progs.stack, "calls_target", true);
 	fp_outer(1);
 	printf("stack at return: %d %d\n", is_in(r->stack[0], fp_inner), is_in(r->stack[1], fp_outer));
