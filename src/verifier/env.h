@@ -101,6 +101,7 @@ bool vinsn_is_known(u8 code);
 int vinsn_check(struct venv *env, const struct bpf_insn *in);
 void vlive_compute(struct venv *env);
 u16 vlive_defs(const struct bpf_insn *in);
+u16 vlive_uses(const struct bpf_insn *in);
 
 /* prune.c */
 /* At a checkpoint instruction: 1 = the rest of this path is proven already, 0 = go on, or -errno.

@@ -32,7 +32,7 @@ static u16 call_uses(const struct bpf_insn *in)
 	return uses;
 }
 
-static u16 reg_uses(const struct bpf_insn *in)
+u16 vlive_uses(const struct bpf_insn *in)
 {
 	u16 dst = REG(in->dst_reg), src = REG(in->src_reg);
 	bool is_x = BPF_SRC(in->code) == BPF_X;
@@ -118,7 +118,7 @@ void vlive_compute(struct venv *env)
 
 			if (env->flag[i] & VINSN_SECOND)
 				continue;
-			live = reg_uses(&env->insns[i]) |
+			live = vlive_uses(&env->insns[i]) |
 			       (live_out(env, i) & ~vlive_defs(&env->insns[i]));
 			if (live != env->live[i]) {
 				env->live[i] = live;

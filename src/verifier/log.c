@@ -14,6 +14,7 @@
 #include "verifier/env.h"
 
 #define LOG_PATHS 3u /* levels that show instructions */
+#define LOG_COLUMN 38u
 #define LOG_MAX (32u << 20)
 
 static bool log_room(struct verifier_log *log, size_t n)
@@ -104,27 +105,58 @@ void vlog_bad_return(struct venv *env, const char *where, const struct range *v,
 		     (long long)v->smin, (long long)v->smax, highest);
 }
 
+/* Small numbers in decimal, others in hexadecimal, as people read them. */
+static void log_number(struct venv *env, s64 v, bool sign)
+{
+	if (sign ? v >= INT16_MIN && v <= INT16_MAX : (u64)v <= UINT16_MAX)
+		log_fmt(env, "%lld", (long long)v);
+	else
+		log_fmt(env, "0x%llx", (unsigned long long)v);
+}
+
+struct bound {
+	const char *name;
+	s64 v;
+	bool sign;
+	bool told; /* or says nothing */
+};
+
+/* Bounds of one side (lower or upper) that are the same number are told together: smin=umin=8. */
+static void log_bound(struct venv *env, struct bound *b, u32 i, u32 n, const char **sep)
+{
+	u32 k;
+
+	log_fmt(env, "%s%s=", *sep, b[i].name);
+	*sep = ",";
+	for (k = i + 2; k < n; k += 2) {
+		if (b[k].told || b[k].v != b[i].v || (b[k].sign && b[k].v < 0) != (b[i].sign && b[i].v < 0))
+			continue;
+		b[k].told = true;
+		log_fmt(env, "%s=", b[k].name);
+	}
+	log_number(env, b[i].v, b[i].sign);
+}
+
 static void log_bounds(struct venv *env, const struct vreg *r, const char **sep)
 {
 	const struct range *v = &r->v;
+	struct bound b[] = {
+	    {"smin", v->smin, true, v->smin == INT64_MIN},
+	    {"smax", v->smax, true, v->smax == INT64_MAX},
+	    {"umin", (s64)v->umin, false, v->umin == 0},
+	    {"umax", (s64)v->umax, false, v->umax == UINT64_MAX},
+	    {"smin32", v->swmin, true, v->swmin == INT32_MIN},
+	    {"smax32", v->swmax, true, v->swmax == INT32_MAX},
+	    {"umin32", v->wmin, false, v->wmin == 0},
+	    {"umax32", v->wmax, false, v->wmax == UINT32_MAX},
+	};
+	const u32 n = sizeof(b) / sizeof(b[0]);
 	char bits[VTNUM_TEXT];
+	u32 i;
 
-	if (v->smin != INT64_MIN) {
-		log_fmt(env, "%ssmin=%lld", *sep, (long long)v->smin);
-		*sep = ",";
-	}
-	if (v->smax != INT64_MAX) {
-		log_fmt(env, "%ssmax=%lld", *sep, (long long)v->smax);
-		*sep = ",";
-	}
-	if (v->umin != 0) {
-		log_fmt(env, "%sumin=%llu", *sep, (unsigned long long)v->umin);
-		*sep = ",";
-	}
-	if (v->umax != UINT64_MAX) {
-		log_fmt(env, "%sumax=%llu", *sep, (unsigned long long)v->umax);
-		*sep = ",";
-	}
+	for (i = 0; i < n; i++)
+		if (!b[i].told)
+			log_bound(env, b, i, n, sep);
 	if (v->t.mask != UINT64_MAX) {
 		vlog_tnum(v->t, bits);
 		log_fmt(env, "%svar_off=%s", *sep, bits);
@@ -137,7 +169,7 @@ static void log_reg(struct venv *env, const struct vreg *r)
 	const char *sep = "";
 
 	if (vreg_is_const(r)) {
-		log_fmt(env, "%lld", (long long)r->v.t.value);
+		log_number(env, (s64)r->v.t.value, true);
 		return;
 	}
 	log_fmt(env, "%s", vreg_type_name(r));
@@ -238,18 +270,34 @@ void vlog_insn(struct venv *env, u32 i)
 	env->line_open = true;
 }
 
+/* What an instruction did stands in a column of its own. */
+static void log_pad(struct venv *env)
+{
+	const struct verifier_log *log = env->log;
+	size_t at = log->len;
+
+	while (at && log->buf[at - 1] != '\n')
+		at--;
+	at = log->len - at;
+	log_fmt(env, "%*s", at < LOG_COLUMN ? (int)(LOG_COLUMN - at) : 1, "");
+}
+
 void vlog_insn_done(struct venv *env, const struct bpf_insn *in)
 {
 	const struct vframe *f = vstate_top(&env->cur);
-	u16 defs = vlive_defs(in);
-	const char *sep = "\t; ";
+	bool leaves = ebpf_insn_is_jump_class(in) && !ebpf_insn_is_cond(in);
+	/* a comparison tells of what it has looked at, a copy of both sides */
+	u16 defs = vlive_defs(in) | (leaves ? 0 : vlive_uses(in));
+	const char *sep = "; ";
 	u32 i;
 
 	if (!(env->log->level & LOG_PATHS))
 		return;
-	for (i = 0; i < 10; i++) {
+	for (i = 0; i < 11; i++) {
 		if (!(defs >> i & 1) || f->r[i].type == VREG_NONE)
 			continue;
+		if (*sep == ';')
+			log_pad(env);
 		log_fmt(env, "%sR%u=", sep, i);
 		log_reg(env, &f->r[i]);
 		sep = " ";
