@@ -36,9 +36,8 @@ static void check_record(struct nt_map_view *v, u8 *record, u64 size)
 
 static void scribble(struct nt_map_view *v, u64 how, u64 what)
 {
-	u64 *words[] = {(u64 *)(void *)v->base, (u64 *)(void *)(v->base + NT_PAGE),
-			(u64 *)(void *)(v->base + v->ctl_off),
-			(u64 *)(void *)(v->base + v->ctl_off + 16)};
+	u64 *words[] = {(u64 *)(void *)v->base, (u64 *)(void *)(v->base + NT_PAGE)};
+	struct nt_ring_ctl *ctl = (struct nt_ring_ctl *)(void *)(v->base + v->ctl_off);
 	u64 off = v->data_off + (how >> 3) * 8 % (2 * (u64)v->max_entries);
 
 	switch (how % 8) {
@@ -51,8 +50,8 @@ static void scribble(struct nt_map_view *v, u64 how, u64 what)
 		     unit test) */
 		static const u32 owners[] = {0, 1, 77, 0xffffffffu};
 
-		*(u32 *)(void *)words[2] = owners[what % 4];
-		*(u32 *)(void *)words[3] = owners[what % 4];
+		ctl->lock.owner = owners[what % 4];
+		ctl->lock.stuck = owners[what % 4];
 		break;
 	}
 	default: *(u64 *)(void *)(v->base + off) = what;
