@@ -101,6 +101,7 @@ call_regs:
 	mov %r15, -120(%rsp)
 	mov %r15, -64(%rsp)
 	mov $0x150, %r15d
+	cmp $0xa1, %eax	/* every flag known */
 	stc
 	call p_regs
 	.globl call_regs_back
