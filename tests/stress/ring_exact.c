@@ -87,11 +87,16 @@ static void *producer(void *arg)
 	return NULL;
 }
 
+/* One producer, and any thread of the process may be its body: the next alarm may come to another one meanwhile. */
 static void on_alarm(int sig)
 {
+	static bool busy;
 	struct nt_caller c = mapfile_caller(0);
 
+	if (__atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE))
+		return;
 	produce(&signal_job, &c, &signal_job.seed);
+	__atomic_store_n(&busy, false, __ATOMIC_RELEASE);
 }
 
 static int process(void *arg)
