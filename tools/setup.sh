@@ -11,7 +11,7 @@
 set -eu
 
 packages='gcc g++ make meson ninja-build pkg-config clang llvm bpftool bpftrace
-	libc6-dev libzydis-dev libelf-dev zlib1g-dev uthash-dev libjansson-dev'
+	libc6-dev libzydis-dev libelf-dev zlib1g-dev uthash-dev libjansson-dev libunicorn-dev golang-go'
 libbpf_min=1.4
 backports_list=/etc/apt/sources.list.d/notrap-backports.sources
 
