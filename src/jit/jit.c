@@ -1,21 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 #include "jit/jit.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
-#include "jit/prog.h"
-#include "jit/x86_64/lower.h"
+#include "base/bits.h"
+#include "jit/build.h"
+
+static const struct jit_backend *const backends[] = {
+	[JIT_X86_64] = &jit_x86_64,
+};
 
 int jit_compile(const struct jit_input *in, struct jit_image *ret)
 {
+	const struct jit_backend *arch;
 	struct jit_prog p;
-	int r = jit_prog_init(&p, in);
+	int r;
 
+	if (in->arch >= bits_count(backends))
+		return -EINVAL;
+	arch = backends[in->arch];
+	r = jit_prog_init(&p, in, arch->tells_cpu);
 	if (!r)
 		r = jit_flow(&p);
 	if (!r) {
 		jit_fuse(&p);
-		r = lower_prog(&p, ret);
+		r = jit_build(&p, arch, ret);
 	}
 	jit_prog_deinit(&p);
 	return r;

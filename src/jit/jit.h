@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Compiles a verified program, once, to position-independent machine code. The image has a table of
- * 64-bit words in front (the GOT), filled per process by the broker; the code reads them
- * RIP-relative. The compiled function is
- *     u64 prog(void *ctx)      System V ABI
+ * 64-bit words in front (the GOT), filled per process by the broker; the code reads them relative to
+ * itself. The compiled function is
+ *     u64 prog(void *ctx)      by the C ABI of the architecture
  * with ctx = struct pt_regs and struct nt_run right below it (abi/payload.h). Pure.
  */
 #pragma once
@@ -12,6 +12,8 @@
 #include "abi/types.h"
 #include "ebpf/insn.h"
 #include "verifier/verifier.h"
+
+enum jit_arch { JIT_X86_64 }; /* whose machine code to write; any, on any machine */
 
 enum jit_got_kind {
 	JIT_GOT_MAP_VIEW, /* address of the map's struct nt_map_view */
@@ -25,6 +27,7 @@ struct jit_got {
 };
 
 struct jit_input {
+	u8 arch; /* enum jit_arch */
 	const struct bpf_insn *insns;
 	u32 n;
 	const struct verifier_result *facts;
@@ -40,13 +43,13 @@ struct jit_image {
 	u32 tail_entry;	 /* the same for who comes by a tail call: their number is not set back */
 	struct jit_got *got;
 	u32 ngot;	 /* table entries at offset 0, 8 bytes each */
-	u32 clobbers;	 /* caller-saved registers it may change: bit per enum x86_reg; everything caller-saved if it calls a helper */
+	u32 clobbers;	 /* caller-saved registers it may change: bit per machine register (enum x86_reg); everything caller-saved if it calls a helper */
 	u32 stack;	 /* bytes of stack it uses, return address of helpers excluded */
 	bool calls;	 /* calls at least one helper */
 	bool uses_cookie; /* reads struct nt_run.cookie */
 	bool uses_func_ip;
 	/* One function, no call, one exit: the last byte is its ret, so the code without it can stand
-	 * in the middle of other code. */
+	 * in the middle of other code. x86-64 only. */
 	bool inlinable;
 	u32 *rip_at; /* [nrip] offsets of displacements that reach the table: moving has to fix them */
 	u32 nrip;

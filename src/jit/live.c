@@ -212,6 +212,14 @@ void jit_live_out(const struct jit_prog *p, u32 i, struct jit_live *ret)
 	*ret = out;
 }
 
+bool jit_reg_live_out(const struct jit_prog *p, u32 i, u32 bpf_reg)
+{
+	struct jit_live out;
+
+	jit_live_out(p, i, &out);
+	return out.regs >> bpf_reg & 1;
+}
+
 static void live_step(const struct jit_prog *p, u32 i, struct jit_live *live)
 {
 	struct jit_effect e;

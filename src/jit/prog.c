@@ -208,7 +208,7 @@ const struct nt_map_view *jit_lookup_map(const struct jit_prog *p, u32 i)
 		return NULL;
 	if (m->type == BPF_MAP_TYPE_ARRAY)
 		return m;
-	if (m->type == BPF_MAP_TYPE_PERCPU_ARRAY && p->in->has_rdpid && m->ncpus &&
+	if (m->type == BPF_MAP_TYPE_PERCPU_ARRAY && p->tells_cpu && m->ncpus &&
 	    m->cpu_stride <= INT32_MAX)
 		return m;
 	return NULL;
@@ -228,7 +228,7 @@ static void choose_inline(struct jit_prog *p, u32 i)
 	}
 	switch (p->insns[i].imm) {
 	case JIT_FN_SMP_ID:
-		if (p->in->has_rdpid)
+		if (p->tells_cpu)
 			note->action = JIT_SMP_ID;
 		break;
 	case JIT_FN_COOKIE: note->action = JIT_COOKIE; break;
@@ -343,11 +343,11 @@ struct jit_func *jit_func_of(const struct jit_prog *p, u32 i)
 	return &p->func[lo];
 }
 
-int jit_prog_init(struct jit_prog *p, const struct jit_input *in)
+int jit_prog_init(struct jit_prog *p, const struct jit_input *in, bool tells_cpu)
 {
 	int r;
 
-	*p = (struct jit_prog){.in = in, .insns = in->insns, .n = in->n};
+	*p = (struct jit_prog){.in = in, .tells_cpu = in->has_rdpid && tells_cpu, .insns = in->insns, .n = in->n};
 	if (!in->n)
 		return -EINVAL;
 	if (in->n > EBPF_MAX_INSNS)

@@ -8,7 +8,8 @@
  *                     which point into the own stack frame                      flow.c
  *     jit_live        backward: which registers and stack words are read later  live.c
  *     jit_fuse        several instructions that become one                      fuse.c
- *     lower           one machine instruction sequence per BPF instruction      x86_64/
+ *     jit_build       sizes, branches, table, the image                         build.c
+ *     backend         one machine instruction sequence per BPF instruction      x86_64/
  *
  * The passes talk through one struct jit_note per BPF instruction. Nothing is ever moved: an
  * instruction is lowered at its place, as something shorter, or not at all, so branch targets and
@@ -110,6 +111,7 @@ struct jit_func {
 
 struct jit_prog {
 	const struct jit_input *in;
+	bool tells_cpu; /* in->has_rdpid, if the backend has use for it */
 	const struct bpf_insn *insns;
 	u32 n;
 	struct jit_note *note; /* [n] */
@@ -118,7 +120,7 @@ struct jit_prog {
 	struct jit_func *func;
 	u32 nfuncs;
 	u32 *work; /* [n] scratch of jit_flow */
-	bool keeps_ctx; /* r12 is ctx in all functions: something needs it that does not get it */
+	bool keeps_ctx; /* a register (x86-64: r12) is ctx in all functions: something needs it that does not get it */
 	bool tail_calls;
 	bool signals;	/* may send signals, which are delivered when it has ended */
 };
@@ -133,7 +135,7 @@ struct jit_effect {
 	struct jit_words kill; /* words it overwrites entirely */
 };
 
-int jit_prog_init(struct jit_prog *p, const struct jit_input *in);
+int jit_prog_init(struct jit_prog *p, const struct jit_input *in, bool tells_cpu);
 void jit_prog_deinit(struct jit_prog *p);
 int jit_flow(struct jit_prog *p);
 void jit_live(struct jit_prog *p);
@@ -142,6 +144,7 @@ void jit_fuse(struct jit_prog *p);
 void jit_effect_get(const struct jit_prog *p, u32 i, struct jit_effect *ret);
 /* Live after instruction i: what its successors read. */
 void jit_live_out(const struct jit_prog *p, u32 i, struct jit_live *ret);
+bool jit_reg_live_out(const struct jit_prog *p, u32 i, u32 bpf_reg);
 bool jit_is_dead(const struct jit_prog *p, u32 i, const struct jit_live *out);
 bool jit_words_meet(const struct jit_words *a, const struct jit_words *b);
 bool jit_words_any(const struct jit_words *a);

@@ -173,6 +173,7 @@ static int prog_compile(struct object_prog *p)
 {
 	struct nt_map_view *maps free_auto = calloc(p->nmaps + 1, sizeof(*maps));
 	struct jit_input in = {
+	    .arch = JIT_X86_64,
 	    .insns = p->insns,
 	    .n = p->n,
 	    .facts = &p->facts,

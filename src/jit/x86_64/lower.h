@@ -12,17 +12,11 @@
  *
  * A function that calls nothing keeps up to 128 bytes of BPF stack in the red zone below rsp and
  * R10 is rsp itself; lowering never pushes in the middle of a function.
- *
- * The code is produced several times: first to learn sizes, assuming long branches; then again
- * while branches shrink; at last into the buffer. Sizes only ever get smaller, so a branch that
- * fits once fits for ever.
  */
 #pragma once
 
 #include "isa/x86_64/writer.h"
-#include "jit/prog.h"
-
-enum { LOWER_LONG, LOWER_SHORT, LOWER_NONE }; /* width of a branch; NONE: a jump to where we are anyway */
+#include "jit/build.h"
 
 enum lower_cc_always { LOWER_ALWAYS = 16 }; /* next to enum x86_cc */
 
@@ -33,26 +27,12 @@ enum {
 };
 
 struct lower {
+	struct jit_build *b;
 	struct jit_prog *p;
 	struct x86_writer w;
 	struct jit_func *fn; /* being lowered */
 	u32 i;		     /* instruction being lowered */
-	u32 code_off;	     /* where code starts in the image */
-	u32 *addr;	     /* [n + 1] where an instruction's code starts, from code_off */
-	u32 *jump_end;	     /* [n] where its branch ends */
-	u8 *width;	     /* [n] LOWER_LONG ... */
-	struct jit_got *got;
-	u32 ngot, got_cap;
-	u32 tail_entry;
-	u32 exits;   /* of this pass */
-	u32 exit_end; /* where the last one ends; a byte 0xc3 may as well be a displacement */
-	u32 *rip_at; /* the last pass notes them (x86_writer.rip_at) */
-	u32 rip_cap;
-	bool uses_cookie, uses_func_ip, calls_helper;
-	int error;
 };
-
-int lower_prog(struct jit_prog *p, struct jit_image *ret);
 
 void lower_alu(struct lower *l, const struct bpf_insn *insn);
 /* dst = dst (/, %) src, by the value of off signed or not. */

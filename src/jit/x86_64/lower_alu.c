@@ -132,6 +132,6 @@ void lower_alu(struct lower *l, const struct bpf_insn *insn)
 	case BPF_END: lower_end(l, insn); break;
 	case BPF_DIV:
 	case BPF_MOD: lower_div(l, insn); break;
-	default: l->error = -EINVAL;
+	default: l->b->error = -EINVAL;
 	}
 }

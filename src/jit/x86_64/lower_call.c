@@ -73,7 +73,7 @@ void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn)
 		x86_load_rip(&l->w, dst, lower_got(l, JIT_GOT_MAP_VIEW, (u32)insn->imm));
 		break;
 	case BPF_PSEUDO_FUNC:
-		x86_lea_rip(&l->w, dst, (u64)l->code_off + jit_func_of(l->p, jit_target(insn, l->i))->entry);
+		x86_lea_rip(&l->w, dst, (u64)l->b->code_off + jit_func_of(l->p, jit_target(insn, l->i))->entry);
 		break;
 	case BPF_PSEUDO_MAP_VALUE:
 		x86_load_rip(&l->w, dst, lower_got(l, JIT_GOT_MAP_DATA, (u32)insn->imm));
@@ -201,7 +201,7 @@ static void lower_lookup(struct lower *l)
 
 static void lower_helper(struct lower *l, u32 id)
 {
-	l->calls_helper = true;
+	l->b->calls_helper = true;
 	l->fn->written |= LOWER_CALLER_SAVED;
 	x86_call_rip(&l->w, lower_got(l, JIT_GOT_HELPER, id));
 }
@@ -230,11 +230,11 @@ void lower_call(struct lower *l, const struct bpf_insn *insn)
 	case JIT_NULL: x86_mov_imm(&l->w, lower_def(l, 0), 0); return;
 	case JIT_SMP_ID: emit_cpu(l, lower_def(l, 0), 0x1000); return;
 	case JIT_COOKIE:
-		l->uses_cookie = true;
+		l->b->uses_cookie = true;
 		x86_load(&l->w, 8, lower_def(l, 0), lower_reg(l, 1), NT_CTX_COOKIE);
 		return;
 	case JIT_FUNC_IP:
-		l->uses_func_ip = true;
+		l->b->uses_func_ip = true;
 		x86_load(&l->w, 8, lower_def(l, 0), lower_reg(l, 1), NT_CTX_FUNC_IP);
 		return;
 	}
@@ -246,5 +246,5 @@ void lower_call(struct lower *l, const struct bpf_insn *insn)
 		lower_helper(l, NT_HELPER_KFUNC + (u32)insn->imm);
 	else
 		x86_call(&l->w,
-			 (u64)l->code_off + jit_func_of(l->p, jit_target(insn, l->i))->entry);
+			 (u64)l->b->code_off + jit_func_of(l->p, jit_target(insn, l->i))->entry);
 }

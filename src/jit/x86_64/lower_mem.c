@@ -18,7 +18,7 @@ void lower_mem(struct lower *l, const struct bpf_insn *insn)
 		break;
 	case BPF_ST: x86_store_imm(&l->w, size, dst, insn->off, insn->imm); break;
 	case BPF_STX: x86_store(&l->w, size, dst, insn->off, src); break;
-	default: l->error = -EINVAL;
+	default: l->b->error = -EINVAL;
 	}
 }
 

@@ -69,6 +69,9 @@ static void facts(void)
 	t.fact[1].seen = true;
 	t.fact[0].stack_depth = 520;
 	tap_eq(jt_compile(&t), -EINVAL, "refused: too much stack");
+	t.fact[0].stack_depth = 0;
+	tap_eq(jit_compile(&(struct jit_input){.arch = 0xff, .insns = t.insn, .n = t.n}, &t.img), -EINVAL,
+	       "refused: an architecture that nobody knows");
 }
 
 #define INTERP(name, want, ...)                                                                    \
