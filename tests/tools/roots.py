@@ -1,11 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""Newer Debian releases: made by debootstrap, kept between runs. notrap itself is the host's build."""
+"""
+Newer Debian releases: made by debootstrap, kept between runs. notrap itself is the host's build.
+
+Everything that the network is needed for has a time limit, and a mirror that does not answer is not asked twice: what
+cannot be had is a reason to skip a case, not to wait.
+"""
 import functools, os, shutil, subprocess, sys
 
-from headers import CACHE, run
+import limit
+from headers import CACHE, MIRROR, reachable, run
 
-MIRROR = "http://deb.debian.org/debian"
 BINDS = ("/tmp", "/proc", "/sys", "/dev")
+MAKE, INSTALL = 240, 300  # s at most
+
+
+def quietly(argv, seconds):
+    """Did it work, in this time and before the whole run's end?"""
+    try:
+        return subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                              timeout=limit.at_most(seconds), env=dict(os.environ, DEBIAN_FRONTEND="noninteractive")).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 @functools.lru_cache(None)
@@ -14,17 +29,34 @@ def folder(suite):
     there = os.path.join(CACHE, suite)
     if os.path.isdir(there):
         return there
-    if os.geteuid() or not shutil.which("debootstrap"):
+    if os.geteuid() or not shutil.which("debootstrap") or not reachable():
         return None
     os.makedirs(CACHE, exist_ok=True)
     shutil.rmtree(there + ".new", ignore_errors=True)
     print(f"# making a {suite} root, which takes a minute or two", flush=True)
-    done = subprocess.run(["debootstrap", "--variant=minbase", "--include=bpftrace", suite, there + ".new", MIRROR],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-    if done.returncode:
+    if not quietly(["debootstrap", "--variant=minbase", "--include=bpftrace", suite, there + ".new", MIRROR], MAKE):
+        shutil.rmtree(there + ".new", ignore_errors=True)
         return None
     os.rename(there + ".new", there)
     return there
+
+
+@functools.lru_cache(None)
+def install(suite, packages):
+    """packages: a tuple. Why they are not there, or None. An installation that was broken off is taken up again."""
+    root = folder(suite)
+    if not root:
+        return f"no {suite} root: it takes root, debootstrap and a mirror"
+    if all(version(suite, p) for p in packages):
+        return None
+    if os.geteuid() or not reachable():
+        return f"{', '.join(packages)} of {suite} cannot be had"
+    print(f"# installing {' '.join(packages)} in the {suite} root", flush=True)
+    apt = ["chroot", root, "apt-get", "-qq", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20"]
+    quietly(["chroot", root, "dpkg", "--configure", "-a"], INSTALL)
+    ok = quietly([*apt, "update"], INSTALL) and quietly([*apt, "install", "-y", "--no-install-recommends", *packages], INSTALL)
+    version.cache_clear()
+    return None if ok else f"{', '.join(packages)} of {suite} cannot be installed in {INSTALL} s"
 
 
 def enter_namespace():
@@ -57,4 +89,5 @@ def mounted(suite, build, here):
 @functools.lru_cache(None)
 def version(suite, package):
     root = folder(suite)
-    return run(["chroot", root, "dpkg-query", "-W", "-f", "${Version}", package]) if root else ""
+    said = run(["chroot", root, "dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package]).split() if root else []
+    return said[1] if len(said) == 2 and said[0] == "installed" else ""

@@ -15,6 +15,7 @@ and mount namespace). In each of them its output must be exactly what the case s
 import argparse, functools, os, re, select, shutil, signal, subprocess, sys, tempfile, time
 
 import cases
+import limit
 import roots
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -95,7 +96,8 @@ class Run:
         return text.format(exe=self.exe, pid=pid, dir=self.dir, here=HERE, build=self.build)
 
     def start_sandbox(self):
-        self.holder = subprocess.Popen([os.path.join(self.build, "tests/tools/tool_sandbox"), "hold"],
+        root = [roots.mounted(self.case.root, self.build, HERE)] if self.case.root else []
+        self.holder = subprocess.Popen([os.path.join(self.build, "tests/tools/tool_sandbox"), "hold", *root],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.inside = int(Lines(self.holder.stdout).next(10))
 
@@ -234,6 +236,8 @@ def user_reads(build):
 def why_not(case, mode, build):
     if os.geteuid():
         return "only root can try all modes"
+    if limit.left() <= 0:
+        return "the time limit of this run is over"
     if mode in case.skip:
         return case.skip[mode]
     if mode in ("user", "sandbox") and not user_reads(build):

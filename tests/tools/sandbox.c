@@ -3,7 +3,8 @@
  * A container as far as it matters here: own pid and mount namespace, and a seccomp filter on everybody in it that answers
  * EPERM to bpf(2) and perf_event_open(2).
  *
- *     sandbox hold             makes one, prints the pid of its first process, keeps it until standard input ends
+ *     sandbox hold [ROOT]      makes one, prints the pid of its first process, keeps it until standard input ends;
+ *                              ROOT: a folder that somebody will chroot to, which gets the /proc of the sandbox, too
  *     sandbox join CMD ...     inside (nsenter): becomes user 1000, takes the filter, runs CMD
  */
 #include <errno.h>
@@ -44,13 +45,16 @@ static int take_filter(void)
 	return 0;
 }
 
-static int first_process(void)
+static int first_process(const char *root)
 {
+	char inner[4096];
 	char c;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (mount("proc", "/proc", "proc", 0, NULL) < 0)
 		return fail("mount /proc");
+	if (root && (snprintf(inner, sizeof(inner), "%s/proc", root) >= (int)sizeof(inner) || mount("proc", inner, "proc", 0, NULL) < 0))
+		return fail(inner);
 	if (take_filter())
 		return 1;
 	signal(SIGCHLD, SIG_IGN); /* orphans come here */
@@ -61,7 +65,7 @@ static int first_process(void)
 	return 0;
 }
 
-static int hold(void)
+static int hold(const char *root)
 {
 	int ready[2], out = dup(1);
 	char c;
@@ -74,7 +78,7 @@ static int hold(void)
 	pid = fork();
 	if (!pid) {
 		dup2(ready[1], 1);
-		_exit(first_process());
+		_exit(first_process(root));
 	}
 	close(ready[1]);
 	if (pid < 0 || read(ready[0], &c, 1) != 1)
@@ -96,10 +100,10 @@ static int join(char **command)
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "hold"))
-		return hold();
+	if ((argc == 2 || argc == 3) && !strcmp(argv[1], "hold"))
+		return hold(argc == 3 ? argv[2] : NULL);
 	if (argc > 2 && !strcmp(argv[1], "join"))
 		return join(argv + 2);
-	fprintf(stderr, "usage: sandbox hold | join CMD ...\n");
+	fprintf(stderr, "usage: sandbox hold [ROOT] | join CMD ...\n");
 	return 2;
 }

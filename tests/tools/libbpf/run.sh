@@ -27,6 +27,8 @@ fetch() {
 		Dir::Cache "$root/apt";
 		APT::Sandbox::User "root";
 		Acquire::Languages "none";
+		Acquire::Retries "1";
+		Acquire::http::Timeout "20";
 	EOF
 	APT_CONFIG=$root/apt/apt.conf
 	export APT_CONFIG
