@@ -94,6 +94,21 @@ static void on_trace(void *arg)
 	trace_drain(b->trace, engine_trace_view(b->engine));
 }
 
+/* A broker that cannot take in one client had better not start: nobody could even tell it to leave. */
+static int check_room(void)
+{
+	enum { CLIENT = 8 }; /* its socket, its pidfd, a map's or a program's descriptors */
+	int fd[CLIENT], n = 0, r = 0;
+
+	while (n < CLIENT && (fd[n] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
+		n++;
+	if (n < CLIENT)
+		r = -errno;
+	while (n > 0)
+		close(fd[--n]);
+	return r;
+}
+
 static int broker_main(const char *dir, int *report)
 {
 	struct loop_source *signals = NULL;
@@ -109,6 +124,8 @@ static int broker_main(const char *dir, int *report)
 	r = signals_watch(&b, &signals);
 	if (!r)
 		r = engine_new(&b, &b.engine);
+	if (!r)
+		r = check_room();
 	if (!r) {
 		engine_on_trace(b.engine, on_trace, &b);
 		on_trace(&b); /* arms the doorbell */

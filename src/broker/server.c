@@ -2,6 +2,7 @@
 #include "broker/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,6 +29,7 @@
 struct server {
 	struct broker *broker;
 	int listener;
+	int spare; /* given up to turn a client away when there are no others */
 	struct loop_source *source;
 };
 
@@ -227,12 +229,28 @@ struct client *server_client_of(struct broker *b, pid_t pid)
 	return client_new(b, -1, pid, &c) < 0 ? NULL : c;
 }
 
+/* Without a descriptor to take it, a connection would wait for ever, and we would be told of it again and again. */
+static void turn_away(struct server *s)
+{
+	int sock;
+
+	fd_closep(&s->spare);
+	sock = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (sock >= 0) {
+		log_error("a client was not accepted: %s", strerror(EMFILE));
+		close(sock);
+	}
+	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void server_accept(struct loop_source *source, u32 events, void *arg)
 {
 	struct server *s = arg;
 	int sock = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	int r;
 
+	if (sock < 0 && (errno == EMFILE || errno == ENFILE))
+		turn_away(s);
 	if (sock < 0)
 		return;
 	r = client_new(s->broker, sock, 0, NULL);
@@ -250,10 +268,17 @@ int server_new(struct broker *b, struct server **ret)
 	if (!s)
 		return -ENOMEM;
 	s->broker = b;
+	s->spare = -1;
 	s->listener = ipc_listen(b->dir);
 	r = s->listener < 0 ? s->listener
 			    : loop_add(b->loop, s->listener, EPOLLIN, server_accept, s, &s->source);
+	if (!r) {
+		s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (s->spare < 0)
+			r = -errno;
+	}
 	if (r < 0) {
+		loop_source_free(s->source);
 		fd_closep(&s->listener);
 		free(s);
 		return r;
@@ -268,6 +293,7 @@ void server_free(struct server *s)
 		return;
 	loop_source_free(s->source);
 	fd_closep(&s->listener);
+	fd_closep(&s->spare);
 	while (s->broker->clients)
 		client_free(s->broker->clients);
 	free(s);

@@ -5,6 +5,7 @@
 #include <linux/bpf.h>
 #include <linux/btf.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "broker/cmd/btf_check.h"
@@ -212,6 +213,32 @@ static void test_packets(struct rig *r)
 	tap_ok(!r->b.clients, "all clients are gone");
 }
 
+/* Out of descriptors: who comes is turned away, and those who come later are served again. */
+static void test_full(struct rig *r)
+{
+	struct rlimit old, none;
+	int sock[2] = {ipc_connect(r->dir), ipc_connect(r->dir)}, lowest = dup(sock[0]);
+	char c;
+	s64 ret;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	close(lowest);
+	none = (struct rlimit){.rlim_cur = (rlim_t)lowest, .rlim_max = old.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &none);
+	loop_turn(r->b.loop, 20);
+	loop_turn(r->b.loop, 20);
+	setrlimit(RLIMIT_NOFILE, &old);
+	for (int i = 0; i < 2; i++) {
+		tap_eq(recv(sock[i], &c, 1, MSG_DONTWAIT), 0, "client %d is turned away", i);
+		close(sock[i]);
+	}
+	sock[0] = greet(r, NT_WIRE_VERSION, &ret);
+	tap_eq(ret, NT_WIRE_VERSION, "afterwards clients are served");
+	close(sock[0]);
+	for (int i = 0; i < 5; i++)
+		loop_turn(r->b.loop, 20);
+}
+
 int main(void)
 {
 	struct rig r;
@@ -223,6 +250,7 @@ int main(void)
 	test_btf();
 	test_trace(&r);
 	test_packets(&r);
+	test_full(&r);
 	rig_deinit(&r);
 	return tap_done();
 }
