@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A thin front: meson builds, the scripts in tools/ do the rest. Every goal installs what is missing
 # first.
-.PHONY: all setup test test-tools demo bench soak asan clean
+.PHONY: all setup test test-tools demo bench soak asan fuzz clean
 B := build
 
 all: $(B)/build.ninja
@@ -30,8 +30,12 @@ bench: all
 soak: all
 	@tools/run-tests.sh --soak $(B)
 
+# make fuzz FUZZ='-t 600 insn btf'; what it finds is in fuzz-findings/
+fuzz: all
+	@tools/fuzz.sh $(FUZZ)
+
 asan: setup
 	@tools/run-tests.sh --asan-only
 
 clean:
-	rm -rf $(B) build-asan
+	rm -rf $(B) build-asan build-fuzz

@@ -218,7 +218,8 @@ static int flow_visit(struct flow_queue *q, u32 i)
 	if (!n && !exit)
 		return -EINVAL;
 	check_escape(p, i, &s);
-	if (jit_is_local_call(insn) || jit_is_func_addr(insn))
+	/* a callback that is never called is not seen: its address is all there is of it */
+	if ((jit_is_local_call(insn) || jit_is_func_addr(insn)) && possible(p, jit_target(insn, i)))
 		flow_into_function(q, jit_target(insn, i));
 	flow_step(p, i, &s);
 	for (u32 k = 0; k < n; k++) {

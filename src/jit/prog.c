@@ -263,12 +263,24 @@ static void choose_call(struct jit_prog *p, u32 i)
 	choose_inline(p, i);
 }
 
+/* No path of the verifier's reaches it: it may be anything. Loaders poison what their kernel does not have, behind a
+ * check that is never true, with calls that do not exist. */
+static bool is_dead(const struct jit_prog *p, u32 i)
+{
+	return !p->in->facts->insn[i].seen;
+}
+
 /* Marks branch targets and function starts (in work[]), picks the calls that are inlined. */
 static int scan_insns(struct jit_prog *p)
 {
 	for (u32 i = 0; i < p->n; i++) {
 		const struct bpf_insn *insn = &p->insns[i];
 
+		if (is_dead(p, i)) {
+			if (jit_is_wide(insn) && i + 1 < p->n)
+				p->note[++i].action = JIT_SKIP;
+			continue;
+		}
 		if (!insn_ok(p->in, i))
 			return -EINVAL;
 		if (jit_is_branch(insn))
@@ -286,7 +298,7 @@ static int scan_insns(struct jit_prog *p)
 	}
 	/* A branch into the second half of an LD_IMM64 would run data. */
 	for (u32 i = 0; i < p->n; i++)
-		if (jit_is_wide(&p->insns[i]) && (p->note[++i].leader || p->work[i]))
+		if (jit_is_wide(&p->insns[i]) && i + 1 < p->n && (p->note[++i].leader || p->work[i]))
 			return -EINVAL;
 	return 0;
 }
@@ -319,7 +331,7 @@ static int find_functions(struct jit_prog *p)
 			u32 t = jit_target(&p->insns[i], i);
 
 			p->func[f].counts |= p->insns[i].code == JIT_MAY_GOTO;
-			if (p->note[i].action != JIT_SKIP && jit_is_branch(&p->insns[i]) &&
+			if (p->note[i].action != JIT_SKIP && !is_dead(p, i) && jit_is_branch(&p->insns[i]) &&
 			    (t < p->func[f].first || t >= p->func[f].end))
 				return -EINVAL;
 		}

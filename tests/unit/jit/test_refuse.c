@@ -74,6 +74,37 @@ static void facts(void)
 	       "refused: an architecture that nobody knows");
 }
 
+/* What loaders put in the place of what their kernel does not have, behind a check that is never true. */
+static void dead_code(void)
+{
+	const struct bpf_insn poison[] = {CALL(0xbad2310), CALL_KFUNC(99999), CALL_LOCAL(5000), JA(77),
+					  I(0xff, 15, 15, -1, -1), I(BPF_LD | BPF_IMM | BPF_DW, 0, 1, 0, 99)};
+
+	for (u32 k = 0; k < bits_count(poison); k++) {
+		const struct bpf_insn x[] = {MOV64I(0, 7), JMPI(BPF_JEQ, 0, 7, 2), poison[k], I(0, 0, 0, 0, 0), EXIT()};
+		u32 bad = 0;
+
+		jt_init(&t, x, bits_count(x));
+		t.fact[2].seen = t.fact[3].seen = false;
+		tap_eq(jt_compile(&t), 0, "dead code: kind %u compiles", k);
+		tap_ok(t.text && jt_run(&t, &bad) == 7 && !bad, "dead code: kind %u is not run", k);
+		jt_deinit(&t);
+	}
+}
+
+/* bpf_loop(0, ...): the verifier has not looked into the callback. */
+static void idle_callback(void)
+{
+	const struct bpf_insn x[] = {LD_FUNC(2, 3), MOV64I(0, 7), EXIT(), I(0xff, 0, 0, 0, 0), EXIT()};
+	u32 bad = 0;
+
+	jt_init(&t, x, bits_count(x));
+	t.fact[4].seen = t.fact[5].seen = false;
+	tap_eq(jt_compile(&t), 0, "a callback that is never called compiles");
+	tap_ok(t.text && jt_run(&t, &bad) == 7 && !bad, "and the program runs");
+	jt_deinit(&t);
+}
+
 #define INTERP(name, want, ...)                                                                    \
 	do {                                                                                       \
 		const struct bpf_insn x[] = {__VA_ARGS__};                                         \
@@ -104,6 +135,8 @@ int main(void)
 {
 	compiler();
 	facts();
+	dead_code();
+	idle_callback();
 	interpreter();
 	return tap_done();
 }
