@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bpf_get_stack, bpf_get_stackid. Of user stacks only: a program that is reached by a jump has no
- * kernel stack, which is what the kernel says of a stack that cannot be walked.
+ * kernel stack. bpf_get_stack() gives an empty one, as the kernel's for a stack without a frame: 0 bytes, no error,
+ * because newer loaders (bpftrace 0.23) warn of every error. bpf_get_stackid() has no id for an empty stack, in the
+ * kernel neither: it is -EFAULT, which loaders (BCC's tools) take for "there is none here".
  */
 #include <asm/errno.h>
 #include <linux/bpf.h>
@@ -56,10 +58,8 @@ u64 helper_get_stack(u64 ctx, u64 buf, u64 size, u64 flags, u64 r5)
 		err = -EINVAL;
 	else if ((flags & BPF_F_USER_BUILD_ID && !(flags & BPF_F_USER_STACK)) || bytes % elem)
 		err = -EINVAL;
-	else if (!(flags & BPF_F_USER_STACK))
-		err = -EFAULT;
-	n = err ? 0 : stack_take(ctx, (void *)buf, elem, skip, bytes / elem);
-	if (!err && !n && bytes)
+	n = err || !(flags & BPF_F_USER_STACK) ? 0 : stack_take(ctx, (void *)buf, elem, skip, bytes / elem);
+	if (!err && !n && bytes && flags & BPF_F_USER_STACK)
 		err = -EFAULT;
 	mem_zero((u8 *)buf + n * elem, bytes - n * elem);
 	return err ? (u64)err : (u64)n * elem;

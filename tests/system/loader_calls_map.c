@@ -353,6 +353,58 @@ static void maps_of_maps(void)
 	close((int)hash);
 }
 
+/* Batches of a map of maps: descriptors go in, ids come out; `fd` is put at both keys. */
+static void batch_of_maps(const char *what, long map, const void *keys, unsigned int key_size, uint32_t fd)
+{
+	uint32_t values[4] = {fd, fd}, token[2] = {};
+	uint64_t out_keys[4] = {};
+	union call_attr t = {};
+	char name[64];
+
+#define SHOW(text, cmd)                                                                                                \
+	do {                                                                                                           \
+		snprintf(name, sizeof(name), "batch of %s: %s", what, text);                                           \
+		call_show(name, call_bpf(cmd, &t, 56));                                                                \
+		printf("%s: count %u\n", name, t.a.batch.count);                                                      \
+	} while (0)
+	t.a.batch.keys = (uintptr_t)keys;
+	t.a.batch.values = (uintptr_t)values;
+	t.a.batch.count = 2;
+	t.a.batch.map_fd = (uint32_t)map;
+	SHOW("update", BPF_MAP_UPDATE_BATCH);
+	values[1] = 1000;
+	SHOW("update, one is closed", BPF_MAP_UPDATE_BATCH);
+	t.a.batch.count = 4;
+	t.a.batch.keys = (uintptr_t)out_keys;
+	t.a.batch.out_batch = (uintptr_t)token;
+	values[0] = values[1] = 0;
+	SHOW("lookup", BPF_MAP_LOOKUP_BATCH);
+	printf("batch of %s: the same id twice: %d\n", what, values[0] && values[0] == values[1]);
+	t.a.batch.count = 4;
+	SHOW("lookup and delete", BPF_MAP_LOOKUP_AND_DELETE_BATCH);
+	t.a.batch.keys = (uintptr_t)keys;
+	t.a.batch.count = 2;
+	values[0] = values[1] = fd;
+	SHOW("update again", BPF_MAP_UPDATE_BATCH);
+	SHOW("delete", BPF_MAP_DELETE_BATCH);
+#undef SHOW
+}
+
+static void batches_of_maps(void)
+{
+	long inner = call_map_create(BPF_MAP_TYPE_HASH, 4, 8, 2, 0, NULL);
+	long array = of_maps_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, inner);
+	long hash = of_maps_create(BPF_MAP_TYPE_HASH_OF_MAPS, 8, 4, inner);
+	uint32_t keys[2] = {0, 1};
+	uint64_t hkeys[2] = {7, 9};
+
+	batch_of_maps("an array of maps", array, keys, 4, (uint32_t)inner);
+	batch_of_maps("a hash of maps", hash, hkeys, 8, (uint32_t)inner);
+	close((int)inner);
+	close((int)array);
+	close((int)hash);
+}
+
 static void elem_freeze(void)
 {
 	long fd = call_map_create(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG,
@@ -406,6 +458,7 @@ void elem_cases(void)
 	freeze_try("freeze wronly w", BPF_F_WRONLY, PROT_WRITE, 0);
 	freeze_by_id();
 	maps_of_maps();
+	batches_of_maps();
 	fd = call_map_create(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, NULL);
 	call_show("elem ringbuf: lookup, key NULL",
 		  call_elem(BPF_MAP_LOOKUP_ELEM, fd, NULL, values, 0));

@@ -87,7 +87,6 @@ def cases(root=None):
           better=["@[", "leaf+0", "middle+*", "outer+*", "]: 12"], watch=("leaf",),
           normalise=stack),
         b("usym, reg", 'uprobe:{exe}:leaf {{ @[usym(reg("ip"))] = count(); }}', ["@[leaf]: 12"], watch=("leaf",)),
-        # Newer versions also warn that the helper said EFAULT, as the kernel's does when there is no stack.
         b("kstack is empty", "uprobe:{exe}:leaf {{ @[kstack] = count(); }}", ["@[]: 12"], watch=("leaf",),
           skip={"kernel": "the kernel shows its own functions"},
           normalise=lambda t: "".join(line.strip() for line in t.splitlines() if line.startswith(("@", "]")))),

@@ -13,6 +13,8 @@
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
 #include "broker/cmd/elem.h"
+#include "broker/cmd/slots.h"
+#include "broker/object/slots.h"
 #include "maps/maps.h"
 #include "util/fd.h"
 
@@ -35,6 +37,7 @@ static bool batch_is_hash(const struct object_map *m)
 	switch (m->view.type) {
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_PERCPU_HASH:
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LRU_PERCPU_HASH: return true;
 	}
@@ -48,6 +51,7 @@ static bool batch_fits(const struct object_map *m, enum batch_kind kind)
 {
 	switch (m->view.type) {
 	case BPF_MAP_TYPE_ARRAY:
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
 	case BPF_MAP_TYPE_PERCPU_ARRAY: return kind == BATCH_LOOKUP || kind == BATCH_UPDATE;
 	case BPF_MAP_TYPE_LPM_TRIE: return kind != BATCH_LOOKUP_DELETE;
 	default: return batch_is_hash(m);
@@ -118,6 +122,34 @@ static int batch_emit(struct call *k, struct batch *t, u32 i)
 				    t->value_size);
 }
 
+/* One element; of a map of maps its id, and what is stored is a descriptor. */
+static int batch_get(struct call *k, struct batch *t, bool and_delete)
+{
+	const struct nt_map_view *v = &t->map->view;
+	int r;
+
+	if (map_has_slots(v->type)) {
+		r = slots_get_id(t->map, t->key, (u32 *)(void *)t->value);
+		return r || !and_delete ? r : slots_delete(k, t->map, t->key);
+	}
+	return and_delete ? map_sys_lookup_and_delete(v, &k->b->caller, t->key, t->value)
+			  : map_sys_lookup(v, &k->b->caller, t->key, t->value);
+}
+
+static int batch_put(struct call *k, struct batch *t)
+{
+	if (map_has_slots(t->map->view.type))
+		return slots_update(k, t->map, t->key, (const u32 *)(const void *)t->value, BPF_ANY);
+	return map_sys_update(&t->map->view, &k->b->caller, t->key, t->value, BPF_ANY);
+}
+
+static int batch_drop(struct call *k, struct batch *t)
+{
+	if (map_has_slots(t->map->view.type))
+		return slots_delete(k, t->map, t->key);
+	return map_sys_delete(&t->map->view, &k->b->caller, t->key);
+}
+
 /* Elements after t->key (first: from the beginning). Returns 0 or why it ended early; *ret_n
  * elements were copied. */
 static int batch_walk(struct call *k, struct batch *t, bool first, bool and_delete, u32 *ret_n)
@@ -132,8 +164,7 @@ static int batch_walk(struct call *k, struct batch *t, bool first, bool and_dele
 			break;
 		memcpy(t->key, t->next, t->key_size);
 		first = and_delete;
-		r = and_delete ? map_sys_lookup_and_delete(v, &k->b->caller, t->key, t->value)
-			       : map_sys_lookup(v, &k->b->caller, t->key, t->value);
+		r = batch_get(k, t, and_delete);
 		if (r == -ENOENT)
 			continue;
 		if (!r)
@@ -202,8 +233,7 @@ static s64 batch_change(struct call *k, bool update)
 					t.value_size);
 		if (r < 0)
 			break;
-		r = update ? map_sys_update(&t.map->view, &k->b->caller, t.key, t.value, BPF_ANY)
-			   : map_sys_delete(&t.map->view, &k->b->caller, t.key);
+		r = update ? batch_put(k, &t) : batch_drop(k, &t);
 		if (r < 0)
 			break;
 	}

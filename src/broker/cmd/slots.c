@@ -106,7 +106,7 @@ static int slots_update_map(struct call *k, struct object_map *m, const void *ke
 }
 
 /* What maps of programs and of maps show are ids (map_fd_sys_lookup_elem). */
-int slots_lookup(struct call *k, struct object_map *m, const void *key)
+int slots_get_id(struct object_map *m, const void *key, u32 *ret_id)
 {
 	struct object *o = object_slot_get(m, key);
 
@@ -114,7 +114,16 @@ int slots_lookup(struct call *k, struct object_map *m, const void *key)
 		return -NT_ENOTSUPP;
 	if (!o)
 		return -ENOENT;
-	return client_write(k->c, k->attr.elem.value, &o->id, sizeof(o->id));
+	*ret_id = o->id;
+	return 0;
+}
+
+int slots_lookup(struct call *k, struct object_map *m, const void *key)
+{
+	u32 id;
+	int r = slots_get_id(m, key, &id);
+
+	return r < 0 ? r : client_write(k->c, k->attr.elem.value, &id, sizeof(id));
 }
 
 int slots_update(struct call *k, struct object_map *m, const void *key, const u32 *fd, u64 flags)
