@@ -13,7 +13,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 11u
+#define NT_PAYLOAD_VERSION 12u
 #define NT_HELPER_KFUNC 256u /* helper[] from here on: bodies of enum ebpf_kfunc (ebpf/kfuncs.h) */
 #define NT_HELPER_MAX 320u
 
@@ -105,7 +105,8 @@ struct nt_slot_meta {
 	u64 thunk;   /* return probes: the address behind the call of body, else 0 */
 	u64 newer;   /* the meta of the slot that took this one's place, 0 = none yet; written by the broker, then ... */
 	u64 exit;    /* ... where returns go: first the own exit, then the code that goes on to newer's (dispatch.c) */
-	u64 cookie[]; /* one per consumer, in the order of the consumer list */
+	u64 cookie[]; /* one per consumer, in the order of the consumer list; then one function's address per consumer that
+		       * looks at this place as a return */
 };
 
 /* A mapped code region: ledger for a broker that did not write it (fork child, broker restarted). */
@@ -179,6 +180,7 @@ struct nt_state {
 	u64 gates;	 /* u32[], shared, read-only here */
 	struct nt_map_view trace; /* ring buffer for bpf_trace_printk; base 0 = none */
 	u64 go_stacks;	 /* a stack for each row, for hits in Go code; 0 = none */
+	u64 go_words;	 /* what hits in Go code use of a thread: distance from its thread pointer */
 	u64 pidns_dev, pidns_ino; /* st_dev, st_ino of /proc/PID/ns/pid; 0 = unknown */
 	u64 cgroup[NT_CGROUPS];	  /* ids of the process' cgroup (version 2) and those above it: [0] is the root's */
 	u32 cgroup_n;		  /* their number, 0 = unknown */

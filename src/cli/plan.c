@@ -19,6 +19,8 @@ struct site {
 	u32 nalias;
 	u64 off; /* in the file: what a loader passes to uprobe_multi */
 	struct patch_plan plan;
+	u8 ret_reason; /* PATCH_OK: it can have a return probe ... */
+	u32 nrets;     /* ... at so many `ret`s; 0: by a call through the slot */
 };
 
 struct report {
@@ -34,7 +36,7 @@ struct report {
 	u32 back; /* windows that begin before their site */
 	bool insns, show; /* instructions instead of functions; list those refused */
 	u32 return_reason[PATCH_NREASONS]; /* of sites that can be probed at entry */
-	u32 return_refused;
+	u32 return_refused, return_at_rets;
 };
 
 static void report_clear(struct report *r)
@@ -95,35 +97,90 @@ static void count(struct report *r, const struct patch_plan *p)
 {
 	r->form[p->form]++;
 	r->back += p->back != 0;
-	if (p->form == PATCH_REFUSED) {
+	if (p->form == PATCH_REFUSED)
 		r->reason[p->reason]++;
-	} else if (p->ret_reason) {
-		r->return_reason[p->ret_reason]++;
-		r->return_refused++;
-	}
 }
 
-/* As one link on all of them would be planned. */
+struct places { /* what has been planned so far */
+	u64 *all;
+	u32 nall;
+	struct patch_range *taken; /* [ntaken] sorted */
+	u32 ntaken, cap;
+};
+
+static void places_deinit(struct places *p)
+{
+	free(p->all);
+	free(p->taken);
+}
+
+static int take_places(struct places *p, const struct patch_plan *plan)
+{
+	struct patch_range takes[2];
+	u32 n = patch_plan_takes(plan, takes);
+
+	if (p->ntaken + n > p->cap) {
+		u32 cap = 2 * p->cap + 64;
+		struct patch_range *more = realloc(p->taken, cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		p->taken = more;
+		p->cap = cap;
+	}
+	while (n)
+		insert_sorted(p->taken, p->ntaken++, takes[--n]);
+	return 0;
+}
+
+/* How the function's return can be probed when its entry is, too. */
+static int plan_return(struct report *r, struct site *s, struct places *places)
+{
+	u64 rets[PATCH_RETS_MAX];
+	int e = 0;
+
+	s->ret_reason = s->plan.form == PATCH_REFUSED ? s->plan.reason : s->plan.ret_reason;
+	if (s->plan.form != PATCH_REFUSED && s->ret_reason)
+		s->ret_reason = (u8)patch_function_rets(r->binary, s->plan.vaddr, rets, PATCH_RETS_MAX, &s->nrets);
+	for (u32 i = 0; i < s->nrets && !s->ret_reason && !e; i++) {
+		struct patch_plan p;
+
+		patch_plan_site_avoiding(r->binary, rets[i], places->all, places->nall, places->taken, places->ntaken, &p);
+		if (rets[i] == s->plan.vaddr)
+			continue;
+		if (p.form == PATCH_REFUSED)
+			s->ret_reason = p.reason;
+		else if (p.back < p.wlen && patch_plan_at(&p) < s->plan.vaddr + s->plan.wlen)
+			s->ret_reason = PATCH_R_OVERLAP;
+		else
+			e = take_places(places, &p);
+	}
+	if (s->plan.form == PATCH_REFUSED)
+		return e;
+	r->return_at_rets += !s->ret_reason && s->plan.ret_reason;
+	r->return_refused += s->ret_reason != PATCH_OK;
+	r->return_reason[s->ret_reason] += s->ret_reason != PATCH_OK;
+	return e;
+}
+
+/* As a link on all of them would be planned, and then one on their returns. */
 static int plan_all(struct report *r)
 {
-	struct patch_range *taken free_auto = calloc(2ull * r->n + 1, sizeof(*taken)), takes[2];
-	u64 *all free_auto = calloc(r->n + 1ull, sizeof(u64));
-	u32 n = 0;
+	struct places p util_cleanup(places_deinit) = { .all = calloc(r->n + 1ull, sizeof(u64)), .nall = r->n };
+	int e = p.all ? 0 : -ENOMEM;
 
-	if (!taken || !all)
-		return -ENOMEM;
+	if (e)
+		return e;
 	for (u32 i = 0; i < r->n; i++)
-		all[i] = r->site[i].func->vaddr;
-	for (u32 i = 0; i < r->n; i++) {
-		struct patch_plan *p = &r->site[i].plan;
-		u32 k;
-
-		patch_plan_site_avoiding(r->binary, all[i], all, r->n, taken, n, p);
-		for (k = patch_plan_takes(p, takes); k; k--)
-			insert_sorted(taken, n++, takes[k - 1]);
-		count(r, p);
+		p.all[i] = r->site[i].func->vaddr;
+	for (u32 i = 0; i < r->n && !e; i++) {
+		patch_plan_site_avoiding(r->binary, p.all[i], p.all, r->n, p.taken, p.ntaken, &r->site[i].plan);
+		e = take_places(&p, &r->site[i].plan);
+		count(r, &r->site[i].plan);
 	}
-	return 0;
+	for (u32 i = 0; i < r->n && !e; i++)
+		e = plan_return(r, &r->site[i], &p);
+	return e;
 }
 
 static u32 insn_count(const struct report *r)
@@ -184,7 +241,7 @@ static void print_sites(const struct report *r)
 			printf("%6s  %-16s ", "-", patch_reason_name(p->reason));
 		else
 			printf("%6u  %-16s ", p->wlen,
-			       p->ret_reason ? patch_reason_name(p->ret_reason) : "yes");
+			       s->ret_reason ? patch_reason_name(s->ret_reason) : p->ret_reason ? "at-ret" : "yes");
 		for (u32 a = 0; a < s->nalias; a++)
 			printf("%s%s", a ? ", " : "", name_of(s, a, buf));
 		printf("\n");
@@ -226,6 +283,8 @@ static void print_summary(const struct report *r)
 		return;
 	printf("%-8s %10u %7.2f %%", "return", direct - r->return_refused,
 	       share(direct - r->return_refused, r->n));
+	if (r->return_at_rets)
+		printf("   at their rets: %u", r->return_at_rets);
 	if (r->return_refused) {
 		printf("   no: ");
 		print_reasons(r->return_reason);
@@ -262,8 +321,10 @@ static json_t *json_site(const struct site *s)
 	json_object_set_new(o, "window", json_integer(p->wlen));
 	json_object_set_new(o, "instructions", json_integer(p->ninsn));
 	json_object_set_new(o, "entry", json_boolean(p->entry));
-	json_object_set_new(o, "return", json_boolean(p->form != PATCH_REFUSED && !p->ret_reason));
-	json_object_set_new(o, "return_reason", json_string(patch_reason_name(p->ret_reason)));
+	json_object_set_new(o, "return", json_boolean(p->form != PATCH_REFUSED && !s->ret_reason));
+	json_object_set_new(o, "return_reason", json_string(patch_reason_name(s->ret_reason)));
+	if (!s->ret_reason && p->ret_reason)
+		json_object_set_new(o, "rets", json_integer(s->nrets));
 	if (p->form == PATCH_ISLAND)
 		json_object_set_new(o, "island", json_integer((json_int_t)p->island));
 	if (p->form == PATCH_EVICT)

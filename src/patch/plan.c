@@ -24,6 +24,8 @@ static const char *const reason_names[PATCH_NREASONS] = {
 	[PATCH_R_DATA_INSIDE] = "data-inside",
 	[PATCH_R_MID_INSN] = "mid-instruction",
 	[PATCH_R_GO] = "go",
+	[PATCH_R_GO_FAULT] = "go-may-fault",
+	[PATCH_R_TAIL_JUMP] = "leaves-by-jump",
 	[PATCH_R_NOT_ENTRY] = "not-an-entry",
 	[PATCH_R_RBX] = "rbx-not-saved",
 };

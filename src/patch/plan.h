@@ -32,9 +32,11 @@ enum patch_reason { /* why a site is refused; patch_reason_name() gives the word
 	PATCH_R_BAD_INSN,      /* the kernel refuses it too: int3, hlt, in, out ... */
 	PATCH_R_DATA_INSIDE,
 	PATCH_R_MID_INSN,      /* the site is not the first byte of an instruction */
-	PATCH_R_GO,	       /* Go: not a function's entry, or what the runtime enters in its own way; with C code: all */
+	PATCH_R_GO,	       /* Go: what the runtime enters in its own way */
+	PATCH_R_GO_FAULT,      /* Go: the instruction may fault in the middle of a function; a copy of it must not */
 	PATCH_R_NOT_ENTRY,     /* return probe only: not the first instruction of a function, or a loop jumps back to it */
-	PATCH_R_RBX,	       /* return probe only: the function uses rbx without saving it */
+	PATCH_R_RBX,	       /* return probe only: the function uses rbx without saving it ... */
+	PATCH_R_TAIL_JUMP,     /* ... and leaves not only by `ret`, so that those cannot be probed instead */
 	PATCH_NREASONS
 };
 
@@ -58,6 +60,7 @@ struct patch_binary_desc {
 	const struct patch_func *func; u32 nfunc;    /* from .symtab, .dynsym and .eh_frame */
 	const u64 *code_ptr; u32 ncode_ptr;	     /* addresses found in relocations that point into code */
 	bool is_go;
+	struct patch_range go_text; /* where the code of Go is, what is outside of it is C; hi = 0: everywhere */
 	bool dynamic; /* a program that has an interpreter */
 	bool fixed; /* not position independent: constants in instructions may be code addresses */
 };
@@ -94,7 +97,7 @@ struct patch_plan {
 	u8 far_len;	/* bytes written at island: 0, 5, or 10 = a jump for the displaced instructions there, then ours */
 	bool entry;	/* the site is a function's first instruction and nothing jumps back to it: flags and red zone are dead */
 	bool go;	/* Go code: not one byte of the stack that is found may be used */
-	u8 ret_reason;	/* PATCH_OK: a call-through return probe is possible here; else why not */
+	u8 ret_reason;	/* PATCH_OK: a call-through return probe is possible here; else why not: see patch_function_rets() */
 	u8 ninsn;	/* displaced instructions */
 	u8 insn_off[PATCH_INSNS_MAX]; /* their offsets in the window */
 	u8 orig[PATCH_WINDOW_MAX]; /* the window's bytes */
@@ -126,6 +129,14 @@ void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64
 
 /* What this plan takes in that sense: up to two ranges; returns their number. */
 u32 patch_plan_takes(const struct patch_plan *p, struct patch_range ret[2]);
+
+/*
+ * The other form of a return probe, which leaves the stack as it is: a probe on every `ret` of the function at vaddr. Their
+ * addresses, sorted, at most cap. PATCH_OK, or why not: PATCH_R_TAIL_JUMP (it leaves in other ways, too),
+ * PATCH_R_NO_RETURN_PROBE (also: more than cap), PATCH_R_NOT_ENTRY, PATCH_R_GO, PATCH_R_UNDECODABLE.
+ */
+enum patch_reason patch_function_rets(const struct patch_binary *b, u64 vaddr, u64 *ret, u32 cap, u32 *ret_n);
+#define PATCH_RETS_MAX 512u
 
 /* Upper bound of what patch_relocate() writes for this plan, patch_relocate_head() and _victim() included. */
 u32 patch_relocated_size(const struct patch_plan *p);

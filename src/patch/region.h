@@ -39,6 +39,7 @@ struct region_consumer { /* one program on a list; addresses are the target's */
 	bool needs_ctx;	 /* the first argument matters (reads pt_regs, or a helper is called with it) */
 	bool uses_cookie, uses_func_ip;
 	bool at_return;  /* runs at return, else at entry */
+	bool at_ret;	 /* runs at the site, which is a `ret`, as at the return of the function */
 	bool session;	 /* runs at entry, and at return of the calls for which it returned 0 at entry */
 	bool uses_session; /* a program for sessions: asks for its call's cookie and which side this is */
 	u64 stats;	 /* struct nt_prog_stats that the program's runs are counted in, or 0 */
@@ -55,7 +56,7 @@ struct region_site {
 	const struct patch_plan *plan;
 	u64 addr;	   /* run-time address of the site */
 	u32 shape;
-	const u64 *cookie; /* one per consumer of the shape */
+	const u64 *cookie; /* one per consumer of the shape, then the function's address for each consumer with at_ret */
 	int error;	   /* out: 0, or -ERANGE: its displaced instructions do not reach from here; no slot */
 	u32 slot_off;	   /* out: slot's code from the region's base */
 	u32 meta_off;	   /* out: its struct nt_slot_meta from the region's base */
@@ -78,6 +79,7 @@ struct region_env { /* the process */
 	u64 rows; /* the table, and one row more that is nobody's */
 	u32 row_bits;
 	u64 go_stacks; /* one of 1 << REGION_GO_STACK_SHIFT bytes for each row; 0: no site of Go code gets a slot (-ERANGE) */
+	u32 go_words; /* of a thread, for hits in Go code: distance from its thread pointer (go_stack.c) */
 	bool fs0; /* *(fs:0) is the thread pointer; else RDFSBASE is used */
 };
 

@@ -223,6 +223,7 @@ static int take_child(struct process *p, const struct nt_state *state)
 		take_programs(p, parent);
 	p->env.fs0 = state->flags & NT_STATE_FS0;
 	p->env.go_stacks = state->go_stacks;
+	p->env.go_words = (u32)state->go_words;
 	p->unwind_hooked = state->orig_dl_find_object;
 	p->rbrk_seq = state->rbrk_seq;
 	p->target.haven = p->haven;

@@ -23,6 +23,7 @@
 #include "broker/link/adopt.h"
 #include "broker/link/batch.h"
 #include "broker/link/compact.h"
+#include "broker/link/exits.h"
 #include "broker/link/gate.h"
 #include "broker/link/returns.h"
 #include "broker/link/steady.h"
@@ -219,8 +220,11 @@ static int batch_shapes(struct batch *b)
 
 	if (!r)
 		r = batch_consumers(b);
-	if (!r && b->nplaced && b->placed[0].plan->go)
-		r = process_go_stacks(b->p);
+	for (u32 i = 0; i < b->nplaced && !r; i++)
+		if (b->placed[i].plan->go) {
+			r = process_go_stacks(b->p);
+			break;
+		}
 	if (r)
 		return r;
 	b->region.index = region_free_index(b->p);
@@ -244,7 +248,7 @@ static bool batch_is_small(const struct batch *b)
 	if (!b->p->injected || b->p->spare_used || b->nplaced > SMALL)
 		return false;
 	for (u32 i = 0; i < b->nlinks; i++) {
-		const struct link *l = b->links[i];
+		const struct link *l = b->links[i].link;
 		struct process_prog *pp = NULL;
 
 		if (l->prog)
@@ -475,13 +479,19 @@ int attach_module(struct process *p, struct module *m, struct site *const *site,
 
 	if (r)
 		return r;
+	if (p->no_returns && exits_spare(m->binary, p->engine)) {
+		site = m->binary->site;
+		n = m->binary->nsites;
+	}
 	if (n > MANY)
 		steady_take_time(p->engine);
 	do
 		r = attach_once(p, m, site, n);
 	while (attach_again(p, r, &tries));
-	if (r == -EOPNOTSUPP && had_returns && p->no_returns)
-		r = attach_once(p, m, site, n); /* the entries */
+	if (r == -EOPNOTSUPP && had_returns && p->no_returns) {
+		exits_spare(m->binary, p->engine);
+		r = attach_once(p, m, m->binary->site, m->binary->nsites);
+	}
 	if (!r && !p->unfinished)
 		compact_regions(p, m, attach_once); /* what cannot be done now is tried the next time */
 	if (r)

@@ -10,13 +10,14 @@
 
 #define RUN_GAP (2u * NT_PAGE) /* changes nearer than this are written in one go */
 
-/* Is c to be called in this process at this site? */
-static bool consumer_wanted(const struct process *p, const struct site *s, const struct consumer *c)
+bool batch_consumer_wanted(const struct process *p, const struct site *s, const struct consumer *c)
 {
 	const struct link *l = c->link;
 
 	if (l->closing || (l->pid && l->pid != p->pid) || s->plan.form == PATCH_REFUSED)
 		return false;
+	if (c->exit)
+		return !c->spare || p->no_returns;
 	return (!l->at_return && !l->session) || (!p->no_returns && s->plan.entry && s->plan.ret_reason == PATCH_OK);
 }
 
@@ -44,9 +45,9 @@ static bool shape_is(const struct batch *b, const struct batch_shape *d, const s
 	u32 i = 0;
 
 	for (const struct consumer *c = s->first; c; c = c->next) {
-		if (!consumer_wanted(b->p, s, c))
+		if (!batch_consumer_wanted(b->p, s, c))
 			continue;
-		if (i == d->n || b->links[d->first + i] != c->link)
+		if (i == d->n || b->links[d->first + i].link != c->link || b->links[d->first + i].exit != c->exit)
 			return false;
 		i++;
 	}
@@ -66,11 +67,11 @@ static int shape_of(struct batch *b, const struct site *s, u32 *hint)
 			return 0;
 		}
 	for (const struct consumer *c = s->first; c; c = c->next) {
-		if (!consumer_wanted(b->p, s, c))
+		if (!batch_consumer_wanted(b->p, s, c))
 			continue;
 		if (grow(&b->links, &b->cap_links, b->nlinks + 1, sizeof(*b->links)))
 			return -ENOMEM;
-		b->links[b->nlinks++] = c->link;
+		b->links[b->nlinks++] = (struct batch_consumer){ c->link, c->exit };
 		d.n++;
 	}
 	if (grow(&b->shape_def, &b->cap_shapes, b->nshapes + 1, sizeof(*b->shape_def)))
@@ -81,15 +82,16 @@ static int shape_of(struct batch *b, const struct site *s, u32 *hint)
 }
 
 /* nth: how often l is on this list already. Sessions find their part of a call by the key, also after the list changed. */
-static int fill_consumer(struct process *p, const struct link *l, u32 nth, struct region_consumer *c)
+static int fill_consumer(struct process *p, const struct batch_consumer *bc, u32 nth, struct region_consumer *c)
 {
+	const struct link *l = bc->link;
 	const struct jit_image *img = l->prog ? &l->prog->image : NULL;
 	struct process_prog *pp;
 	u32 counter;
 	int r;
 
-	*c = (struct region_consumer){ .gate = p->gates + 4ull * l->gate, .at_return = l->at_return,
-					.session = l->session, .key = l->id << 32 | nth };
+	*c = (struct region_consumer){ .gate = p->gates + 4ull * l->gate, .at_return = l->at_return && !bc->exit,
+					.at_ret = bc->exit, .session = l->session, .key = l->id << 32 | nth };
 	if (l->pid) {
 		r = process_open_gate(p, l->gate, 1);
 		if (r)
@@ -136,8 +138,8 @@ int batch_consumers(struct batch *b)
 			int r;
 
 			for (u32 k = d->first; k < j; k++)
-				nth += b->links[k] == b->links[j];
-			r = fill_consumer(b->p, b->links[j], nth, &b->consumers[j]);
+				nth += b->links[k].link == b->links[j].link;
+			r = fill_consumer(b->p, &b->links[j], nth, &b->consumers[j]);
 			if (r)
 				return r;
 		}
@@ -148,24 +150,34 @@ int batch_consumers(struct batch *b)
 
 /* --- what changes --- */
 
+static int add_cookie(struct batch *b, u64 cookie)
+{
+	if (b->ncookies == b->cap_cookies) {
+		u64 cap = b->cap_cookies * 2;
+		u64 *more = realloc(b->cookies, cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		b->cookies = more;
+		b->cap_cookies = cap;
+	}
+	b->cookies[b->ncookies++] = cookie;
+	return 0;
+}
+
+/* As struct region_site has them: cookies, then the addresses of the functions whose exit this is. */
 static int add_cookies(struct batch *b, const struct site *s)
 {
-	b->cookie_at[b->nplaced] = b->ncookies;
-	for (const struct consumer *c = s->first; c; c = c->next) {
-		if (!consumer_wanted(b->p, s, c))
-			continue;
-		if (b->ncookies == b->cap_cookies) {
-			u64 cap = b->cap_cookies * 2;
-			u64 *more = realloc(b->cookies, cap * sizeof(*more));
+	int r = 0;
 
-			if (!more)
-				return -ENOMEM;
-			b->cookies = more;
-			b->cap_cookies = cap;
-		}
-		b->cookies[b->ncookies++] = link_cookie(c->link, c->index);
-	}
-	return 0;
+	b->cookie_at[b->nplaced] = b->ncookies;
+	for (const struct consumer *c = s->first; c && !r; c = c->next)
+		if (batch_consumer_wanted(b->p, s, c))
+			r = add_cookie(b, link_cookie(c->link, c->index));
+	for (const struct consumer *c = s->first; c && !r; c = c->next)
+		if (c->exit && batch_consumer_wanted(b->p, s, c))
+			r = add_cookie(b, c->link->site[c->index]->plan.vaddr + b->m->bias);
+	return r;
 }
 
 static int add_site(struct batch *b, struct site *s, u32 *hint)
@@ -174,7 +186,7 @@ static int add_site(struct batch *b, struct site *s, u32 *hint)
 	int r;
 
 	for (const struct consumer *c = s->first; c && !wanted; c = c->next)
-		wanted = consumer_wanted(b->p, s, c);
+		wanted = batch_consumer_wanted(b->p, s, c);
 	if (b->m->patch[s->id].region)
 		b->left[b->nleft++] = s;
 	if (!wanted)

@@ -19,6 +19,11 @@ struct batch_write {
 	const struct site *site;
 };
 
+struct batch_consumer {
+	struct link *link;
+	bool exit; /* struct consumer */
+};
+
 struct batch_shape {
 	u32 first, n; /* in links */
 };
@@ -29,7 +34,7 @@ struct batch {
 
 	/* Distinct consumer lists. */
 	struct batch_shape *shape_def;
-	struct link **links;
+	struct batch_consumer *links;
 	struct region_shape *shape;
 	struct region_consumer *consumers;
 	u32 nshapes, nlinks, cap_shapes, cap_links;
@@ -52,6 +57,8 @@ struct batch {
 	u8 *before, *after, *check;
 };
 
+/* Is c, on the list of s, to be called in this process? */
+bool batch_consumer_wanted(const struct process *p, const struct site *s, const struct consumer *c);
 /* Which of the sites change, and to what. The process is not touched. */
 int batch_init(struct batch *b, struct process *p, struct module *m, struct site *const *site, u32 n);
 /* Maps the programs of all lists and fills shape[]; with a borrowed thread. */

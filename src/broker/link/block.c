@@ -255,24 +255,3 @@ int process_open_gate(struct process *p, u32 local_gate, u32 value)
 	return inject_write(&p->target, p->local + offsetof(struct nt_local, gate) + 4ull * local_gate, &value,
 			    sizeof(value));
 }
-
-int process_go_stacks(struct process *p)
-{
-	const u64 at = p->state + offsetof(struct nt_state, go_stacks);
-	u64 stacks;
-	s64 r;
-
-	if (p->env.go_stacks || p->env.fs0)
-		return 0;
-	r = remote_mmap(p, 0, 1ull << (ROW_BITS + REGION_GO_STACK_SHIFT), PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (remote_failed(r))
-		return (int)r;
-	stacks = (u64)r;
-	r = inject_write(&p->target, at, &stacks, sizeof(stacks));
-	if (!r)
-		p->env.go_stacks = stacks;
-	else
-		remote_munmap(p, stacks, 1ull << (ROW_BITS + REGION_GO_STACK_SHIFT));
-	return (int)r;
-}

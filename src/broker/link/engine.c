@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "broker/link/batch.h"
+#include "broker/link/exits.h"
 #include "broker/link/process.h"
 #include "broker/link/site.h"
 #include "broker/link/tables.h"
@@ -113,6 +115,27 @@ static json_t *process_json(struct process *p)
 			 (json_int_t)p->pause_ns, "pause_max_ns", (json_int_t)p->pause_max_ns, "refused", refused);
 }
 
+static bool is_patched(const struct module *m, const struct site *s)
+{
+	return s->id < m->npatch && m->patch[s->id].region;
+}
+
+/* Targets that the module has a jump for, at their entry or at their first exit. */
+static u32 module_attached(const struct process *p, const struct module *m, const struct link *l)
+{
+	u32 n = 0, last = ~0u;
+
+	for (u32 i = 0; i < l->n; i++)
+		n += batch_consumer_wanted(p, l->site[i], &l->consumer[i]) && is_patched(m, l->site[i]);
+	for (u32 i = l->n; i < l->nsites; i++) {
+		u32 target = exits_consumer(l, i)->index;
+
+		n += target != last && is_patched(m, l->site[i]);
+		last = target;
+	}
+	return n;
+}
+
 static u32 link_attached(const struct link *l)
 {
 	u32 n = 0;
@@ -121,8 +144,7 @@ static u32 link_attached(const struct link *l)
 		if (l->pid && l->pid != p->pid)
 			continue;
 		for (struct module *m = p->modules; m; m = m->next)
-			for (u32 i = 0; i < l->n && m->binary == l->binary; i++)
-				n += l->site[i]->id < m->npatch && m->patch[l->site[i]->id].region;
+			n += m->binary == l->binary ? module_attached(p, m, l) : 0;
 	}
 	return n;
 }

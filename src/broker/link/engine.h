@@ -26,6 +26,7 @@
 #define TRACE_RING_SIZE (256u * 1024u)
 
 struct binary;
+struct exits;
 struct table;
 struct process;
 struct watch;
@@ -75,6 +76,8 @@ struct consumer { /* one target of a link on its site's list */
 	struct link *link;
 	struct consumer *next;
 	u32 index; /* in the link's arrays */
+	bool exit;  /* the site is a `ret` of the target's function, and stands for its return (exits.h) ... */
+	bool spare; /* ... only where the function cannot be called through: struct process, no_returns */
 };
 
 struct link {
@@ -94,7 +97,9 @@ struct link {
 	u32 n;
 	u64 *offsets, *cookies, *ref_ctrs; /* the latter two may be NULL */
 	struct consumer *consumer; /* [n] */
-	struct site **site;	   /* [n] */
+	struct site **site;	   /* [nsites] of the n targets, then of their exits */
+	u32 nsites;
+	struct exits *exits;
 	u32 refused;		   /* targets whose site cannot be patched */
 	u32 reason[PATCH_NREASONS];
 	u64 attach_ns;

@@ -16,7 +16,7 @@ int gates_note(const struct batch *b, struct code_region *r)
 	if (!r->gate)
 		return -ENOMEM;
 	for (u32 i = 0; i < b->nlinks; i++)
-		r->gate[r->ngates++] = b->links[i]->gate;
+		r->gate[r->ngates++] = b->links[i].link->gate;
 	return 0;
 }
 

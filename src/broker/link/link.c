@@ -17,6 +17,7 @@
 #include "base/bits.h"
 #include "broker/client.h"
 #include "broker/link/attach.h"
+#include "broker/link/exits.h"
 #include "broker/link/gate.h"
 #include "broker/link/steady.h"
 #include "broker/object/perf.h"
@@ -66,7 +67,7 @@ static void link_detach(struct engine *e, struct link *l)
 			continue;
 		}
 		for (struct module *m = p->modules; m; m = m->next)
-			if (m->binary == l->binary && attach_module(p, m, l->site, l->n))
+			if (m->binary == l->binary && attach_module(p, m, l->site, l->nsites))
 				p->unfinished = true;
 		if (attach_quiesce(p, QUIESCE_MS))
 			p->unfinished = true;
@@ -97,6 +98,7 @@ static void link_withdraw(struct engine *e, struct link *l)
 	steady_run(e, withdraw_steadily, l);
 	for (u32 i = 0; i < l->n; i++)
 		site_remove_consumer(l->site[i], &l->consumer[i]);
+	exits_leave(l);
 	DL_DELETE(e->links, l);
 	gate_release(e, l->gate);
 	log_info("link %llu: closed", (unsigned long long)l->id);
@@ -122,6 +124,38 @@ static int link_join(struct link *l)
 	return 0;
 }
 
+/* Entries, and sessions, which need a word per call. */
+static void count_refused(struct link *l)
+{
+	for (u32 i = 0; i < l->n; i++) {
+		const struct patch_plan *plan = &l->site[i]->plan;
+		u8 reason = plan->form == PATCH_REFUSED ? plan->reason
+			    : l->session && (!plan->entry || plan->ret_reason)
+				    ? (plan->ret_reason ? plan->ret_reason : PATCH_R_NO_RETURN_PROBE)
+				    : PATCH_OK;
+
+		l->refused += reason != PATCH_OK;
+		l->reason[reason]++;
+	}
+}
+
+static int link_join_exits(struct link *l)
+{
+	u8 *reason = calloc(l->n, 1);
+	int r = reason ? exits_join(l, false, reason) : -ENOMEM;
+
+	if (!r && l->binary->rets_too)
+		r = exits_join(l, true, NULL);
+	for (u32 i = 0; i < l->n && !r; i++) {
+		l->refused += reason[i] != PATCH_OK;
+		l->reason[reason[i]]++;
+	}
+	free(reason);
+	if (r)
+		exits_leave(l);
+	return r;
+}
+
 /* Takes over the arrays of l, finds the sites, puts the consumers on their lists and attaches everywhere. */
 static int link_open(struct engine *e, struct link *l, int path_fd)
 {
@@ -135,26 +169,24 @@ static int link_open(struct engine *e, struct link *l, int path_fd)
 	l->consumer = calloc(l->n, sizeof(*l->consumer));
 	if (!l->site || !l->consumer)
 		return -ENOMEM;
+	l->nsites = l->n;
 	r = binary_sites(l->binary, l->offsets, l->n, l->site);
 	if (!r)
 		r = gate_alloc(e, &l->gate);
 	if (r)
 		return r;
 	r = link_join(l);
+	if (!r && l->at_return) {
+		r = link_join_exits(l);
+		for (u32 i = 0; i < l->n && r; i++)
+			site_remove_consumer(l->site[i], &l->consumer[i]);
+	}
 	if (r) {
 		gate_release(e, l->gate);
 		return r;
 	}
-	for (u32 i = 0; i < l->n; i++) {
-		const struct patch_plan *plan = &l->site[i]->plan;
-		u8 reason = plan->form == PATCH_REFUSED ? plan->reason
-			    : (l->at_return || l->session) && (!plan->entry || plan->ret_reason)
-				    ? (plan->ret_reason ? plan->ret_reason : PATCH_R_NO_RETURN_PROBE)
-				    : PATCH_OK;
-
-		l->refused += reason != PATCH_OK;
-		l->reason[reason]++;
-	}
+	if (!l->at_return)
+		count_refused(l);
 	e->seq++;
 	l->id = object_coming_id(e->broker, OBJECT_LINK); /* as bpf(2) will show it */
 	DL_APPEND(e->links, l);

@@ -38,6 +38,7 @@ struct binary {
 	struct site **site; /* [nsites], sorted by off */
 	u32 nsites;
 	u32 next_id;
+	bool rets_too; /* some process needs what exits.h has as second choice */
 	struct patch_range *taken; /* [ntaken] what plans use apart from their sites, sorted: no other may use it */
 	u32 ntaken;
 	struct site_chunk *chunks;

@@ -77,7 +77,7 @@ static struct link *linker_link(struct engine *e, struct binary *b)
 		return NULL;
 	l->engine = e;
 	l->binary = b;
-	l->n = 1;
+	l->n = l->nsites = 1;
 	l->path_fd = -1;
 	l->path = strdup(b->path);
 	l->offsets = malloc(sizeof(*l->offsets));

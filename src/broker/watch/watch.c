@@ -18,6 +18,8 @@
 #include "broker/client.h"
 #include "broker/link/adopt.h"
 #include "broker/link/attach.h"
+#include "broker/link/batch.h"
+#include "broker/link/exits.h"
 #include "broker/link/steady.h"
 #include "broker/link/tables.h"
 #include "broker/link/unfinished.h"
@@ -59,7 +61,7 @@ static bool link_wants(const struct link *l, const struct process *p)
 /* Attaches one link to one process. Modules found or -errno. */
 static int attach_link(struct process *p, struct link *l)
 {
-	int r = attach_process(p, l->binary, l->site, l->n);
+	int r = attach_process(p, l->binary, l->site, l->nsites);
 
 	if (!r && l->pid) { /* nothing of the file is mapped yet: be ready for when it is */
 		r = process_prepare(p);
@@ -67,7 +69,7 @@ static int attach_link(struct process *p, struct link *l)
 			r = process_open_gate(p, l->gate, 1);
 	}
 	linker_watch_process(p);
-	if (r >= 0 && (l->at_return || l->session) && l->pid && p->no_returns)
+	if (r >= 0 && (l->at_return || l->session) && l->pid && p->no_returns && l->nsites == l->n)
 		return -EOPNOTSUPP;
 	return r;
 }
@@ -75,19 +77,18 @@ static int attach_link(struct process *p, struct link *l)
 /* Is a module of the link's file in this process that does not have the link's sites yet? */
 static bool link_missing(struct process *p, struct link *l)
 {
-	int found = (l->at_return || l->session) && p->no_returns ? 0 : process_scan_modules(p, l->binary);
+	int found = l->session && p->no_returns ? 0 : process_scan_modules(p, l->binary);
 
 	if (found <= 0)
 		return false;
 	for (struct module *m = p->modules; m; m = m->next) {
 		if (m->binary != l->binary)
 			continue;
-		for (u32 i = 0; i < l->n; i++) {
+		for (u32 i = 0; i < l->nsites; i++) {
 			const struct site *s = l->site[i];
 
-			if (s->plan.form == PATCH_REFUSED || (l->at_return && (!s->plan.entry || s->plan.ret_reason)))
-				continue;
-			return s->id >= m->npatch || !m->patch[s->id].region;
+			if (batch_consumer_wanted(p, s, i < l->n ? &l->consumer[i] : exits_consumer(l, i)))
+				return s->id >= m->npatch || !m->patch[s->id].region;
 		}
 	}
 	return false;

@@ -81,6 +81,14 @@ static inline void binary_mark_guess(struct patch_binary *b, u64 addr)
 		bit_set(t->guess, addr - t->lo);
 }
 
+/* Is the code there Go's? */
+static inline bool binary_is_go(const struct patch_binary *b, u64 addr)
+{
+	const struct patch_range *r = &b->desc.go_text;
+
+	return b->desc.is_go && (!r->hi || addr - r->lo < r->hi - r->lo);
+}
+
 /* Index of the first of the functions with the greatest start <= addr, or -1. */
 s64 binary_func_at(const struct patch_binary *b, u64 addr);
 

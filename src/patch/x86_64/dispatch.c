@@ -35,10 +35,8 @@
 #include <string.h>
 
 #include "abi/bpf.h"
+#include "patch/x86_64/frame.h"
 
-#define FRAME ((s32)(sizeof(struct nt_run) + NT_PT_REGS_SIZE))
-#define CTX ((s32)sizeof(struct nt_run))
-#define REG(i) (CTX + 8 * (s32)(i))
 #define FLAGS_AT ((s32)offsetof(struct nt_run, reserved)) /* ax with the saved flags */
 #define SLOT_CALL_LEN 5 /* call rel32: the return address is this far behind the slot's start ... */
 #define RED_ZONE 128
@@ -74,6 +72,21 @@ static u32 sessions_before(const struct region_shape *s, u32 end)
 	for (u32 i = 0; i < end; i++)
 		n += s->consumer[i].session;
 	return n;
+}
+
+/* Which word of the meta's cookies is the function's address, for the i-th consumer, that looks at a `ret`. */
+static u32 func_word(const struct region_shape *s, u32 i)
+{
+	u32 n = s->n;
+
+	for (u32 k = 0; k < i; k++)
+		n += s->consumer[k].at_ret;
+	return n;
+}
+
+u32 dispatch_meta_words(const struct region_shape *s)
+{
+	return func_word(s, s->n);
 }
 
 bool dispatch_shape_has_sessions(const struct region_shape *s)
@@ -149,36 +162,6 @@ static void close_flags(struct x86_writer *w)
 	x86_flags_from_ax(w);
 }
 
-static void store_word(struct x86_writer *w, s32 at, enum x86_reg src)
-{
-	x86_store(w, 8, X86_RSP, at, src);
-}
-
-/* Where a slot's meta is: relative to the return address into it, through the entry, or at a known address. */
-enum meta_from { META_FROM_SLOT, META_FROM_ENTRY, META_AT };
-
-struct meta_ref {
-	enum meta_from from;
-	s32 back; /* META_FROM_SLOT: the return address minus this */
-	u64 addr; /* META_AT */
-};
-
-/* rax = word of the meta. */
-static void load_meta(struct x86_writer *w, const struct meta_ref *m, u32 off)
-{
-	s32 disp = (s32)off;
-
-	switch (m->from) {
-	case META_AT: x86_load_rip(w, X86_RAX, m->addr + off); return;
-	case META_FROM_ENTRY: x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, slot)); break;
-	case META_FROM_SLOT:
-		x86_load(w, 8, X86_RAX, X86_RSP, FRAME);
-		disp -= m->back;
-		break;
-	}
-	x86_load(w, 8, X86_RAX, X86_RAX, disp);
-}
-
 /* The program's own instructions; its table stands at run-time address `table`. */
 static void emit_inlined(struct x86_writer *w, const struct region_inline *p, u64 table)
 {
@@ -240,7 +223,7 @@ static void session_begin(struct x86_writer *w, u32 k)
 	x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, none.cookie), 0);
 	x86_lea(w, X86_RAX, X86_RSP, (s32)offsetof(struct nt_run, none.cookie));
 	x86_patch_here(w, have);
-	store_word(w, (s32)offsetof(struct nt_run, session), X86_RAX);
+	frame_store_word(w, (s32)offsetof(struct nt_run, session), X86_RAX);
 }
 
 /* Entry side: it returned 0, so it wants the return. */
@@ -264,25 +247,30 @@ static void session_find(struct x86_writer *w, const struct dispatch_words *word
 	x86_mov(w, true, X86_RDI, X86_RBX);
 	x86_load_rip(w, X86_RSI, key_word);
 	call_slow_end(w, words->fn_session_at, saved);
-	store_word(w, (s32)offsetof(struct nt_run, session), X86_RAX);
+	frame_store_word(w, (s32)offsetof(struct nt_run, session), X86_RAX);
 	x86_test(w, true, X86_RAX, X86_RAX);
 }
 
-static void run_program(struct x86_writer *w, const struct region_consumer *c, u64 words, u64 stats_run, u32 i,
+static void run_program(struct x86_writer *w, const struct region_shape *s, u64 words, u64 stats_run, u32 i,
 			const struct meta_ref *m)
 {
+	const struct region_consumer *c = &s->consumer[i];
+
 	if (c->uses_func_ip) {
-		load_meta(w, m, offsetof(struct nt_slot_meta, func_ip));
-		store_word(w, (s32)offsetof(struct nt_run, func_ip), X86_RAX);
+		frame_load_meta(w, m, c->at_ret ? (u32)offsetof(struct nt_slot_meta, cookie) + 8 * func_word(s, i)
+						: (u32)offsetof(struct nt_slot_meta, func_ip));
+		frame_store_word(w, (s32)offsetof(struct nt_run, func_ip), X86_RAX);
 	}
 	if (c->uses_cookie) {
-		load_meta(w, m, (u32)offsetof(struct nt_slot_meta, cookie) + 8 * i);
-		store_word(w, (s32)offsetof(struct nt_run, cookie), X86_RAX);
+		frame_load_meta(w, m, (u32)offsetof(struct nt_slot_meta, cookie) + 8 * i);
+		frame_store_word(w, (s32)offsetof(struct nt_run, cookie), X86_RAX);
 	}
+	if (c->uses_session && c->at_ret)
+		x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, is_return), 1);
 	if (c->uses_session && !c->session) { /* the kernel's pointer is NULL here: a program that follows it must not harm */
 		x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, none.cookie), 0);
 		x86_lea(w, X86_RAX, X86_RSP, (s32)offsetof(struct nt_run, none.cookie));
-		store_word(w, (s32)offsetof(struct nt_run, session), X86_RAX);
+		frame_store_word(w, (s32)offsetof(struct nt_run, session), X86_RAX);
 	}
 	if (c->needs_ctx)
 		x86_lea(w, X86_RDI, X86_RSP, CTX);
@@ -296,10 +284,14 @@ static void run_program(struct x86_writer *w, const struct region_consumer *c, u
 		x86_call_rip(w, words + 16);
 }
 
-/* saved: registers that are in the frame already. */
+/* saved: registers that are in the frame already. sp: entry side: as for frame_fill_site(). */
 static void run_consumers(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
-			  const struct meta_ref *m, bool at_return, u32 saved)
+			  const struct meta_ref *m, bool at_return, s32 sp, struct need need)
 {
+	u32 at_rets = func_word(s, s->n) - s->n, saved = need.clobbers;
+
+	if (!at_return && !at_rets)
+		frame_fill_site(w, need.ctx, m, sp);
 	for (u32 i = 0; i < s->n; i++) {
 		const struct region_consumer *c = &s->consumer[i];
 		u32 off, off_local = 0, unwanted = 0;
@@ -320,7 +312,11 @@ static void run_consumers(struct x86_writer *w, const struct region_shape *s, co
 		} else if (c->session) {
 			session_begin(w, sessions_before(s, i));
 		}
-		run_program(w, c, words->consumer[i], words->fn_stats_run, i, m);
+		if (at_rets && !at_return && c->at_ret)
+			frame_fill_returned(w, c->ctx_read, sp);
+		else if (at_rets && !at_return)
+			frame_fill_site(w, c->ctx_read, m, sp);
+		run_program(w, s, words->consumer[i], words->fn_stats_run, i, m);
 		if (c->session && !at_return)
 			session_decide(w, words->consumer[i] + 24);
 		x86_patch_here(w, off);
@@ -520,7 +516,7 @@ static void open_sessions(struct x86_writer *w, const struct region_shape *s, co
 	x86_lea(w, X86_RDI, X86_RSP, FRAME + 8);
 	x86_mov_imm(w, X86_RSI, sessions_before(s, s->n));
 	call_slow_end(w, words->fn_session_open, saved);
-	store_word(w, (s32)offsetof(struct nt_run, entry), X86_RAX);
+	frame_store_word(w, (s32)offsetof(struct nt_run, entry), X86_RAX);
 	x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, is_return), 0);
 }
 
@@ -552,24 +548,6 @@ static void close_sessions(struct x86_writer *w, const struct region_shape *s, c
 	leave_to_body(w, way, saved);
 }
 
-#define SP_ON_STACK (-1)
-
-/* sp: its distance above the frame, or SP_ON_STACK: it is the word above the frame. */
-static void fill_ip_sp(struct x86_writer *w, struct need n, const struct meta_ref *m, s32 sp)
-{
-	if (n.ctx & 1ull << NT_RIP) {
-		load_meta(w, m, offsetof(struct nt_slot_meta, func_ip));
-		store_word(w, REG(NT_RIP), X86_RAX);
-	}
-	if (n.ctx & 1ull << NT_RSP) {
-		if (sp == SP_ON_STACK)
-			x86_load(w, 8, X86_RAX, X86_RSP, FRAME);
-		else
-			x86_lea(w, X86_RAX, X86_RSP, sp);
-		store_word(w, REG(NT_RSP), X86_RAX);
-	}
-}
-
 void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,
 			  const struct dispatch_words *words, u64 meta, u64 thunk, bool other_stack,
 			  struct dispatch_tail *tail)
@@ -582,8 +560,7 @@ void dispatch_emit_inline(struct x86_writer *w, const struct region_env *env, co
 	if (thunk) /* the word where a dispatcher has its return address: the payload counts on one layout */
 		x86_lea(w, X86_RSP, X86_RSP, -8);
 	open_frame(w, n, 0);
-	fill_ip_sp(w, n, &m, other_stack ? SP_ON_STACK : FRAME + (thunk ? 8 : 0));
-	run_consumers(w, s, words, &m, false, n.clobbers);
+	run_consumers(w, s, words, &m, false, other_stack ? FRAME_SP_ON_STACK : FRAME + (thunk ? 8 : 0), n);
 	*tail = count_hit(w, env, words, n.clobbers);
 	if (thunk) {
 		open_return(w, words, tail, &way);
@@ -598,19 +575,18 @@ void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, con
 			 const struct dispatch_words *words, bool entry)
 {
 	bool returns = entry && dispatch_shape_returns(s), sessions = entry && dispatch_shape_has_sessions(s);
-	s32 back = (s32)dispatch_meta_size(s->n) + SLOT_CALL_LEN + (entry ? 0 : RED_ZONE_SKIP_LEN);
+	s32 back = (s32)dispatch_meta_size(s) + SLOT_CALL_LEN + (entry ? 0 : RED_ZONE_SKIP_LEN);
 	struct meta_ref m = { .from = META_FROM_SLOT, .back = back };
 	struct need n = need_of(s, false);
 	struct dispatch_tail tail;
 
 	n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
 	open_frame(w, n, 0);
-	fill_ip_sp(w, n, &m, FRAME + 8 + (entry ? 0 : RED_ZONE));
 	if (sessions) {
 		tail = count_hit(w, env, words, n.clobbers);
 		open_sessions(w, s, words, n.clobbers);
 	}
-	run_consumers(w, s, words, &m, false, n.clobbers);
+	run_consumers(w, s, words, &m, false, FRAME + 8 + (entry ? 0 : RED_ZONE), n);
 	if (!sessions)
 		tail = count_hit(w, env, words, n.clobbers);
 	if (sessions) {
@@ -639,18 +615,18 @@ void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, cons
 	open_frame(w, n, 1u << X86_RBX);
 	if (n.ctx & 1ull << NT_RIP) {
 		x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, ra));
-		store_word(w, REG(NT_RIP), X86_RAX);
+		frame_store_word(w, REG(NT_RIP), X86_RAX);
 	}
 	if (n.ctx & 1ull << NT_RSP) {
 		x86_lea(w, X86_RAX, X86_RSP, FRAME + 8);
-		store_word(w, REG(NT_RSP), X86_RAX);
+		frame_store_word(w, REG(NT_RSP), X86_RAX);
 	}
 	if (n.ctx & 1ull << NT_RBX) {
 		x86_load(w, 8, X86_RAX, X86_RBX, (s32)offsetof(struct nt_ret_entry, rbx));
-		store_word(w, REG(NT_RBX), X86_RAX);
+		frame_store_word(w, REG(NT_RBX), X86_RAX);
 	}
 	x86_store_imm(w, 8, X86_RSP, (s32)offsetof(struct nt_run, is_return), 1);
-	run_consumers(w, s, words, &m, true, n.clobbers);
+	run_consumers(w, s, words, &m, true, 0, n);
 
 	/* Usually the row that it came from is this thread's; only a coroutine can return in another thread. */
 	thread_pointer(w, env, X86_RCX);
@@ -676,7 +652,7 @@ void dispatch_emit_exit(struct x86_writer *w, const struct region_env *env, cons
 	x86_ret(w);
 
 	x86_patch_here(w, more);
-	store_word(w, (s32)offsetof(struct nt_run, entry), X86_RDX);
+	frame_store_word(w, (s32)offsetof(struct nt_run, entry), X86_RDX);
 	call_slow_begin(w, n.clobbers);
 	x86_mov(w, true, X86_RDI, X86_RBX);
 	x86_mov(w, true, X86_RSI, X86_RDX);

@@ -19,10 +19,12 @@ static inline u32 dispatch_words_of(const struct region_consumer *c)
 	return DISPATCH_CONSUMER_WORDS + (c->inlined ? c->inlined->nwords : 0);
 }
 
+/* Words behind a slot's struct nt_slot_meta: a cookie per consumer, and the function's address for each that looks at a `ret`. */
+u32 dispatch_meta_words(const struct region_shape *s);
 /* Distance from a slot's code back to its struct nt_slot_meta. */
-static inline u32 dispatch_meta_size(u32 ncookies)
+static inline u32 dispatch_meta_size(const struct region_shape *s)
 {
-	return (u32)sizeof(struct nt_slot_meta) + 8 * ncookies;
+	return (u32)sizeof(struct nt_slot_meta) + 8 * dispatch_meta_words(s);
 }
 
 bool dispatch_shape_returns(const struct region_shape *s);
@@ -55,10 +57,12 @@ void dispatch_emit_follow(struct x86_writer *w);
 
 /* go_stack.c: before and behind dispatch_emit_inline(), and what comes after the displaced instructions. */
 struct go_stack {
-	u32 full;
+	u32 words; /* of the thread: distance from its thread pointer */
+	bool keep_flags;
+	u32 full, nested; /* marks */
 	u64 body;
 };
 void go_stack_enter(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
-		    struct go_stack *ret);
+		    bool keep_flags, struct go_stack *ret);
 void go_stack_leave(struct x86_writer *w, struct go_stack *g);
 void go_stack_tail(struct x86_writer *w, const struct go_stack *g);

@@ -27,13 +27,6 @@ static bool is_call(const struct ask *q, u64 a)
 	       i.kind == X86_K_CALL_IND;
 }
 
-static bool is_function(const struct patch_binary *b, u64 addr)
-{
-	s64 f = binary_func_at(b, addr);
-
-	return f >= 0 && b->desc.func[f].vaddr == addr;
-}
-
 static u64 code_end(const struct ask *q, u64 addr)
 {
 	s64 f = binary_func_at(q->b, addr);
@@ -51,7 +44,7 @@ static bool victim_at(const struct ask *q, u64 a, const struct window *mine, str
 		return false;
 	if (a < mine->at + mine->len && mine->at < a + PATCH_VICTIM_MAX)
 		return false;
-	if (is_function(q->b, a) || window_try(q, a, a, FAR, code_end(q, a), &w) || w.form == PATCH_PAD)
+	if (window_function(q->b, a) || window_try(q, a, a, FAR, code_end(q, a), &w) || w.form == PATCH_PAD)
 		return false;
 	if (w.has_syscall || w.ends_flow || window_sigreturn(t, a, w.len))
 		return false;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which functions of Go programs can be probed at their entry. How a slot gets along without the goroutine's stack is in
- * go_stack.c. Refused is what runs before a thread has its thread pointer, and what the runtime enters otherwise than
- * by a call:
+ * Which functions of Go programs can be probed. How a slot gets along without the goroutine's stack is in go_stack.c.
+ * Refused is what runs before a thread has its thread pointer, and what the runtime enters otherwise than by a call:
  *
  *     runtime.goexit            is returned to, one byte behind its start
  *     runtime.asyncPreempt      is entered between any two instructions, with the flags alive

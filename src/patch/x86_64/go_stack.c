@@ -13,60 +13,79 @@
  *     pop rsp; if that was busy: busy = 0
  *     [displaced instructions]
  *
- * The words are the thread's: at fs:0 to fs:32. In a Go program without C the thread pointer stands behind the word that
- * holds g, at the second of the six words of m.tls, and the runtime uses only the first of them on this system. (With C
- * fs:0 is the C library's: such programs are refused, by their interpreter and again by that word.)
+ * The words are the thread's. In a Go program without C the thread pointer stands behind the word that holds g, at the
+ * second of the six words of m.tls, and the runtime uses only the first of them on this system: ours are fs:0 to fs:32.
+ * With C fs:0 is the C library's thread block. glibc's has room that nothing uses any more, where a dynamic linker once
+ * saved vector registers (broker/link/go.c looks whether it is really that).
  *
  * A signal may come at any instruction. Before busy is stored a whole hit may pass in its handler and nothing of ours
  * is lost; after that, hits in handlers touch none of the words. The runtime's handler takes our addresses for "not Go
  * code" and neither preempts nor unwinds the goroutine there; the collector waits until it has come out.
  *
- * Flags are not kept: they are dead at a function's entry.
+ * Flags are dead at a function's entry. Elsewhere they are not, and then busy has to be asked without changing them:
+ *
+ *     xchg rcx, busy          rcx = what busy was, busy = the program's rcx
+ *     jrcxz idle              if it was in use: the same xchg puts both back; push flags; push rsp
+ *     idle: mov rcx, 1; xchg rcx, busy
+ *
+ * In between busy may be 0 though we are in here, if the program's rcx is 0: a handler's hit then takes the words, which
+ * hold nothing of ours yet, and leaves busy as 0. Which is the program's rcx.
  */
 #include "patch/x86_64/dispatch.h"
 
 #include "base/bits.h"
 
-enum { RAX_AT = 0, RCX_AT = 8, RDX_AT = 16, STEPS_AT = 24, BUSY_AT = 32 };
+enum { RAX_AT = 0, RCX_AT = 8, RDX_AT = 16, STEPS_AT = 24, FLAGS_AT = 28, BUSY_AT = 32 }; /* STEPS_AT, FLAGS_AT: u32 */
 enum { STEPS_MAX = 256, ROW_SHIFT = 6 };
 
-/* opcode with a memory operand fs:[disp]; digit: the register or the opcode's extension. */
-static void fs_op(struct x86_writer *w, u8 opcode, u32 digit, u32 disp)
+/* opcode with a memory operand fs:[disp] of 8 bytes, or 4; digit: the register or the opcode's extension. */
+static void fs_op_sized(struct x86_writer *w, const struct go_stack *g, bool w64, u8 opcode, u32 digit, u32 at)
 {
 	x86_byte(w, 0x64);
-	x86_byte(w, 0x48 | (digit & 8) >> 1);
+	x86_byte(w, (u8)(0x40 | w64 << 3 | (digit & 8) >> 1));
 	x86_byte(w, opcode);
 	x86_byte(w, (u8)((digit & 7) << 3 | 4));
 	x86_byte(w, 0x25);
-	x86_u32(w, disp);
+	x86_u32(w, g->words + at);
 }
 
-static void fs_store(struct x86_writer *w, u32 at, enum x86_reg r)
+static void fs_op(struct x86_writer *w, const struct go_stack *g, u8 opcode, u32 digit, u32 at)
 {
-	fs_op(w, 0x89, r, at);
+	fs_op_sized(w, g, true, opcode, digit, at);
 }
 
-static void fs_load(struct x86_writer *w, enum x86_reg r, u32 at)
+static void fs_store(struct x86_writer *w, const struct go_stack *g, u32 at, enum x86_reg r)
 {
-	fs_op(w, 0x8b, r, at);
+	fs_op(w, g, 0x89, r, at);
 }
 
-static void fs_store_imm(struct x86_writer *w, u32 at, u32 v)
+static void fs_load(struct x86_writer *w, const struct go_stack *g, enum x86_reg r, u32 at)
 {
-	fs_op(w, 0xc7, 0, at);
-	x86_u32(w, v);
+	fs_op(w, g, 0x8b, r, at);
 }
 
-static void load_scratch(struct x86_writer *w)
+static void fs_xchg(struct x86_writer *w, const struct go_stack *g, u32 at, enum x86_reg r)
 {
-	fs_load(w, X86_RAX, RAX_AT);
-	fs_load(w, X86_RCX, RCX_AT);
-	fs_load(w, X86_RDX, RDX_AT);
+	fs_op(w, g, 0x87, r, at);
+}
+
+static void fs_clear_busy(struct x86_writer *w, const struct go_stack *g)
+{
+	fs_op(w, g, 0xc7, 0, BUSY_AT);
+	x86_u32(w, 0);
+}
+
+static void load_scratch(struct x86_writer *w, const struct go_stack *g)
+{
+	fs_load(w, g, X86_RAX, RAX_AT);
+	fs_load(w, g, X86_RCX, RCX_AT);
+	fs_load(w, g, X86_RDX, RDX_AT);
 }
 
 /* rdx = the row of the thread pointer in rcx, made if it has none (payload/row.c does the same where there is a stack);
  * returns the mark of the jump when the table is full. */
-static u32 find_row(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words)
+static u32 find_row(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
+		    const struct go_stack *g)
 {
 	u32 mine, taken, made, raced, full, in_table, wrap;
 	u64 loop;
@@ -87,7 +106,7 @@ static u32 find_row(struct x86_writer *w, const struct region_env *env, const st
 	x86_alu(w, X86_CMP, true, X86_RAX, X86_RCX);
 	raced = x86_jcc_fwd(w, X86_CC_E);
 	x86_patch_here(w, taken);
-	fs_op(w, 0xff, 1, STEPS_AT); /* dec */
+	fs_op_sized(w, g, false, 0xff, 1, STEPS_AT); /* dec */
 	full = x86_jcc_fwd(w, X86_CC_S);
 	x86_alu_imm(w, X86_ADD, true, X86_RDX, (s32)sizeof(struct nt_row));
 	x86_alu_rip(w, X86_CMP, X86_RDX, words->no_row);
@@ -103,30 +122,81 @@ static u32 find_row(struct x86_writer *w, const struct region_env *env, const st
 	return full;
 }
 
-void go_stack_enter(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
-		    struct go_stack *ret)
+/* What is on the stack of a slot that keeps flags, above the word that every slot has: the stack pointer that was found. */
+enum { KEPT_AT = 8, KEPT_FLAGS_AT = KEPT_AT + FLAGS_AT - STEPS_AT };
+
+/* A mark: busy already. The flags are as they were. */
+static u32 ask_keeping_flags(struct x86_writer *w, const struct go_stack *g)
 {
+	u32 idle, busy;
+
+	fs_xchg(w, g, BUSY_AT, X86_RCX);
+	x86_byte(w, 0xe3); /* jrcxz */
+	x86_byte(w, 0);
+	idle = w->len;
+	fs_xchg(w, g, BUSY_AT, X86_RCX);
+	busy = x86_jmp_fwd(w);
+	if (w->buf && !w->error)
+		w->buf[idle - 1] = (u8)(w->len - idle);
+	x86_byte(w, 0xb9); /* mov ecx, 1 */
+	x86_u32(w, 1);
+	fs_xchg(w, g, BUSY_AT, X86_RCX);
+	return busy;
+}
+
+/* On a signal's stack: flags and stack pointer where they are on ours. */
+static void push_nested(struct x86_writer *w, const struct go_stack *g)
+{
+	if (!g->keep_flags) {
+		x86_push(w, X86_RSP);
+		return;
+	}
+	x86_lea(w, X86_RSP, X86_RSP, -16);
+	x86_push(w, X86_RAX);
+	x86_lea(w, X86_RAX, X86_RSP, 24);
+	x86_store(w, 8, X86_RSP, 8, X86_RAX);
+	x86_flags_to_ax(w);
+	x86_store(w, 4, X86_RSP, 8 + KEPT_FLAGS_AT, X86_RAX);
+	x86_pop(w, X86_RAX);
+}
+
+void go_stack_enter(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
+		    bool keep_flags, struct go_stack *ret)
+{
+	struct go_stack *g = ret;
 	u32 busy, ready;
 
-	fs_op(w, 0x83, X86_CMP, BUSY_AT);
-	x86_byte(w, 0);
-	busy = x86_jcc_fwd(w, X86_CC_NE);
-	fs_store(w, BUSY_AT, X86_RSP);
-	fs_store(w, RAX_AT, X86_RAX);
-	fs_store(w, RCX_AT, X86_RCX);
-	fs_store(w, RDX_AT, X86_RDX);
-	fs_store_imm(w, STEPS_AT, STEPS_MAX);
+	*g = (struct go_stack){ .words = env->go_words, .keep_flags = keep_flags };
+	if (keep_flags) {
+		busy = ask_keeping_flags(w, g);
+	} else {
+		fs_op(w, g, 0x83, X86_CMP, BUSY_AT);
+		x86_byte(w, 0);
+		busy = x86_jcc_fwd(w, X86_CC_NE);
+	}
+	fs_store(w, g, BUSY_AT, X86_RSP);
+	fs_store(w, g, RAX_AT, X86_RAX);
+	fs_store(w, g, RCX_AT, X86_RCX);
+	fs_store(w, g, RDX_AT, X86_RDX);
+	if (keep_flags) {
+		x86_flags_to_ax(w);
+		fs_op_sized(w, g, false, 0x89, X86_RAX, FLAGS_AT);
+	}
+	fs_op_sized(w, g, false, 0xc7, 0, STEPS_AT);
+	x86_u32(w, STEPS_MAX);
 	x86_rdfsbase(w, X86_RCX);
-	ret->full = find_row(w, env, words);
+	g->full = find_row(w, env, words, g);
 	x86_alu_rip(w, X86_SUB, X86_RDX, words->rows);
 	x86_shift_imm(w, X86_SHL, true, X86_RDX, REGION_GO_STACK_SHIFT - ROW_SHIFT);
 	x86_alu_rip(w, X86_ADD, X86_RDX, words->go_stacks);
 	x86_lea(w, X86_RSP, X86_RDX, 1 << REGION_GO_STACK_SHIFT);
-	fs_op(w, 0xff, 6, BUSY_AT); /* push */
-	load_scratch(w);
+	if (keep_flags)
+		fs_op(w, g, 0xff, 6, STEPS_AT); /* push */
+	fs_op(w, g, 0xff, 6, BUSY_AT);
+	load_scratch(w, g);
 	ready = x86_jmp_fwd(w);
 	x86_patch_here(w, busy);
-	x86_push(w, X86_RSP);
+	push_nested(w, g);
 	x86_patch_here(w, ready);
 }
 
@@ -134,18 +204,44 @@ void go_stack_leave(struct x86_writer *w, struct go_stack *g)
 {
 	u32 nested;
 
-	x86_pop(w, X86_RSP);
-	fs_op(w, 0x39, X86_RSP, BUSY_AT); /* cmp */
+	if (!g->keep_flags) {
+		x86_pop(w, X86_RSP);
+		fs_op(w, g, 0x39, X86_RSP, BUSY_AT); /* cmp */
+		nested = x86_jcc_fwd(w, X86_CC_NE);
+		fs_clear_busy(w, g);
+		x86_patch_here(w, nested);
+		g->body = x86_here(w);
+		return;
+	}
+	x86_push(w, X86_RAX);
+	x86_load(w, 8, X86_RAX, X86_RSP, 8);
+	fs_op(w, g, 0x39, X86_RAX, BUSY_AT);
 	nested = x86_jcc_fwd(w, X86_CC_NE);
-	fs_store_imm(w, BUSY_AT, 0);
-	x86_patch_here(w, nested);
+	x86_load(w, 4, X86_RAX, X86_RSP, 8 + KEPT_FLAGS_AT);
+	x86_flags_from_ax(w);
+	x86_pop(w, X86_RAX);
+	x86_pop(w, X86_RSP);
+	fs_clear_busy(w, g);
 	g->body = x86_here(w);
+	g->nested = nested;
 }
 
 void go_stack_tail(struct x86_writer *w, const struct go_stack *g)
 {
+	if (g->keep_flags) {
+		x86_patch_here(w, g->nested);
+		x86_load(w, 4, X86_RAX, X86_RSP, 8 + KEPT_FLAGS_AT);
+		x86_flags_from_ax(w);
+		x86_pop(w, X86_RAX);
+		x86_pop(w, X86_RSP);
+		x86_jmp(w, g->body);
+	}
 	x86_patch_here(w, g->full);
-	load_scratch(w);
-	fs_store_imm(w, BUSY_AT, 0);
+	if (g->keep_flags) {
+		fs_op_sized(w, g, false, 0x8b, X86_RAX, FLAGS_AT);
+		x86_flags_from_ax(w);
+	}
+	load_scratch(w, g);
+	fs_clear_busy(w, g);
 	x86_jmp(w, g->body);
 }

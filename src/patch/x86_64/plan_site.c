@@ -26,7 +26,7 @@
 
 #include "isa/x86_64/relocator.h"
 
-enum { PAD_WINDOW = JMP_LEN - 1 };
+enum { PAD_WINDOW = JMP_LEN - 1, NEAR_ENTRY = JMP_LEN + 2 };
 
 /*
  * Of what uprobes of kernel 6.18 refuse (arch/x86/kernel/uprobes.c: good_insns_64 and the bad prefixes; compared with a
@@ -178,13 +178,38 @@ static bool is_entry(const struct patch_binary *b, s64 f, u64 site)
 	return !fragment;
 }
 
-/* Most functions of Go jump back to their first instruction, from where the stack was grown: the flags are dead all the
- * same, and the kernel too counts such a call twice. */
-static enum patch_reason plan_go(const struct ask *q, s64 f)
+/*
+ * A function's entry and its `ret`s, which are probed for its return, must not take each other's place, whichever is asked
+ * for first: each is planned as if the other were probed, too. If there is no room for both, the entry has it.
+ */
+static enum patch_reason plan_go(const struct ask *q, s64 f, struct patch_plan *p)
 {
-	if (q->b->desc.dynamic || f < 0 || q->b->desc.func[f].vaddr != q->site)
+	const u8 *bytes = q->t->bytes + (q->site - q->t->lo);
+	u64 start = f < 0 ? 0 : q->b->desc.func[f].vaddr, rets[PATCH_RETS_MAX];
+	u64 left = q->t->hi - q->site;
+	struct ask apart = *q;
+	enum patch_reason r;
+	u32 n = 0;
+
+	if (f < 0 || q->site >= q->b->info[f].end)
 		return PATCH_R_GO;
-	return go_refused(q->b, f, q->t->bytes + (q->site - q->t->lo), q->t->hi - q->site);
+	r = go_refused(q->b, f, q->t->bytes + (start - q->t->lo), q->t->hi - start);
+	if (r)
+		return r;
+	if (q->site != start) {
+		apart.own = &start;
+		apart.nown = 1;
+		return plan_window(&apart, p);
+	}
+	if (memchr(bytes, 0xc3, left < NEAR_ENTRY ? left : NEAR_ENTRY) &&
+	    !patch_function_rets(q->b, start, rets, PATCH_RETS_MAX, &n)) {
+		apart.own = rets;
+		apart.nown = n;
+		if (!plan_window(&apart, p))
+			return PATCH_OK;
+		*p = (struct patch_plan){ .vaddr = q->site };
+	}
+	return plan_window(q, p);
 }
 
 void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64 *other_sites,
@@ -196,22 +221,24 @@ void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64
 	struct ask q = { .b = b, .t = t, .site = vaddr, .other = other_sites, .taken = taken,
 			 .nother = nother, .ntaken = ntaken };
 	enum patch_reason r = PATCH_R_NOT_CODE;
+	bool go = false;
 
 	if (t) {
 		if (f >= 0 && b->info[f].end > vaddr)
 			q.func_end = b->info[f].end < t->hi ? b->info[f].end : t->hi;
 		r = window_taken(&q, vaddr, vaddr + 1) ? PATCH_R_OVERLAP : PATCH_OK;
-		if (!r && b->desc.is_go)
-			r = plan_go(&q, f);
+		go = q.go = binary_is_go(b, vaddr);
 		if (!r)
-			r = plan_window(&q, &p);
+			r = go ? plan_go(&q, f, &p) : plan_window(&q, &p);
 	}
 	if (r) {
 		*ret = (struct patch_plan){ .vaddr = vaddr, .reason = (u8)r, .ret_reason = (u8)r };
 		return;
 	}
-	p.go = b->desc.is_go;
-	p.entry = p.go || (!p.back && is_entry(b, f, vaddr));
+	p.go = go;
+	/* Most functions of Go jump back to their first instruction, from where the stack was grown: the flags are dead all the
+	 * same, and the kernel too counts such a call twice. */
+	p.entry = !p.back && (go ? b->desc.func[f].vaddr == vaddr : is_entry(b, f, vaddr));
 	p.ret_reason = (u8)(p.go ? PATCH_R_GO : p.entry ? return_refused(b, f) : PATCH_R_NOT_ENTRY);
 	*ret = p;
 }

@@ -13,10 +13,10 @@
 #define SLOT_ALIGN 16u
 #define INLINE_ALIGN 64u /* of a slot with everything in it: where it lies in its cache lines shall not matter */
 #define DISPATCH_BOUND 2560u	      /* one dispatcher or exit without consumers ... */
-#define CONSUMER_BOUND 176u	      /* ... and for each of them, but for its inlined code */
+#define CONSUMER_BOUND 224u	      /* ... and for each of them, but for its inlined code */
 #define SESSION_BOUND 320u	      /* more for a session */
 #define FOLLOW_BOUND 64u
-#define GO_BOUND 512u		      /* the change of stacks */
+#define GO_BOUND 640u		      /* the change of stacks */
 #define INLINE_BOUND 1536u	      /* the same for a slot that calls no dispatcher */
 /* Slots with everything in them are faster while few are hot, and slower when tens of thousands compete for the
  * instruction cache: beyond this many they share dispatchers. */
@@ -83,7 +83,7 @@ static u32 slot_bound(const struct region_shape *shape, const struct region_site
 {
 	u32 inlined = site_inlined(shape, s, nsites) ? INLINE_BOUND + INLINE_ALIGN + consumers_bound(&shape[s->shape]) : 0;
 
-	return inlined + (s->plan->go ? GO_BOUND : 0) + dispatch_meta_size(shape[s->shape].n) + SLOT_FIXED + patch_relocated_size(s->plan) + SLOT_ALIGN;
+	return inlined + (s->plan->go ? GO_BOUND : 0) + dispatch_meta_size(&shape[s->shape]) + SLOT_FIXED + patch_relocated_size(s->plan) + SLOT_ALIGN;
 }
 
 u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct region_site *site, u32 nsites)
@@ -207,7 +207,7 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	struct dispatch_words words = words_of(b, inlined ? s->shape : 0);
 	struct dispatch_tail tail;
 	struct go_stack go;
-	u32 meta_at = *at, meta_size = dispatch_meta_size(shape->n);
+	u32 meta_at = *at, meta_size = dispatch_meta_size(shape);
 	struct x86_writer w;
 	u32 body;
 	int n;
@@ -219,7 +219,7 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 	if (s->plan->go && !b->env->go_stacks)
 		return -ERANGE;
 	if (s->plan->go) {
-		go_stack_enter(&w, b->env, &words, &go);
+		go_stack_enter(&w, b->env, &words, !s->plan->entry, &go);
 		dispatch_emit_inline(&w, b->env, shape, &words, b->base + meta_at, 0, true, &tail);
 		go_stack_leave(&w, &go);
 	} else if (inlined) {
@@ -262,7 +262,7 @@ static int write_slot(struct build *b, struct region_site *s, u32 *at, u32 thunk
 			return w.error;
 	}
 	memcpy(b->out + meta_at, &meta, sizeof(meta));
-	memcpy(b->out + meta_at + sizeof(meta), s->cookie, 8ull * shape->n);
+	memcpy(b->out + meta_at + sizeof(meta), s->cookie, 8ull * dispatch_meta_words(shape));
 	return 0;
 }
 

@@ -34,6 +34,7 @@ struct sweep {
 	s64 cover;	/* function that reaches furthest so far: may contain this chunk's */
 	u64 cover_end;	/* end of all functions so far */
 	u64 run;	/* start of the padding we are in, 0 none */
+	u64 deferreturn; /* Go: the function that ends what a deferred call has recovered */
 	bool flow_ended;
 	bool failed;	/* out of memory */
 };
@@ -109,6 +110,8 @@ static void note_branch(struct sweep *s, const struct x86_insn *i, u64 addr)
 		binary_mark_target(s->b, target);
 	if (i->kind != X86_K_CALL)
 		note_loop(s, target);
+	else if (s->deferreturn && target == s->deferreturn) /* where a recovered panic goes on */
+		bit_set(s->t->target, addr - s->t->lo);
 }
 
 static void note_lea(struct sweep *s, u64 addr)
@@ -288,6 +291,9 @@ int sweep_code(struct patch_binary *b, struct table_list *ret_tables, struct run
 {
 	struct sweep s = { .b = b, .tables = ret_tables, .runs = ret_runs, .idle = ret_idle };
 
+	for (u32 i = 0; i < b->desc.nfunc && b->desc.is_go; i++)
+		if (b->desc.func[i].name && !strcmp(b->desc.func[i].name, "runtime.deferreturn"))
+			s.deferreturn = b->desc.func[i].vaddr;
 	for (u32 i = 0; i < b->desc.nseg; i++) {
 		s.t = &b->text[i];
 		sweep_text(&s);

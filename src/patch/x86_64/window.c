@@ -39,6 +39,9 @@ bool window_other(const struct ask *q, u64 lo, u64 hi)
 {
 	u32 i = q->other ? lower_bound(q->other, q->nother, lo) : 0;
 
+	for (u32 k = 0; k < q->nown; k++)
+		if (q->own[k] >= lo && q->own[k] < hi)
+			return true;
 	return q->other && i < q->nother && q->other[i] < hi;
 }
 
@@ -102,9 +105,25 @@ static bool moves_sp(const struct x86_insn *i)
  * word at the top of the stack: not so in a copy, once the stack pointer has moved. */
 static bool may_fault(const u8 *p, const struct x86_insn *i)
 {
+	u8 sib;
+
+	if (i->map == X86_MAP_ONE && !i->modrm_off) /* strings, xlat, absolute addresses */
+		return (i->opcode >= 0xa0 && i->opcode <= 0xa7) || (i->opcode >= 0xaa && i->opcode <= 0xaf) || i->opcode == 0xd7;
 	if (!i->modrm_off || i->modrm >> 6 == 3 || i->rip_rel || (i->opcode == 0x8d && i->map == X86_MAP_ONE))
 		return false;
-	return (i->modrm & 7) != 4 || (p[i->modrm_off + 1] & 7) != 4; /* not relative to rsp */
+	if ((i->modrm & 7) != 4)
+		return true;
+	sib = p[i->modrm_off + 1];
+	if (i->prefix & X86_P_FSGS && i->modrm >> 6 == 0 && sib == 0x25) /* a word of the thread */
+		return false;
+	return (sib & 7) != 4 || i->rex & 1; /* not relative to rsp */
+}
+
+bool window_function(const struct patch_binary *b, u64 addr)
+{
+	s64 f = binary_func_at(b, addr);
+
+	return f >= 0 && b->desc.func[f].vaddr == addr;
 }
 
 static enum patch_reason take_insn(const struct ask *q, struct window *w, u64 a, u64 site, u64 end, struct x86_insn *i)
@@ -117,8 +136,8 @@ static enum patch_reason take_insn(const struct ask *q, struct window *w, u64 a,
 		return PATCH_R_RELOCATE;
 	if (a < site && (!leads_on(i) || a + i->len > site))
 		return PATCH_R_TOO_SHORT;
-	if (q->b->desc.is_go && w->moved_sp && may_fault(bytes, i))
-		return PATCH_R_RELOCATE;
+	if (q->go && w->moved_sp && may_fault(bytes, i))
+		return PATCH_R_GO_FAULT;
 	w->moved_sp |= moves_sp(i);
 	if (a == site)
 		w->first = w->ninsn;
@@ -151,7 +170,7 @@ static enum patch_reason take_insns(const struct ask *q, struct window *w, u64 s
 
 enum patch_reason window_try(const struct ask *q, u64 at, u64 site, u32 need, u64 end, struct window *ret)
 {
-	struct window w = { .at = at, .form = PATCH_JMP_N };
+	struct window w = { .at = at, .form = PATCH_JMP_N, .moved_sp = !window_function(q->b, at) };
 	const struct text *t = q->t;
 	enum patch_reason r;
 

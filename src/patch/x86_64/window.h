@@ -15,6 +15,9 @@ struct ask {
 	const u64 *other;
 	const struct patch_range *taken;
 	u32 nother, ntaken;
+	const u64 *own; /* [nown] more sites, of the function itself */
+	u32 nown;
+	bool go;
 };
 
 struct window { /* whole instructions from `at` on whose first `need` bytes are patched */
@@ -24,7 +27,7 @@ struct window { /* whole instructions from `at` on whose first `need` bytes are 
 	u8 off[PATCH_INSNS_MAX];
 	u8 first; /* the instruction that begins at the site */
 	bool has_syscall, ends_flow;
-	bool moved_sp; /* so far */
+	bool moved_sp; /* since the function's entry, as far as is known */
 };
 
 /*
@@ -38,6 +41,9 @@ bool window_other(const struct ask *q, u64 lo, u64 hi);
 bool window_taken(const struct ask *q, u64 lo, u64 hi);
 /* Does [at, at + n) touch code by whose bytes unwinders know a signal frame? */
 bool window_sigreturn(const struct text *t, u64 at, u32 n);
+
+/* Does a function begin there? */
+bool window_function(const struct patch_binary *b, u64 addr);
 
 /* evict.c: fills the far side of p, whose short jump stands at patch_plan_at(p). */
 bool evict_try(const struct ask *q, const struct window *site_window, struct patch_plan *p);

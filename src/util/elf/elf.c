@@ -100,6 +100,19 @@ static void read_sections(struct util_elf *e, struct util_eh_section *eh)
 				     &sh, eh);
 }
 
+/* A Go program may have C in it. The linker brackets its own. */
+static void find_go_text(struct util_elf *e)
+{
+	for (u32 i = 0; i < e->desc.nfunc && e->desc.is_go; i++) {
+		const struct patch_func *f = &e->func[i];
+
+		if (f->name && !strcmp(f->name, "runtime.text"))
+			e->desc.go_text.lo = f->vaddr;
+		else if (f->name && !strcmp(f->name, "runtime.etext"))
+			e->desc.go_text.hi = f->vaddr;
+	}
+}
+
 static int read_all(struct util_elf *e)
 {
 	struct util_eh_section eh = { 0 };
@@ -131,6 +144,7 @@ static int read_all(struct util_elf *e)
 		elfread_data(e);
 	}
 	elfread_merge_funcs(e);
+	find_go_text(e);
 	return e->failed ? -ENOMEM : 0;
 }
 

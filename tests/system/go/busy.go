@@ -125,8 +125,9 @@ func main() {
 			}
 			first[line] = got
 			if counting == 1 {
-				fmt.Println("count main.leaf", leaves, leaves, 0, 0)
-				fmt.Println("count main.add", adds, adds, 0, 0)
+				fmt.Println("count main.leaf", leaves, leaves, leaves/2, leaves/2) // half of them panic
+				fmt.Println("count main.add", adds, adds, adds, adds)
+				fmt.Println("count main.caught", leaves, 2*leaves, leaves, leaves) // a call that grows the stack enters twice
 			}
 		} else {
 			fmt.Println("unknown:", line)

@@ -29,7 +29,7 @@ static void test_probed(char *victim, bool use_hash)
 	printf("# %zu functions, %llu entries, %llu returns\n", all_functions(&a, 0), (unsigned long long)in,
 	       (unsigned long long)out);
 	tap_ok(in > 100000, "the runtime's own functions were seen too");
-	tap_eq(out, 0, "no return is reported from stacks that move");
+	tap_ok(out > in / 2 && out <= in, "and their returns");
 	all_close(&a);
 	tap_ok(all_do(&a, &v, "count 0"), "it goes on without probes");
 	tap_eq(victim_end(&v), 0, "and ends well");
@@ -46,7 +46,6 @@ static void test_turns(char *victim)
 			    all_do(&a, &v, "run 4 300"),
 		    "once more"))
 		return;
-	a.entries_only = true;
 	for (int i = 0; i < TURNS && ok; i++) {
 		victim_tell(&v, "run 4 300");
 		for (int k = 0; k < 5 && ok; k++) {

@@ -14,8 +14,8 @@ struct golden {
 	char name[128];
 	u8 code[256], data[64];
 	u32 ncode, ndata;
-	struct patch_func func[8];
-	char names[8][64];
+	struct patch_func func[12];
+	char names[12][64];
 	u32 nfunc;
 	u64 ptr[4];
 	u32 nptr;
@@ -115,6 +115,32 @@ static void check_site(struct golden *c, const char *s)
 		printf("# got %s\n", got);
 }
 
+/* Where a function returns, or why that cannot be probed. */
+static void check_rets(struct golden *c, const char *s)
+{
+	const char *want = strchr(s, '=');
+	enum patch_reason r;
+	u64 ret[8];
+	char got[128] = "";
+	size_t k = 0;
+	u32 n = 0;
+	int off = 0;
+
+	if (!want || sscanf(s, "%i", &off) != 1 || !tap_ok(analyse(c), "%s: analysed", c->name))
+		return;
+	for (want++; *want == ' ';)
+		want++;
+	r = patch_function_rets(c->binary, CODE_AT + (u64)off, ret, 8, &n);
+	if (r)
+		snprintf(got, sizeof(got), "refused %s", patch_reason_name(r));
+	else if (!n)
+		snprintf(got, sizeof(got), "none");
+	for (u32 i = 0; i < n; i++)
+		k += (size_t)snprintf(got + k, sizeof(got) - k, "%s%llu", i ? " " : "", (unsigned long long)(ret[i] - CODE_AT));
+	if (!tap_ok(!strcmp(got, want), "%s: rets of %d: %s", c->name, off, want))
+		printf("# got %s\n", got);
+}
+
 static void read_line(struct golden *c, char *line)
 {
 	char *arg;
@@ -133,7 +159,7 @@ static void read_line(struct golden *c, char *line)
 		c->ncode = hex_bytes(arg, c->code, c->ncode, sizeof(c->code));
 	} else if (!strcmp(line, "data")) {
 		c->ndata = hex_bytes(arg, c->data, c->ndata, sizeof(c->data));
-	} else if (!strcmp(line, "func") && c->nfunc < 8) {
+	} else if (!strcmp(line, "func") && c->nfunc < 12) {
 		add_func(c, arg);
 	} else if (!strcmp(line, "ptr") && c->nptr < 4) {
 		c->ptr[c->nptr++] = CODE_AT + strtoull(arg, NULL, 0);
@@ -148,6 +174,8 @@ static void read_line(struct golden *c, char *line)
 		c->dynamic = true;
 	} else if (!strcmp(line, "site")) {
 		check_site(c, arg);
+	} else if (!strcmp(line, "rets")) {
+		check_rets(c, arg);
 	} else if (*line) {
 		tap_ok(false, "unknown word '%s'", line);
 	}
