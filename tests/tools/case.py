@@ -23,7 +23,7 @@ class Case:
         self.normalise = sorted_lines
         self.rounds = (12,)        # lines the target is given, one after another
         self.pause = 0.1           # s after each
-        self.watch = ("work",)     # functions whose code has changed when the tool is attached
+        self.watch = ("work",)     # functions whose code has changed when the tool is attached; also LIBRARY:FUNCTION
         self.settle = 0.3          # s to wait then, or, with nothing to watch, altogether
         self.patience = 30         # s at most for one step
         self.target = True         # a running target; else the tool starts one itself
@@ -37,7 +37,10 @@ class Case:
         self.before = ()           # commands to run first
         self.env = {}
         self.package = tool
+        self.target_in_root = False  # the target is started there, too: it has that release's C library
+        self.with_packages = ()    # and these, if it is another release's
         self.exe_from = None       # another program than victim.c is looked at: a copy of this one
+        self.exe_name = None       # and this is the copy's name
         self.driver = ()           # what starts the target, if not its own name; says "ready PID"
         self.root = None           # the tool is that of another release (roots.py)
         self.needs = lambda: None  # why it cannot run, or None
@@ -50,7 +53,7 @@ class Case:
 
     def missing(self):
         if self.root:
-            return None if roots.folder(self.root) else f"no {self.root} root: it takes root, debootstrap and a mirror"
+            return roots.install(self.root, (self.package, *self.with_packages)) or self.needs()
         return self.needs() if installed(self.package) else f"{self.package} is not installed"
 
 

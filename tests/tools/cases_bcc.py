@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""BCC's tools: Python, compiled by clang at run time, against any 6.x kernel's headers (headers.sh)."""
+"""BCC's tools: Python, compiled by clang at run time, against any 6.x kernel's headers (headers.py)."""
 import re
 
 import headers
@@ -17,11 +17,37 @@ def total(text):
 
 
 def c(name, argv, want, **more):
+    tool = "bcc, " + more["root"] if "root" in more else "bcc"
     more.setdefault("normalise", table)
     more.setdefault("settle", 1.0)
-    return Case("bcc: " + name, "bcc", argv, want, package="bpfcc-tools", env={"BCC_KERNEL_SOURCE": headers.folder() or "/none"},
+    return Case(f"{tool}: {name}", tool, argv, want, package="bpfcc-tools", env={"BCC_KERNEL_SOURCE": headers.folder() or "/none"},
                 needs=lambda: None if headers.folder() else "no kernel headers can be had", **more)
 
+
+def leaks(text):
+    """The last report's lines that begin in the target, without addresses."""
+    last = re.split(r"^\[.*outstanding allocations.*$", text, flags=re.M)[-1]
+    lines = [re.sub(r"^\s*(0x[0-9a-f]+\s+|\d+ \[<[0-9a-f]+>\] )?|\+0x[0-9a-f]+ .*", "", line) for line in last.splitlines()]
+    return "\n".join(line for line in lines if re.match(r"(\d+ bytes|grab|leak|main)", line))
+
+
+def collections(text):
+    """A line each; 0.26 describes Python's as "None"."""
+    return "%d collections" % len(re.findall(r"^\d+\.\d+ +\d+\.\d+ +", text, re.M))
+
+
+def rates(text):
+    return "\n".join(" ".join(w[-6:]) for w in (line.split() for line in text.splitlines()) if w and w[0].isdigit() and len(w) > 7)
+
+
+def conversation(text):
+    """Direction, process and length of each record, and what it was."""
+    heads = re.findall(r"^(READ/RECV|WRITE/SEND) +[\d.]+ +(\S+) +\d+ +(\d+)", text, re.M)
+    data = re.findall(r"^----- DATA -----\n(.*?)\n*----- END DATA", text, re.M | re.S)
+    return "\n".join(" ".join(h) + " " + d.strip() for h, d in zip(heads, data))
+
+
+PYTHON = dict(exe_from="/usr/bin/python3", exe_name="python", driver=("{exe}", "{here}/gc_driver.py"), watch=())
 
 CASES = [
     c("funccount", ["funccount-bpfcc", "-p", "{pid}", "{exe}:work"], "work 12"),
@@ -35,4 +61,16 @@ CASES = [
     c("funclatency", ["funclatency-bpfcc", "-p", "{pid}", "{exe}:work"], "count: 12", normalise=total),
     c("stackcount", ["stackcount-bpfcc", "-p", "{pid}", "{exe}:leaf"], "12\nleaf\nmain\nouter\nrounds", watch=("leaf",),
       normalise=lambda t: "\n".join(sorted(set(re.findall(r"^ +(leaf|outer|rounds|main|\d+)$", t, re.M))))),
+    c("memleak", ["memleak-bpfcc", "-p", "{pid}", "4", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
+      watch=("libc.so.6:munmap",), rounds=("m7",), normalise=leaks, stop="exit"),
+    c("gethostlatency", ["gethostlatency-bpfcc", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
+      normalise=lambda t: "\n".join(f"{w[2]} {w[4]}" for w in map(str.split, t.splitlines()) if w[2:3] == ["victim"]), watch=(),
+      settle=3.0, rounds=("h3",)),
+    # The target's own machinery, through USDT probes with semaphores.
+    c("ugc (python)", ["/usr/sbin/ugc", "-l", "python", "{pid}"], "5 collections", rounds=(5,), normalise=collections, settle=3.0, **PYTHON),
+    c("ustat (python)", ["/usr/sbin/ustat", "-l", "python", "-C", "5", "1"], "0 10 0 0 0 0", rounds=(50,), normalise=rates, stop="exit", settle=3.0, **PYTHON),
+    c("sslsniff", ["sslsniff-bpfcc", "--no-gnutls", "--no-nss", "-p", "{pid}"],
+      "\n".join(f"WRITE/SEND openssl 9 secret {i}" for i in range(3)), exe_from="/usr/bin/openssl",
+      driver=("/usr/bin/python3", "{here}/tls_driver.py", "{exe}", "{dir}"), watch=("libssl.so.3:SSL_read",), rounds=(3,),
+      pause=0.5, normalise=conversation),
 ]

@@ -3,6 +3,7 @@
 import os, re, shutil, subprocess, sys
 
 from case import Case
+from cases_bcc import leaks
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -29,8 +30,25 @@ def go_tool(build):
     return os.path.exists(out)
 
 
+def java_driver(build):
+    """Compiles it once."""
+    out = os.path.join(build, "tests/tools")
+    if not os.path.exists(os.path.join(out, "GcDriver.class")) and shutil.which("javac"):
+        subprocess.run(["javac", "-d", out, os.path.join(HERE, "GcDriver.java")], stderr=subprocess.DEVNULL)
+    return os.path.exists(os.path.join(out, "GcDriver.class"))
+
+
+JAVA = dict(exe_from="/usr/bin/java", driver=("/usr/bin/java", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx64m", "-cp",
+            "{build}/tests/tools", "GcDriver"), prepare=java_driver, watch=(), package="default-jdk-headless")
+
+
+def events(text):
+    return "%d times" % len(re.findall(r"^\d\d:\d\d:\d\d +\d", text, re.M))
+
+
 def l(name, argv, want, **more):
-    return Case("libbpf-tools: " + name, "libbpf-tools", argv, want, **more)
+    tool = "libbpf-tools, " + more["root"] if "root" in more else "libbpf-tools"
+    return Case(f"{tool}: {name}", tool, argv, want, **{"package": "libbpf-tools", **more})
 
 
 PIN = "/sys/fs/bpf/notrap_tools"
@@ -52,11 +70,11 @@ CASES = [
     l("funclatency", ["/usr/sbin/funclatency", "{exe}:work"], "calls: 12", normalise=hist_total),
     # The shell waits in its first readline() when the tool comes: that call is not seen.
     l("bashreadline", ["/usr/sbin/bashreadline", "-s", "{exe}"], ["echo 1", "echo 2"], exe_from="/bin/bash",
-      driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline",), rounds=(3,), pause=0.5, normalise=columns(2, 3),
-      skip={"sandbox": "the driver's child has another pid there"}),
+      driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline",), rounds=(3,), pause=0.5, normalise=columns(2, 3)),
     l("gethostlatency", ["/usr/sbin/gethostlatency", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
       normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=(), settle=2.0,
       rounds=("h3",)),
+    l("javagc", ["/usr/sbin/javagc", "-p", "{pid}", "-t", "1"], "5 times", normalise=events, settle=2.0, rounds=(5,), **JAVA),
     bpftool("prog load, show", LOAD + "bpftool prog show pinned " + PIN + " | grep -o 'kprobe  name count_calls'",
             "kprobe  name count_calls", quick=("root", "user")),
     bpftool("prog dump xlated", LOAD + "bpftool prog dump xlated pinned " + PIN + " | grep -e '^int' -e exit | sed 's/.*(95)/(95)/'",
@@ -75,4 +93,11 @@ CASES = [
          skip={"sandbox": "the sandbox answers bpf(2) before the seccomp front end can"}),
     Case("python: ctypes", "python3 (ctypes)", [sys.executable if sys.executable.startswith("/usr") else "/usr/bin/python3",
          "{here}/ctypes_loader.py", "{exe}", "work"], "count 12", package="python3", quick=("user", "sandbox")),
+]
+
+NEWER = [
+    l("funclatency", ["/usr/sbin/funclatency-libbpf", "{exe}:work"], "calls: 12", normalise=hist_total, root="trixie"),
+    l("memleak", ["/usr/sbin/memleak-libbpf", "-p", "{pid}", "4", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
+      watch=("libc.so.6:free",), settle=1.0, rounds=("m7",), normalise=leaks, stop="exit", root="trixie",
+      target_in_root=True),
 ]

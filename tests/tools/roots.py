@@ -72,7 +72,8 @@ def mounted(suite, build, here):
     root = folder(suite)
     if not root:
         return None
-    for path in dict.fromkeys((*BINDS, build, here)):
+    more = [p for p in (os.path.join(CACHE, "headers"),) if os.path.isdir(p)]
+    for path in dict.fromkeys((*BINDS, build, here, *more)):
         if path.startswith("/tmp/") and path not in BINDS:
             continue
         os.makedirs(root + path, exist_ok=True)

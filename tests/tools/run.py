@@ -32,7 +32,7 @@ def symbols(exe):
     table = {}
     for options in (["-D"], []):
         out = subprocess.run(["nm", *options, exe], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-        table.update({w[2]: int(w[0], 16) for w in (line.split() for line in out.splitlines()) if len(w) == 3})
+        table.update({w[2].split("@")[0]: int(w[0], 16) for w in (line.split() for line in out.splitlines()) if len(w) == 3})
     return table
 
 
@@ -67,7 +67,7 @@ class Run:
     def __init__(self, build, case, mode):
         self.build, self.case, self.mode = build, case, mode
         self.dir = tempfile.mkdtemp(prefix="notrap-tools-")
-        self.exe = os.path.join(self.dir, os.path.basename(case.exe_from or "victim"))
+        self.exe = os.path.join(self.dir, case.exe_name or os.path.basename(case.exe_from or "victim"))
         shutil.copy(case.exe_from or os.path.join(build, "tests/tools/tool_victim"), self.exe)
         self.nt = os.path.join(self.dir, "nt")
         os.mkdir(self.nt, 0o700)
@@ -80,7 +80,7 @@ class Run:
         self.target = self.tool = self.holder = None
 
     def become(self, tool=True):
-        into = ["chroot", roots.mounted(self.case.root, self.build, HERE)] if tool and self.case.root else []
+        into = ["chroot", roots.mounted(self.case.root, self.build, HERE)] if self.case.root and (tool or self.case.target_in_root) else []
         if self.mode == "user":
             return into + ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all"]
         if self.mode == "sandbox":
@@ -110,17 +110,39 @@ class Run:
         if said[0] != "ready":
             raise Failed("the target did not start")
         self.pid = self.pid_inside = int(said[1]) if len(said) > 1 else self.target.pid
-        if self.mode == "sandbox":  # nsenter has forked
-            with open(f"/proc/{self.pid}/task/{self.pid}/children") as f:
-                self.pid = int(f.read().split()[0])
+        if self.mode == "sandbox":
+            self.pid = self.pid_outside(int(said[1]) if len(said) > 1 else None)
             with open(f"/proc/{self.pid}/status") as f:
                 self.pid_inside = int(re.search(r"NSpid:.*\t(\d+)", f.read()).group(1))
 
+    def pid_outside(self, inside):
+        """Of the process that has this pid in the sandbox; None: of what nsenter has become the parent of."""
+        if inside is None:
+            with open(f"/proc/{self.target.pid}/task/{self.target.pid}/children") as f:
+                return int(f.read().split()[0])
+        namespace = os.readlink(f"/proc/{self.inside}/ns/pid")
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/status") as f:
+                    here = re.search(rf"NSpid:.*\t{inside}$", f.read(), re.M)
+                if here and os.readlink(f"/proc/{pid}/ns/pid") == namespace:
+                    return int(pid)
+            except OSError:
+                pass
+        raise Failed(f"no process {inside} in the sandbox")
+
     def sites(self):
-        table = symbols(self.exe)
+        """Addresses of case.watch: functions of the target itself, or LIBRARY:FUNCTION."""
         with open(f"/proc/{self.pid}/maps") as f:
-            base = min(int(line.split("-")[0], 16) for line in f if self.exe in line)
-        return [base + table[name] for name in self.case.watch]
+            lines = [line.split() for line in f]
+
+        def address(name):
+            library, _, function = name.rpartition(":")
+            of = [line for line in lines if len(line) > 5 and (line[5].endswith("/" + library) if library else line[5] == self.exe)]
+            if not of:
+                raise Failed(f"the target has no {library or self.exe}")
+            return min(int(line[0].split("-")[0], 16) for line in of) + symbols(of[0][5])[function]
+        return [address(name) for name in self.case.watch]
 
     def await_attached(self, sites, before):
         end = time.time() + self.case.patience

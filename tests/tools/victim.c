@@ -3,7 +3,8 @@
  * What the real tools look at: every number it produces is known.
  *
  *     victim           says "ready", makes N rounds for every line "N" it reads, answers "done"
- *                      and to "hN" looks the host name localhost up N times
+ *                      and to "hN" looks the host name localhost up N times; to "mN" takes N blocks of 100 bytes and keeps
+ *                      them, and N of 200 that it gives back
  *     victim N         makes N rounds and ends (what a tool starts itself)
  *     victim -f N      makes N rounds, forks a child that makes N more, and ends
  *
@@ -108,6 +109,14 @@ static void rounds(int n)
 	}
 }
 
+KEEP static void leak(int n)
+{
+	while (n--) {
+		grab(100);
+		free(grab(200));
+	}
+}
+
 static void look_up(int n)
 {
 	struct addrinfo *a;
@@ -140,6 +149,8 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin)) {
 		if (line[0] == 'h')
 			look_up(atoi(line + 1));
+		else if (line[0] == 'm')
+			leak(atoi(line + 1));
 		else
 			rounds(atoi(line));
 		printf("done\n");
