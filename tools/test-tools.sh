@@ -70,6 +70,7 @@ tap() {
 [ $# -eq 0 ] && for suite in trixie sid; do
 	tap "libbpf of Debian $suite" timeout "$(at_most 300)" tests/tools/libbpf/run.sh "$build" $suite
 done
+[ $# -eq 0 ] && tap "several loaders" timeout "$(at_most 180)" tests/tools/loaders.py "$build"
 tap "tools" tests/tools/run.py --table "$table" "$@" "$build"
 if [ $# -eq 0 ] && [ -z "$limit" ] && [ -s "$table" ]; then
 	tools/update-readme.py tools <"$table"
