@@ -62,7 +62,8 @@ def same(text):
 
 def bpftool(name, script, want, **more):
     more.setdefault("normalise", same)
-    return Case("bpftool: " + name, "bpftool", ["sh", "-c", script], want, target=False, stop="exit",
+    tool = "bpftool, " + more["root"] if "root" in more else "bpftool"
+    return Case(f"{tool}: {name}", tool, ["sh", "-c", script], want, target=False, stop="exit", package="bpftool",
                 prepare=lambda build: os.path.exists(os.path.join(build, "tests/tools/tool.bpf.o")), **more)
 
 
@@ -88,6 +89,9 @@ CASES = [
             "bpftool btf dump id $id | grep -o \"FUNC 'count_calls'\"", "FUNC 'count_calls'"),
     bpftool("sees what others have", "bpftrace -q -e 'uprobe:{exe}:work {{ @ = count(); }}' >/dev/null 2>&1 & sleep 2; "
             "bpftool prog show | grep -o 'kprobe  name work'; kill $!; wait", "kprobe  name work"),
+    bpftool("link, perf, map show of others", "bpftrace -q -e 'uprobe:{exe}:work {{ @[arg0] = count(); }}' >/dev/null 2>&1 & sleep 2; "
+            "bpftool perf show | grep -o 'uprobe  filename {exe}'; bpftool map show | grep -o 'name AT_'; kill $!; wait",
+            "uprobe  filename EXE\nname AT_"),
     Case("go: cilium/ebpf, static", "cilium/ebpf (Go)", ["{build}/tests/tools/go_loader", "{exe}", "work"], "count 12\nready",
          package="golang-github-cilium-ebpf-dev", prepare=go_tool,
          skip={"sandbox": "the sandbox answers bpf(2) before the seccomp front end can"}),
@@ -100,4 +104,9 @@ NEWER = [
     l("memleak", ["/usr/sbin/memleak-libbpf", "-p", "{pid}", "4", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
       watch=("libc.so.6:free",), settle=1.0, rounds=("m7",), normalise=leaks, stop="exit", root="trixie",
       target_in_root=True),
+    bpftool("loadall autoattach", "sed 's|/tmp/notrap-tools-XXXXXXXX|{dir}|g' {build}/tests/tools/tool_auto.bpf.o >{dir}/auto.o && "
+            f"bpftool prog loadall {{dir}}/auto.o {PIN}_auto pinmaps {PIN}_maps autoattach && trap 'rm -r {PIN}_auto {PIN}_maps' EXIT && "
+            f"{{exe}} 12 && ls {PIN}_auto && bpftool -j map dump pinned {PIN}_maps/auto_counts | grep -o '\"value\":[0-9][0-9]*'",
+            'auto_entry\nauto_return\n"value":12\n"value":12',
+            root="trixie"),
 ]
