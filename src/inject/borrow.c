@@ -57,18 +57,30 @@ static bool add_candidate(pid_t tid, void *arg)
 	return cs->n == CANDIDATES || rank == 0;
 }
 
+/* Index of a seized thread, or -errno. */
+static int seized_thread(struct inject_target *t, pid_t tid)
+{
+	int i, r;
+
+	for (u32 k = 0; k < t->nthreads; k++)
+		if (t->thread[k].tid == tid && t->thread[k].seized)
+			return (int)k;
+	i = inject_thread_add(t, tid);
+	if (i < 0)
+		return i;
+	r = inject_thread_seize(t, &t->thread[i]);
+	return r ? r : i;
+}
+
 static int try_thread(struct inject_target *t, pid_t tid)
 {
-	int i = inject_thread_add(t, tid), r;
+	int i = seized_thread(t, tid), r;
 	struct inject_thread *th;
 	char state;
 
 	if (i < 0)
 		return i;
 	th = &t->thread[i];
-	r = inject_thread_seize(t, th);
-	if (r)
-		return r;
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return -ESRCH;
 	r = inject_thread_halt(t, th, inject_now_ns() + TRY_NS);
@@ -87,7 +99,7 @@ static int borrow_one(struct inject_target *t)
 	u64 deadline = inject_now_ns() + TRY_NS;
 	int r;
 
-	t->nthreads = 0;
+	inject_threads_forget(t);
 	for (;;) {
 		r = proc_tids_each(t->pid, add_candidate, &cs);
 		if (r)
@@ -139,23 +151,6 @@ static int borrow_stopped(struct inject_target *t)
 	return r ? r : best;
 }
 
-/* Lets go of every thread that was seized; those that cannot be, go when the tracer ends. */
-void inject_let_go(struct inject_target *t)
-{
-	for (u32 i = 0; i < t->nthreads; i++) {
-		struct inject_thread *th = &t->thread[i];
-		int sig;
-
-		if (th->seized && !th->stopped && inject_thread_poll(t, th, &sig) == INJECT_SIGNAL)
-			th->sig = sig;
-		if (th->stopped && !inject_thread_regs(th) && inject_repair(th))
-			t->repaired++;
-		if (!inject_land_begin(th))
-			inject_thread_detach(t, th);
-	}
-	inject_land_all(t);
-}
-
 static s64 do_borrow(struct inject_target *t, void *unused)
 {
 	struct inject_urgency u; /* ends with this thread */
@@ -165,7 +160,7 @@ static s64 do_borrow(struct inject_target *t, void *unused)
 	i = t->stopped ? borrow_stopped(t) : borrow_one(t);
 	if (i < 0) {
 		if (!t->stopped)
-			inject_let_go(t);
+			inject_release(t, false);
 		return i;
 	}
 	t->borrowed = i;
@@ -248,7 +243,7 @@ s64 inject_do_give_back(struct inject_target *t, void *unused)
 	inject_remote_end(t, &t->thread[t->borrowed]);
 	t->borrowed = -1;
 	if (!t->stopped)
-		inject_let_go(t);
+		inject_release(t, t->held);
 	return 0;
 }
 

@@ -29,6 +29,7 @@ struct inject_thread {
 	u8 at;		 /* internal: where a borrowed thread stands */
 	bool landing;	 /* on its way into its call again (land.c) */
 	bool in_haven;	 /* makes its calls in the haven */
+	bool unfiltered; /* its seccomp filter is not looked at while it is traced */
 };
 
 /* Scheduling of the calling thread as it was before a stop raised it. */
@@ -73,6 +74,7 @@ struct inject_target {
 	bool no_open;	 /* it cannot open descriptors of ours (fds.c) */
 	bool own_child;	 /* we are its parent: its exit status is not ours to eat */
 	bool stopped;	 /* between inject_stop() and inject_resume() */
+	bool held;	 /* inside inject_hold() */
 	u32 rounds;	 /* scans of the thread list the last stop needed */
 	u32 repaired;	 /* system calls restarted or completed by the last resume or give back */
 	struct inject_finish finish;
@@ -104,6 +106,14 @@ int inject_borrow(struct inject_target *t);
  * block: a blocking one would overwrite what the thread's own interrupted call needs for its restart. */
 s64 inject_syscall(struct inject_target *t, long nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5);
 void inject_give_back(struct inject_target *t);
+/*
+ * Calls fn(arg) with one tracer for all that it borrows and stops: threads that are given back or resumed go on, but are
+ * let go of only at the end. So the second stop costs no seizing, and no thread of ours is made for it. In between, a
+ * signal that comes for such a thread waits, and the thread with it: fn is not to take long. fn must not close the
+ * target. Where a tracer cannot be made, fn is called all the same. Returns what fn returns.
+ */
+int inject_hold(struct inject_target *t, int (*fn)(void *arg), void *arg);
+
 /* With a borrowed thread: calls fn(arg) where its calls of this interface cost no hand-over to another thread each. fn
  * neither borrows nor gives back. Returns what fn returns. */
 int inject_session(struct inject_target *t, int (*fn)(void *arg), void *arg);

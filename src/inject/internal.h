@@ -35,6 +35,7 @@ enum inject_event {
 enum inject_at { INJECT_AT_STOP, INJECT_AT_SIGNAL, INJECT_AT_SYSCALL_EXIT };
 
 int inject_thread_add(struct inject_target *t, pid_t tid); /* index or -ENOMEM */
+void inject_threads_forget(struct inject_target *t); /* but for those that the tracer keeps */
 int inject_thread_seize(struct inject_target *t, struct inject_thread *th);	      /* [tracer] */
 enum inject_event inject_thread_poll(struct inject_target *t, struct inject_thread *th,
 				     int *ret_sig); /* [tracer] */
@@ -47,6 +48,8 @@ int inject_thread_settle(struct inject_target *t, struct inject_thread *th, u64 
 int inject_thread_regs(struct inject_thread *th);		       /* [tracer] */
 /* Registers that differ from the thread's are written. 0, or the first -errno that is not the death of a thread. */
 int inject_thread_write_all(struct inject_target *t); /* [tracer] */
+/* Lets a stopped thread run, still seized. False: it cannot be, detach it. */
+bool inject_thread_go_on(struct inject_target *t, struct inject_thread *th); /* [tracer] */
 void inject_thread_detach(struct inject_target *t, struct inject_thread *th); /* [tracer] */
 
 /* remote.c */
@@ -69,8 +72,10 @@ bool inject_land_begin(struct inject_thread *th); /* [tracer] */
 /* Waits for all of those and lets go of them. */
 void inject_land_all(struct inject_target *t); /* [tracer] */
 
+/* release.c: threads go on; keep: the tracer keeps those that it may stop again (inject_hold()). */
+void inject_release(struct inject_target *t, bool keep); /* [tracer] */
+
 /* borrow.c */
-void inject_let_go(struct inject_target *t); /* [tracer] of every thread that was seized */
 s64 inject_do_give_back(struct inject_target *t, void *unused); /* [tracer] */
 
 /* finish.c: of one borrowed thread; of all that are stopped. */

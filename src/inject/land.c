@@ -14,15 +14,16 @@
  *
  * A detach in that stop would have the call see a signal pending, and say EINTR (__ptrace_unlink() in kernel/ptrace.c). So
  * the thread is only told to go on; it stays seized until the tracer ends, which lets go of a running thread without a
- * trace. A signal that comes before that is delivered then.
+ * trace. A signal that comes before that is delivered then. But if the tracer ended while a thread stands at the entry, that
+ * would be a detach in that stop again. So it waits even for one that gets no CPU for a long time.
  *
- * All of them run meanwhile; it is only the tracer that waits, and not for long for one that gets no CPU.
+ * All of them run meanwhile; it is only the tracer that waits.
  */
 #include "inject/internal.h"
 
 #include <sys/ptrace.h>
 
-#define LAND_NS (50 * INJECT_MS)
+#define LAND_NS (3000 * INJECT_MS) /* longer than a thread waits for its turn */
 
 static bool go_on(struct inject_thread *th, int sig)
 {

@@ -74,8 +74,10 @@ static int seccomp_allows(struct inject_target *t, struct inject_thread *th)
 	if (!mode)
 		return ptrace_call(PTRACE_SETOPTIONS, th, 0, PTRACE_O_TRACESYSGOOD) ? -errno : 0;
 	/* A privileged tracer may have filters not looked at while it is attached. */
-	if (!ptrace_call(PTRACE_SETOPTIONS, th, 0, PTRACE_O_TRACESYSGOOD | SUSPEND_SECCOMP))
+	if (!ptrace_call(PTRACE_SETOPTIONS, th, 0, PTRACE_O_TRACESYSGOOD | SUSPEND_SECCOMP)) {
+		th->unfiltered = true;
 		return 0;
+	}
 	if (!t->seccomp_ok)
 		return -EACCES;
 	return ptrace_call(PTRACE_SETOPTIONS, th, 0, PTRACE_O_TRACESYSGOOD) ? -errno : 0;

@@ -86,9 +86,9 @@ static int halt_all(struct inject_target *t, u64 deadline)
 		r = seize_new(t, &added);
 		if (r)
 			return r;
-		t->rounds++;
-		if (!added)
+		if (!added && t->rounds)
 			break;
+		t->rounds++;
 		if (!t->stop_begin_ns)
 			t->stop_begin_ns = inject_now_ns();
 		r = halt_from(t, from, deadline);
@@ -145,15 +145,11 @@ static void repair_all(struct inject_target *t)
 	inject_thread_write_all(t);
 }
 
-static void release_all(struct inject_target *t)
+static void release_all(struct inject_target *t, bool keep)
 {
 	inject_finish_all(t);
 	repair_all(t);
-	for (u32 i = 0; i < t->nthreads; i++)
-		if (!inject_land_begin(&t->thread[i]))
-			inject_thread_detach(t, &t->thread[i]);
-	t->stop_end_ns = inject_now_ns();
-	inject_land_all(t);
+	inject_release(t, keep);
 }
 
 struct stop_request {
@@ -166,7 +162,8 @@ static s64 do_stop(struct inject_target *t, void *arg)
 	struct inject_urgency u; /* ends with this thread */
 	int r;
 
-	t->nthreads = 0;
+	inject_threads_forget(t);
+	qsort(t->thread, t->nthreads, sizeof(*t->thread), by_tid);
 	t->rounds = t->repaired = 0;
 	t->stop_begin_ns = t->stop_end_ns = 0;
 	r = wait_for_vfork(t->pid, rq->deadline);
@@ -178,7 +175,7 @@ static s64 do_stop(struct inject_target *t, void *arg)
 		for (u32 i = 0; i < t->nthreads; i++)
 			if (t->thread[i].stopped)
 				inject_thread_regs(&t->thread[i]);
-		release_all(t);
+		release_all(t, false);
 		return r;
 	}
 	repair_all(t);
@@ -205,7 +202,7 @@ int inject_stop(struct inject_target *t, u32 timeout_ms)
 	if (r) {
 		inject_urgency_end(&t->urgency);
 		inject_tracer_end(t);
-		t->nthreads = 0;
+		inject_threads_forget(t);
 	}
 	return r;
 }
@@ -213,7 +210,7 @@ int inject_stop(struct inject_target *t, u32 timeout_ms)
 static s64 do_resume(struct inject_target *t, void *unused)
 {
 	inject_do_give_back(t, NULL);
-	release_all(t);
+	release_all(t, t->held);
 	return 0;
 }
 

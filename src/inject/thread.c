@@ -47,6 +47,19 @@ int inject_thread_add(struct inject_target *t, pid_t tid)
 	return (int)t->nthreads++;
 }
 
+void inject_threads_forget(struct inject_target *t)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < t->nthreads && t->held; i++) {
+		const struct inject_thread *th = &t->thread[i];
+
+		if (th->seized && !th->gone)
+			t->thread[n++] = (struct inject_thread){.tid = th->tid, .seized = true};
+	}
+	t->nthreads = n;
+}
+
 /* The kernel says EPERM for a thread that is dead and for one that has a tracer, too. */
 static int why_not_seized(const struct inject_thread *th)
 {
@@ -240,15 +253,29 @@ int inject_thread_write_all(struct inject_target *t)
 	return r;
 }
 
+bool inject_thread_go_on(struct inject_target *t, struct inject_thread *th)
+{
+	if (!th->stopped || th->gone || th->group_stop || th->unfiltered)
+		return false;
+	if (th->dirty && ptrace_call(PTRACE_SETREGS, th, 0, (u64)&th->regs))
+		return false;
+	th->dirty = false;
+	if (ptrace_call(PTRACE_CONT, th, 0, (u64)th->sig))
+		return false;
+	th->stopped = th->have_regs = false;
+	th->sig = 0;
+	return true;
+}
+
 void inject_thread_detach(struct inject_target *t, struct inject_thread *th)
 {
 	int sig;
 
-	if (!th->seized)
-		return;
-	if (th->stopped && th->dirty)
+	if (!th->seized || !th->stopped)
+		return; /* a running one goes when the tracer ends */
+	if (th->dirty)
 		ptrace_call(PTRACE_SETREGS, th, 0, (u64)&th->regs);
-	if (th->stopped && ptrace_call(PTRACE_DETACH, th, 0, (u64)th->sig) == 0)
+	if (ptrace_call(PTRACE_DETACH, th, 0, (u64)th->sig) == 0)
 		th->seized = false;
 	else
 		inject_thread_poll(t, th, &sig); /* killed while stopped: reap */

@@ -137,7 +137,7 @@ void inject_tracer_end(struct inject_target *t)
 {
 	struct inject_tracer *tr = t->tracer;
 
-	if (!tr)
+	if (!tr || t->held)
 		return;
 	tr->fn = NULL;
 	sem_post(&tr->request);

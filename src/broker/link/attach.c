@@ -403,8 +403,9 @@ static void batch_record(struct batch *b, struct code_region *r)
 	regions_retire(b->p);
 }
 
-static int batch_run(struct batch *b)
+static int batch_run(void *arg)
 {
+	struct batch *b = arg;
 	struct process *p = b->p;
 	struct code_region *kept = NULL;
 	int r = 0;
@@ -453,8 +454,9 @@ static int attach_once(struct process *p, struct module *m, struct site *const *
 	struct batch b;
 	int r = batch_init(&b, p, m, site, n);
 
+	/* With many there is a long time between loan and stop, and a signal would have to wait that long. */
 	if (!r && (b.nplaced || b.nleft))
-		r = batch_run(&b);
+		r = n > MANY ? batch_run(&b) : process_hold(p, batch_run, &b);
 	batch_deinit(&b);
 	return r;
 }

@@ -130,7 +130,7 @@ bool process_alive(struct process *p)
 	return inject_read(&p->target, p->state, &magic, sizeof(magic)) == 0 && magic == NT_STATE_MAGIC;
 }
 
-int process_borrow(struct process *p)
+static int process_open(struct process *p)
 {
 	int r = 0;
 
@@ -144,7 +144,21 @@ int process_borrow(struct process *p)
 		p->opened = true;
 		p->target.seccomp_ok = sandbox_is_shared(p->pid);
 	}
-	if (!p->borrows)
+	return 0;
+}
+
+int process_hold(struct process *p, int (*fn)(void *arg), void *arg)
+{
+	int r = process_open(p);
+
+	return r ? r : inject_hold(&p->target, fn, arg);
+}
+
+int process_borrow(struct process *p)
+{
+	int r = process_open(p);
+
+	if (!r && !p->borrows)
 		r = inject_borrow(&p->target);
 	if (!r)
 		p->borrows++;

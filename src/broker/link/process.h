@@ -125,6 +125,9 @@ void process_gone(struct process *p);
 int process_borrow(struct process *p);
 void process_give_back(struct process *p);
 
+/* Several stops and loans with one tracer: inject_hold(). Opens the target if need be. */
+int process_hold(struct process *p, int (*fn)(void *arg), void *arg);
+
 /* Opens the target (ptrace access is checked) and injects the payload if it is not there yet. */
 int process_prepare(struct process *p);
 /* Stacks for hits in Go code, of a prepared process that has none yet; with a borrowed thread. Go programs with C in them

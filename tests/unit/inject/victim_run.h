@@ -104,6 +104,18 @@ __attribute__((unused)) static bool victim_dead(struct victim *v)
 	return waitid(P_PID, (id_t)v->pid, &si, WEXITED | WNOHANG | WNOWAIT) || si.si_pid;
 }
 
+/* Where its threads are, for whoever has to find out why it does not end. */
+static void victim_show_threads(const struct victim *v)
+{
+	char cmd[256];
+
+	snprintf(cmd, sizeof(cmd), "cd /proc/%d/task && grep -s '' */syscall */wchan */stack | sed 's/^/# /'; "
+		 "grep -s -H -E 'State|Tracer|SigPnd|ShdPnd' */status | sed 's/^/# /'", v->pid);
+	fflush(stdout);
+	if (system(cmd))
+		printf("# (cannot look)\n");
+}
+
 /* Tells it to end, collects what it says. Returns its wait status, -1 when it does not end within ms (then killed). */
 __attribute__((unused)) static int victim_end(struct victim *v, int ms)
 {
@@ -126,6 +138,7 @@ __attribute__((unused)) static int victim_end(struct victim *v, int ms)
 		if (w == v->pid || w < 0)
 			break;
 		if (test_now_ms() > until) {
+			victim_show_threads(v);
 			kill(v->pid, SIGKILL);
 			waitpid(v->pid, &status, 0);
 			status = -1;
