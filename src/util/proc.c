@@ -94,7 +94,7 @@ static u64 hex(const char **p)
 }
 
 /* A numbered directory: /proc itself or /proc/PID/task. */
-static int ids_each(int dir, uid_t uid, proc_id_visit *visit, void *arg)
+static int entries_each(int dir, proc_entry_visit *visit, void *arg)
 {
 	_Alignas(8) char buf[8192];
 
@@ -106,19 +106,45 @@ static int ids_each(int dir, uid_t uid, proc_id_visit *visit, void *arg)
 		for (long o = 0; o < n;) {
 			const struct dirent64_raw *d = (const void *)(buf + o);
 			const char *p = d->name;
-			struct stat st;
-			pid_t id;
 
 			o += d->len;
-			if (*p < '1' || *p > '9')
-				continue;
-			id = (pid_t)dec(&p);
-			if (uid != (uid_t)-1 && (fstatat(dir, d->name, &st, 0) || st.st_uid != uid))
-				continue;
-			if (visit(id, arg))
+			if (*p >= '1' && *p <= '9' && visit((pid_t)dec(&p), d->ino, arg))
 				return 0;
 		}
 	}
+}
+
+struct ids {
+	int dir;
+	uid_t uid;
+	proc_id_visit *visit;
+	void *arg;
+};
+
+static bool id_visit(pid_t id, u64 inode, void *arg)
+{
+	const struct ids *i = arg;
+	struct stat st;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%d", id);
+	if (i->uid != (uid_t)-1 && (fstatat(i->dir, name, &st, 0) || st.st_uid != i->uid))
+		return false;
+	return i->visit(id, i->arg);
+}
+
+static int ids_each(int dir, uid_t uid, proc_id_visit *visit, void *arg)
+{
+	struct ids i = {.dir = dir, .uid = uid, .visit = visit, .arg = arg};
+
+	return entries_each(dir, id_visit, &i);
+}
+
+int proc_entries_each(proc_entry_visit *visit, void *arg)
+{
+	__attribute__((cleanup(close_fd))) int dir = proc_open(O_RDONLY | O_DIRECTORY, "/proc");
+
+	return dir < 0 ? dir : entries_each(dir, visit, arg);
 }
 
 int proc_pids_each(uid_t uid, proc_id_visit *visit, void *arg)
@@ -126,6 +152,18 @@ int proc_pids_each(uid_t uid, proc_id_visit *visit, void *arg)
 	__attribute__((cleanup(close_fd))) int dir = proc_open(O_RDONLY | O_DIRECTORY, "/proc");
 
 	return dir < 0 ? dir : ids_each(dir, uid, visit, arg);
+}
+
+int proc_owner(pid_t pid, uid_t *ret)
+{
+	struct stat st;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	if (stat(path, &st))
+		return gone(errno);
+	*ret = st.st_uid;
+	return 0;
 }
 
 int proc_tids_each(pid_t pid, proc_id_visit *visit, void *arg)

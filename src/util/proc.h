@@ -25,6 +25,7 @@ struct proc_map {
 /* A visitor returns true to end the walk. */
 typedef bool proc_map_visit(const struct proc_map *map, void *arg);
 typedef bool proc_id_visit(pid_t id, void *arg);
+typedef bool proc_entry_visit(pid_t id, u64 inode, void *arg);
 
 /* Visits the mappings in address order. */
 int proc_maps_each(pid_t pid, proc_map_visit *visit, void *arg);
@@ -36,6 +37,9 @@ int proc_map_at(pid_t pid, u64 addr, struct proc_map *ret);
 /* Visits every process whose /proc entry belongs to uid ((uid_t)-1: every process). A process that may not be dumped
  * belongs to root there. */
 int proc_pids_each(uid_t uid, proc_id_visit *visit, void *arg);
+/* Visits every process, without a look at it: inode is that of its /proc entry, another one for each process as long as
+ * the kernel remembers the entry. */
+int proc_entries_each(proc_entry_visit *visit, void *arg);
 /* Visits every thread of a process. */
 int proc_tids_each(pid_t pid, proc_id_visit *visit, void *arg);
 
@@ -55,6 +59,7 @@ int proc_status_read(pid_t pid, struct proc_status *ret);
 
 /* Short forms for one field. */
 int proc_uid(pid_t pid, uid_t *ret); /* real uid */
+int proc_owner(pid_t pid, uid_t *ret); /* of its /proc entry: root where it may not be dumped */
 int proc_tracer(pid_t pid, pid_t *ret);
 int proc_seccomp(pid_t pid, u32 *ret);
 int proc_ns_pid(pid_t pid, pid_t *ret);

@@ -16,7 +16,6 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "broker/client.h"
-#include "broker/link/adopt.h"
 #include "broker/link/attach.h"
 #include "broker/link/batch.h"
 #include "broker/link/exits.h"
@@ -24,6 +23,7 @@
 #include "broker/link/tables.h"
 #include "broker/link/unfinished.h"
 #include "broker/watch/birth.h"
+#include "broker/watch/heirs.h"
 #include "broker/watch/linker.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -31,7 +31,7 @@
 
 #define LOOK_MS 50u
 #define LOOK_CAUGHT_MS 200u /* where those that begin to use a file are caught (birth.h) */
-#define CLEAN_UP_ROUNDS 8
+#define LINGER_MS 300u /* how long the dynamic linkers keep their probes after the last link */
 #define RETRY_NS 1000000000ull /* a process that could not be attached is tried again */
 
 struct watch {
@@ -39,7 +39,7 @@ struct watch {
 	struct loop_source *timer;
 	u64 round;
 	struct birth *birth; /* NULL: processes are found by looking */
-	bool adopted; /* a block was found that needed something to be done */
+	struct heirs *heirs;
 };
 
 /* Total memory of a process in pages: changes with every exec and dlopen, and costs one short read. 0: gone. */
@@ -96,77 +96,17 @@ static bool link_missing(struct process *p, struct link *l)
 
 /* --- finding what is new --- */
 
-/* The blocks in a process: ours, and those of brokers that are no more. */
-struct blocks {
-	u64 own_ino;
-	u32 n, cap;
-	struct block {
-		u64 addr, ino;
-	} *block;
-};
-
-static bool gates_visit(const struct proc_map *map, void *arg)
-{
-	struct blocks *b = arg;
-
-	if (!map->shared || strncmp(map->path, "/memfd:notrap-gates", 19))
-		return false;
-	if (b->n == b->cap) { /* one for each broker that was killed in its time */
-		u32 cap = b->cap ? 2 * b->cap : 4;
-		struct block *more = realloc(b->block, cap * sizeof(*more));
-
-		if (!more)
-			return true;
-		b->block = more;
-		b->cap = cap;
-	}
-	b->block[b->n++] = (struct block){ .addr = map->start, .ino = map->ino };
-	return false;
-}
-
-static void blocks_deinit(struct blocks *b)
-{
-	free(b->block);
-}
-
-/* False: it has none. */
-static bool find_blocks(struct watch *w, pid_t pid, struct blocks *ret)
-{
-	*ret = (struct blocks){ .own_ino = w->engine->shared.gates_ino };
-	return !proc_maps_each(pid, gates_visit, ret) && ret->n;
-}
-
-/* A process we have no block recorded for: does it have one all the same? Ours last, because it stays in use.
- * all: also what brokers of other directories left, which else is for their successors. */
-static void look_for_block(struct watch *w, struct process *p, bool all)
-{
-	struct blocks b util_cleanup(blocks_deinit) = { .n = 0 };
-
-	if (p->injected || !find_blocks(w, p->pid, &b))
-		return;
-	for (u32 own = 0; own < 2; own++)
-		for (u32 i = 0; i < b.n; i++) {
-			int r = 0;
-
-			if ((b.block[i].ino == b.own_ino) == own)
-				r = attach_adopt(p, b.block[i].addr, b.block[i].ino, all);
-			if (r < 0)
-				p->retry_ns = engine_now_ns() + RETRY_NS;
-			w->adopted |= r != 0;
-		}
-}
-
 static void look_at(struct watch *w, struct process *p)
 {
 	struct link *l;
 
-	look_for_block(w, p, false);
+	heirs_look(w->heirs, p, false);
 	DL_FOREACH(w->engine->links, l) {
 		int r;
 
 		if (!link_wants(l, p) || !link_missing(p, l))
 			continue;
-		look_for_block(w, p, true);
+		heirs_look(w->heirs, p, true);
 		r = attach_link(p, l);
 		if (r < 0) {
 			p->last_error = r;
@@ -299,10 +239,19 @@ static void retry_steadily(void *arg)
 	unfinished_retry(arg);
 }
 
+static void forget_steadily(void *arg)
+{
+	linker_forget_all(arg);
+}
+
 static void timer_fired(struct loop_source *s, u32 events, void *arg)
 {
 	struct watch *w = arg;
 
+	if (!w->engine->links && w->engine->linkers) {
+		steady_run(w->engine, forget_steadily, w->engine);
+		watch_update(w);
+	}
 	if (unfinished_any(w->engine)) {
 		steady_run(w->engine, retry_steadily, w->engine);
 		watch_update(w);
@@ -312,19 +261,12 @@ static void timer_fired(struct loop_source *s, u32 events, void *arg)
 		birth_check(w->birth);
 }
 
-static void forget_steadily(void *arg)
-{
-	linker_forget_all(arg);
-}
-
 void watch_update(struct watch *w)
 {
-	if (!w->engine->links && w->engine->linkers)
-		steady_run(w->engine, forget_steadily, w->engine);
 	if (w->birth)
 		birth_update(w->birth);
-	if (!w->engine->links && !unfinished_any(w->engine))
-		loop_timer_set(w->timer, 0);
+	if (!w->engine->links && !unfinished_any(w->engine)) /* who attaches again soon finds the linkers' probes there */
+		loop_timer_set(w->timer, w->engine->linkers ? LINGER_MS : 0);
 	else
 		loop_timer_set(w->timer, w->birth && birth_catches(w->birth) ? LOOK_CAUGHT_MS : LOOK_MS);
 }
@@ -356,7 +298,7 @@ static bool open_in_pid(pid_t pid, void *arg)
 		return false;
 	p->round = o->w->round;
 	p->last_error = 0;
-	look_for_block(o->w, p, process_scan_modules(p, o->link->binary) > 0);
+	heirs_look(o->w->heirs, p, process_scan_modules(p, o->link->binary) > 0);
 	r = attach_link(p, o->link);
 	if (r < 0) {
 		p->last_error = r;
@@ -409,46 +351,21 @@ int watch_link_opened(struct watch *w, struct link *l)
 	return p->injected && !p->last_error ? 0 : p->last_error;
 }
 
-static bool adopt_pid(pid_t pid, void *arg)
-{
-	struct watch *w = arg;
-	struct process *p = process_find(w->engine, pid);
-	struct blocks b util_cleanup(blocks_deinit) = { .n = 0 };
-
-	if (steady_is_orphan(w->engine))
-		return true;
-	if ((p && p->injected) || steady_is_broker(w->engine, pid) || !find_blocks(w, pid, &b))
-		return false;
-	if (!process_get(w->engine, pid, &p))
-		look_for_block(w, p, false);
-	return false;
-}
-
 void watch_find_children(struct watch *w)
 {
-	proc_pids_each(geteuid(), adopt_pid, w);
+	heirs_find(w->heirs);
 }
 
-/* Until nothing is found any more: a process may have forked before it was cleaned, or not have stopped in time. */
 static void clean_up_steadily(void *arg)
 {
-	struct watch *w = arg;
-
-	for (int i = 0; i < CLEAN_UP_ROUNDS && !steady_is_orphan(w->engine); i++) {
-		if (i)
-			nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-		w->adopted = false;
-		watch_find_children(w);
-		if (!w->adopted)
-			return;
-	}
+	heirs_clean_up(arg);
 }
 
 void watch_clean_up(struct watch *w)
 {
 	struct process *p, *tmp;
 
-	steady_run(w->engine, clean_up_steadily, w);
+	steady_run(w->engine, clean_up_steadily, w->heirs);
 	HASH_ITER(hh, w->engine->processes, p, tmp)
 		process_forget(p);
 }
@@ -503,9 +420,11 @@ int watch_new(struct engine *e, struct watch **ret)
 	r = birth_new(e, &w->birth);
 	if (r)
 		log_info("new processes are noticed late: %s", strerror(-r));
-	r = loop_add_timer(e->broker->loop, 0, timer_fired, w, &w->timer);
+	r = heirs_new(e, &w->heirs);
+	if (!r)
+		r = loop_add_timer(e->broker->loop, 0, timer_fired, w, &w->timer);
 	if (r) {
-		free(w);
+		watch_free(w);
 		return r;
 	}
 	*ret = w;
@@ -518,5 +437,6 @@ void watch_free(struct watch *w)
 		return;
 	loop_source_free(w->timer);
 	birth_free(w->birth);
+	heirs_free(w->heirs);
 	free(w);
 }
