@@ -160,7 +160,7 @@ static s64 do_borrow(struct inject_target *t, void *unused)
 	i = t->stopped ? borrow_stopped(t) : borrow_one(t);
 	if (i < 0) {
 		if (!t->stopped)
-			inject_release(t, false);
+			inject_release(t);
 		return i;
 	}
 	t->borrowed = i;
@@ -243,7 +243,7 @@ s64 inject_do_give_back(struct inject_target *t, void *unused)
 	inject_remote_end(t, &t->thread[t->borrowed]);
 	t->borrowed = -1;
 	if (!t->stopped)
-		inject_release(t, t->held);
+		inject_release(t);
 	return 0;
 }
 

@@ -64,7 +64,7 @@ static s64 do_catch(struct inject_target *t, void *arg)
 	if (!r)
 		r = inject_remote_begin(t, th);
 	if (r)
-		inject_release(t, false);
+		inject_release(t);
 	else
 		t->borrowed = i;
 	return r;

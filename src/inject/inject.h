@@ -28,6 +28,7 @@ struct inject_thread {
 	u64 sigmask;	 /* its own, while we have replaced it */
 	u8 at;		 /* internal: where a borrowed thread stands */
 	bool landing;	 /* on its way into its call again (land.c) */
+	bool told;	 /* and was told of a signal */
 	bool in_haven;	 /* makes its calls in the haven */
 	bool unfiltered; /* its seccomp filter is not looked at while it is traced */
 };

@@ -49,7 +49,7 @@ int inject_thread_regs(struct inject_thread *th);		       /* [tracer] */
 /* Registers that differ from the thread's are written. 0, or the first -errno that is not the death of a thread. */
 int inject_thread_write_all(struct inject_target *t); /* [tracer] */
 /* Lets a stopped thread run, still seized. False: it cannot be, detach it. */
-bool inject_thread_go_on(struct inject_target *t, struct inject_thread *th); /* [tracer] */
+bool inject_thread_go_on(struct inject_thread *th); /* [tracer] */
 void inject_thread_detach(struct inject_target *t, struct inject_thread *th); /* [tracer] */
 
 /* remote.c */
@@ -67,13 +67,9 @@ void inject_haven_regs(const struct inject_target *t, const struct inject_thread
 		       struct user_regs_struct *ret);
 
 /* land.c */
-/* Instead of a detach, for a thread whose call begins again: lets it run into the call. False: detach it. */
-bool inject_land_begin(struct inject_thread *th); /* [tracer] */
-/* Waits for all of those and lets go of them. */
-void inject_land_all(struct inject_target *t); /* [tracer] */
-
-/* release.c: threads go on; keep: the tracer keeps those that it may stop again (inject_hold()). */
-void inject_release(struct inject_target *t, bool keep); /* [tracer] */
+/* Stopped threads go on, those whose call begins again from inside of it. All of them are let go of when the tracer ends,
+ * which should be soon. */
+void inject_release(struct inject_target *t); /* [tracer] */
 
 /* borrow.c */
 s64 inject_do_give_back(struct inject_target *t, void *unused); /* [tracer] */

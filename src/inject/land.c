@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Letting go of a thread whose system call begins again.
+ * Letting go of the threads, without a trace.
+ *
+ * A thread whose system call begins again:
  *
  *     detach --> the kernel moves the program counter back to the call --> (waits for a CPU) --> makes the call
  *                                                                      ^
@@ -14,76 +16,123 @@
  *
  * A detach in that stop would have the call see a signal pending, and say EINTR (__ptrace_unlink() in kernel/ptrace.c). So
  * the thread is only told to go on; it stays seized until the tracer ends, which lets go of a running thread without a
- * trace. A signal that comes before that is delivered then. But if the tracer ended while a thread stands at the entry, that
- * would be a detach in that stop again. So it waits even for one that gets no CPU for a long time.
+ * trace. But if the tracer ended while a thread stands at the entry, that would be a detach in that stop again. So it waits
+ * even for one that gets no CPU for a long time.
+ *
+ * A signal that is ignored: the kernel drops it when it is sent, but not if the thread that it is sent to is traced, for
+ * which SIGCHLD need only find one thread of ours. It wakes any thread of the process then, whose call says EINTR, and
+ * nobody has a handler. Seized threads stop for it, and we put that right. So all threads stay seized until the last one
+ * is where it belongs, and then all are let go in one moment (exit_ptrace()).
  *
  * All of them run meanwhile; it is only the tracer that waits.
  */
 #include "inject/internal.h"
 
+#include <signal.h>
 #include <sys/ptrace.h>
 
 #define LAND_NS (3000 * INJECT_MS) /* longer than a thread waits for its turn */
+#define NAP_MIN 5000u
+#define NAP_MAX 200000u
 
-static bool go_on(struct inject_thread *th, int sig)
+/* Instead of a detach, for a thread whose call begins again: lets it run into the call. False: it does not. */
+static bool begin(struct inject_thread *th, int sig)
 {
+	if (th->dirty && ptrace(PTRACE_SETREGS, th->tid, NULL, &th->regs))
+		return false;
+	th->dirty = false;
 	if (ptrace(PTRACE_SYSCALL, th->tid, NULL, (void *)(u64)sig))
 		return false;
 	th->stopped = false;
+	th->sig = 0;
 	th->landing = true;
 	return true;
 }
 
-bool inject_land_begin(struct inject_thread *th)
+static void release_one(struct inject_target *t, struct inject_thread *th)
 {
-	th->landing = false;
-	if (!th->stopped || th->at != INJECT_AT_STOP || th->sig || th->group_stop || !inject_thread_restarts(th))
-		return false;
-	if (th->dirty && ptrace(PTRACE_SETREGS, th->tid, NULL, &th->regs))
-		return false;
-	th->dirty = false;
-	return go_on(th, 0);
+	if (th->stopped && !inject_thread_regs(th) && inject_repair(th))
+		t->repaired++;
+	th->landing = th->told = false;
+	if (th->stopped && th->at == INJECT_AT_STOP && !th->sig && !th->group_stop && inject_thread_restarts(th) &&
+	    begin(th, 0))
+		return;
+	if (!inject_thread_go_on(th))
+		inject_thread_detach(t, th);
 }
 
-static void land(struct inject_target *t, struct inject_thread *th, u64 deadline)
+/* A signal on its way to a thread that was running. One that comes before the call is given to it where it stood before;
+ * from then on it may be in a handler. */
+static void meet_signal(struct inject_target *t, struct inject_thread *th, int sig)
 {
-	bool told = false; /* of a signal: from then on it may be in a handler */
+	if (th->landing && !th->told) {
+		th->dirty = true; /* back into the call */
+	} else {
+		th->have_regs = th->dirty = th->landing = false;
+		if (!inject_thread_regs(th) && inject_repair(th))
+			t->repaired++;
+	}
+	th->told = true;
+	if (inject_thread_restarts(th) && begin(th, sig))
+		return;
+	th->landing = false;
+	th->sig = sig;
+	if (!inject_thread_go_on(th))
+		inject_thread_detach(t, th);
+}
+
+static void look(struct inject_target *t, struct inject_thread *th)
+{
 	int sig;
 
-	for (;;) {
-		switch (inject_thread_wait(t, th, deadline, &sig)) {
-		case INJECT_NOTHING: return;
-		case INJECT_GONE: return;
-		case INJECT_SYSCALL:
-			if (!ptrace(PTRACE_CONT, th->tid, NULL, NULL))
-				th->stopped = false;
+	switch (inject_thread_poll(t, th, &sig)) {
+	case INJECT_NOTHING: return;
+	case INJECT_SIGNAL: meet_signal(t, th, sig); return;
+	case INJECT_SYSCALL:
+		th->landing = false;
+		if (!ptrace(PTRACE_CONT, th->tid, NULL, NULL))
+			th->stopped = false;
+		return;
+	case INJECT_STOP:
+		if (sig == SIGTRAP) { /* an interrupt of ours that came while it was stopped already */
+			meet_signal(t, th, 0);
 			return;
-		case INJECT_STOP: inject_thread_detach(t, th); return;
-		case INJECT_SIGNAL:
-			th->sig = sig;
-			th->dirty = !told; /* back into the call */
-			if (told) {
-				inject_thread_detach(t, th);
-				return;
-			}
-			if (ptrace(PTRACE_SETREGS, th->tid, NULL, &th->regs) || !go_on(th, sig)) {
-				inject_thread_detach(t, th);
-				return;
-			}
-			th->sig = 0;
-			th->dirty = false;
-			told = true;
 		}
+		inject_thread_detach(t, th); /* SIGSTOP: it stays where it is */
+		/* fallthrough */
+	case INJECT_GONE: th->landing = false;
 	}
 }
 
-void inject_land_all(struct inject_target *t)
+/* Of all that run. True: one is not yet in its call. */
+static bool look_at_all(struct inject_target *t)
 {
-	u64 deadline = inject_now_ns() + LAND_NS;
+	bool landing = false;
+
+	for (u32 i = 0; i < t->nthreads; i++) {
+		struct inject_thread *th = &t->thread[i];
+
+		if (th->seized && !th->stopped && !th->gone)
+			look(t, th);
+		landing |= th->landing;
+	}
+	return landing;
+}
+
+void inject_release(struct inject_target *t)
+{
+	u64 deadline, nap = NAP_MIN;
 
 	for (u32 i = 0; i < t->nthreads; i++)
-		if (t->thread[i].landing) {
-			land(t, &t->thread[i], deadline);
-			t->thread[i].landing = false;
-		}
+		if (t->thread[i].stopped)
+			release_one(t, &t->thread[i]);
+	if (t->stopped)
+		t->stop_end_ns = inject_now_ns();
+	deadline = inject_now_ns() + LAND_NS;
+	while (look_at_all(t) && inject_now_ns() < deadline) {
+		inject_nap(nap);
+		nap = nap < NAP_MAX ? 2 * nap : nap;
+	}
+	for (u32 i = 0; i < t->nthreads; i++)
+		t->thread[i].landing = false;
 }

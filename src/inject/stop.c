@@ -145,11 +145,11 @@ static void repair_all(struct inject_target *t)
 	inject_thread_write_all(t);
 }
 
-static void release_all(struct inject_target *t, bool keep)
+static void release_all(struct inject_target *t)
 {
 	inject_finish_all(t);
 	repair_all(t);
-	inject_release(t, keep);
+	inject_release(t);
 }
 
 struct stop_request {
@@ -175,7 +175,7 @@ static s64 do_stop(struct inject_target *t, void *arg)
 		for (u32 i = 0; i < t->nthreads; i++)
 			if (t->thread[i].stopped)
 				inject_thread_regs(&t->thread[i]);
-		release_all(t, false);
+		release_all(t);
 		return r;
 	}
 	repair_all(t);
@@ -210,7 +210,7 @@ int inject_stop(struct inject_target *t, u32 timeout_ms)
 static s64 do_resume(struct inject_target *t, void *unused)
 {
 	inject_do_give_back(t, NULL);
-	release_all(t, t->held);
+	release_all(t);
 	return 0;
 }
 

@@ -253,13 +253,16 @@ int inject_thread_write_all(struct inject_target *t)
 	return r;
 }
 
-bool inject_thread_go_on(struct inject_target *t, struct inject_thread *th)
+bool inject_thread_go_on(struct inject_thread *th)
 {
-	if (!th->stopped || th->gone || th->group_stop || th->unfiltered)
+	if (!th->stopped || th->gone || th->group_stop)
 		return false;
 	if (th->dirty && ptrace_call(PTRACE_SETREGS, th, 0, (u64)&th->regs))
 		return false;
 	th->dirty = false;
+	if (th->unfiltered && ptrace_call(PTRACE_SETOPTIONS, th, 0, PTRACE_O_TRACESYSGOOD))
+		return false;
+	th->unfiltered = false;
 	if (ptrace_call(PTRACE_CONT, th, 0, (u64)th->sig))
 		return false;
 	th->stopped = th->have_regs = false;

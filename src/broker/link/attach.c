@@ -37,7 +37,6 @@
 #define STOP_TIMEOUT_MS 2000u
 #define SCAN_LIMIT (128u * 1024u)
 #define SYSCALL_LEN 2u
-#define MANY 1000u /* sites that take more than a moment */
 #define SMALL 8u /* sites of a batch that may use the spare */
 
 /* --- 2: the stop --- */
@@ -456,7 +455,7 @@ static int attach_once(struct process *p, struct module *m, struct site *const *
 
 	/* With many there is a long time between loan and stop, and a signal would have to wait that long. */
 	if (!r && (b.nplaced || b.nleft))
-		r = n > MANY ? batch_run(&b) : process_hold(p, batch_run, &b);
+		r = n > ATTACH_MANY ? batch_run(&b) : process_hold(p, batch_run, &b);
 	batch_deinit(&b);
 	return r;
 }
@@ -467,10 +466,18 @@ bool attach_again(struct process *p, int err, u32 *tries)
 
 	if (err != -EBUSY || ++*tries > 100 || steady_is_orphan(p->engine))
 		return false;
+	if (p->opened && p->target.held)
+		return false; /* whoever holds it lets go first */
 	if (!proc_tracer(p->pid, &tracer) && tracer && !steady_is_broker(p->engine, tracer))
 		return false;
 	nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 	return true;
+}
+
+void attach_compact(struct process *p, struct module *m)
+{
+	if (!p->unfinished)
+		compact_regions(p, m, attach_once); /* what cannot be done now is tried the next time */
 }
 
 int attach_module(struct process *p, struct module *m, struct site *const *site, u32 n)
@@ -485,7 +492,7 @@ int attach_module(struct process *p, struct module *m, struct site *const *site,
 		site = m->binary->site;
 		n = m->binary->nsites;
 	}
-	if (n > MANY)
+	if (n > ATTACH_MANY)
 		steady_take_time(p->engine);
 	do
 		r = attach_once(p, m, site, n);
@@ -494,9 +501,9 @@ int attach_module(struct process *p, struct module *m, struct site *const *site,
 		exits_spare(m->binary, p->engine);
 		r = attach_once(p, m, m->binary->site, m->binary->nsites);
 	}
-	if (!r && !p->unfinished)
-		compact_regions(p, m, attach_once); /* what cannot be done now is tried the next time */
-	if (r)
+	if (!r && !p->target.held)
+		attach_compact(p, m);
+	if (r && (r != -EBUSY || !p->target.held))
 		log_error("pid %d (%s): %u sites of %s not changed: %s", p->pid, p->comm, n, m->binary->path,
 			  strerror(-r));
 	return r;

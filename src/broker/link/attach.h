@@ -8,12 +8,18 @@
 #include "broker/link/process.h"
 #include "broker/link/site.h"
 
+#define ATTACH_MANY 1000u /* sites that take more than a moment: not inside process_hold() */
+
 /*
  * Brings the given sites of one module up to date: sites with consumers for this process get a slot for exactly that
  * list, sites without lose their jump. One stop of the target. All or nothing: on -errno the process is as it was.
  * force: rebuild also where the patch exists (the list has changed).
  */
 int attach_module(struct process *p, struct module *m, struct site *const *site, u32 n);
+
+/* Small code regions of a module become fewer. Done by the above, but not inside process_hold(): then it is to be called after
+ * it. */
+void attach_compact(struct process *p, struct module *m);
 
 /* After an error: another broker (root's, or another directory's) may have the target for a moment. Waits and returns true
  * when it is worth to try again; not for a debugger. *tries: 0 at first. */

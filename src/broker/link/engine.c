@@ -17,7 +17,6 @@
 #include "broker/link/tables.h"
 #include "broker/link/steady.h"
 #include "broker/link/unfinished.h"
-#include "broker/watch/linker.h"
 #include "broker/watch/watch.h"
 #include "util/fd.h"
 
@@ -60,19 +59,12 @@ int engine_new(struct broker *b, struct engine **ret)
 	return 0;
 }
 
-static void forget_linkers(void *arg)
-{
-	linker_forget_all(arg);
-}
-
 void engine_free(struct engine *e)
 {
 	struct process *p, *tmp;
 
 	if (!e)
 		return;
-	if (e->linkers)
-		steady_run(e, forget_linkers, e);
 	doorbell_free(e->doorbell);
 	watch_free(e->watch);
 	HASH_ITER(hh, e->processes, p, tmp)
@@ -87,7 +79,7 @@ void engine_free(struct engine *e)
 
 bool engine_busy(const struct engine *e)
 {
-	return e->links || e->linkers || unfinished_any(e);
+	return e->links || unfinished_any(e);
 }
 
 const struct nt_map_view *engine_trace_view(const struct engine *e)

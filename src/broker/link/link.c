@@ -16,7 +16,7 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "broker/client.h"
-#include "broker/link/attach.h"
+#include "broker/link/detach.h"
 #include "broker/link/exits.h"
 #include "broker/link/gate.h"
 #include "broker/link/steady.h"
@@ -25,8 +25,6 @@
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/proc.h"
-
-#define QUIESCE_MS 1000u
 
 /* --- life --- */
 
@@ -47,47 +45,13 @@ static void link_free(struct link *l)
 	free(l);
 }
 
-/* Brings every process up to date with the site lists after l was marked as closing. */
-static void link_detach(struct engine *e, struct link *l)
-{
-	struct process *p, *tmp;
-
-	HASH_ITER(hh, e->processes, p, tmp) {
-		struct process_prog *pp;
-		bool used;
-		struct link *other;
-
-		HASH_FIND_INT(p->progs, &l->prog->obj.id, pp);
-		if (!pp)
-			continue;
-		if (steady_is_orphan(e))
-			return; /* the next broker does the rest */
-		if (!process_alive(p)) {
-			process_forget(p);
-			continue;
-		}
-		for (struct module *m = p->modules; m; m = m->next)
-			if (m->binary == l->binary && attach_module(p, m, l->site, l->nsites))
-				p->unfinished = true;
-		if (attach_quiesce(p, QUIESCE_MS))
-			p->unfinished = true;
-		if (p->unfinished)
-			continue; /* its gate is closed; the rest is done later */
-		used = pp->held;
-		DL_FOREACH(e->links, other)
-			used |= other != l && other->prog == l->prog;
-		if (!used)
-			process_unmap_prog(p, pp);
-	}
-}
-
 static void withdraw_steadily(void *arg)
 {
 	struct link *l = arg;
 
 	watch_find_children(l->engine->watch);
 	l->engine->seq++;
-	link_detach(l->engine, l);
+	detach_link(l);
 }
 
 /* The way back from link_open(): afterwards the program runs nowhere and nobody knows the link. */

@@ -153,23 +153,43 @@ bool linker_is_busy_at(struct engine *e, pid_t pid, const char *path, u64 base)
 	return process_vm_readv(pid, &here, 1, &there, 1, 0) == sizeof(r) && is_busy(&r);
 }
 
+static void linkers_close(struct engine *e)
+{
+	struct link *l;
+	bool news = false;
+
+	DL_FOREACH(e->linkers, l) {
+		news |= !l->closing;
+		l->closing = true;
+		at_store_rel(&e->shared.gates[l->gate], 0);
+	}
+	e->seq += news;
+}
+
+int linker_leave_process(struct process *p)
+{
+	struct link *l;
+	int r = 0;
+
+	linkers_close(p->engine);
+	DL_FOREACH(p->engine->linkers, l)
+		for (struct module *m = p->modules; m && !r; m = m->next)
+			if (m->binary == l->binary)
+				r = attach_module(p, m, l->site, 1);
+	if (!r)
+		p->linker_watched = false;
+	return r;
+}
+
 void linker_forget_all(struct engine *e)
 {
 	struct link *l, *tmp;
 
-	DL_FOREACH(e->linkers, l) {
-		l->closing = true;
-		at_store_rel(&e->shared.gates[l->gate], 0);
-	}
-	e->seq++;
+	linkers_close(e);
 	for (struct process *p = e->processes; p; p = p->hh.next) {
-		if (!p->injected || !process_alive(p) || steady_is_orphan(e))
+		if (!p->injected || !p->linker_watched || !process_alive(p) || steady_is_orphan(e))
 			continue;
-		DL_FOREACH(e->linkers, l)
-			for (struct module *m = p->modules; m; m = m->next)
-				if (m->binary == l->binary && attach_module(p, m, l->site, 1))
-					p->unfinished = true;
-		if (attach_quiesce(p, 500))
+		if (linker_leave_process(p) || attach_quiesce(p, 500))
 			p->unfinished = true;
 		p->linker_watched = false;
 	}

@@ -16,5 +16,8 @@ bool linker_is_busy(struct process *p);
 /* The same of any process: base is where the linker's file at path (as the process sees it) is mapped. */
 bool linker_is_busy_at(struct engine *e, pid_t pid, const char *path, u64 base);
 bool linker_is_path(const char *path);
+/* Takes it out of one process, because no link is left that could want a library; afterwards its threads may still be in it
+ * (attach_quiesce()). 0 or -errno. */
+int linker_leave_process(struct process *p);
 /* Takes all of them out again: no link is left that could want a library. */
 void linker_forget_all(struct engine *e);

@@ -31,7 +31,6 @@
 
 #define LOOK_MS 50u
 #define LOOK_CAUGHT_MS 200u /* where those that begin to use a file are caught (birth.h) */
-#define LINGER_MS 300u /* how long the dynamic linkers keep their probes after the last link */
 #define RETRY_NS 1000000000ull /* a process that could not be attached is tried again */
 
 struct watch {
@@ -58,11 +57,20 @@ static bool link_wants(const struct link *l, const struct process *p)
 	return !l->closing && (!l->pid || l->pid == p->pid);
 }
 
-/* Attaches one link to one process. Modules found or -errno. */
-static int attach_link(struct process *p, struct link *l)
+struct joining {
+	struct process *p;
+	struct link *l;
+};
+
+static int attach_steps(void *arg)
 {
+	struct joining *j = arg;
+	struct process *p = j->p;
+	struct link *l = j->l;
 	int r = attach_process(p, l->binary, l->site, l->nsites);
 
+	if (r == -EBUSY)
+		return r;
 	if (!r && l->pid) { /* nothing of the file is mapped yet: be ready for when it is */
 		r = process_prepare(p);
 		if (!r)
@@ -71,6 +79,26 @@ static int attach_link(struct process *p, struct link *l)
 	linker_watch_process(p);
 	if (r >= 0 && (l->at_return || l->session) && l->pid && p->no_returns && l->nsites == l->n)
 		return -EOPNOTSUPP;
+	return r;
+}
+
+/* Attaches one link to one process. Modules found or -errno. */
+static int attach_link(struct process *p, struct link *l)
+{
+	struct joining j = { p, l };
+	u32 tries = 0;
+	int r = l->pid ? 1 : process_scan_modules(p, l->binary);
+
+	if (!r)
+		linker_watch_process(p);
+	if (r <= 0)
+		return r;
+	do
+		r = l->nsites > ATTACH_MANY ? attach_steps(&j) : process_hold(p, attach_steps, &j);
+	while (attach_again(p, r, &tries));
+	for (struct module *m = p->modules; m && r > 0; m = m->next)
+		if (m->binary == l->binary)
+			attach_compact(p, m);
 	return r;
 }
 
@@ -239,19 +267,10 @@ static void retry_steadily(void *arg)
 	unfinished_retry(arg);
 }
 
-static void forget_steadily(void *arg)
-{
-	linker_forget_all(arg);
-}
-
 static void timer_fired(struct loop_source *s, u32 events, void *arg)
 {
 	struct watch *w = arg;
 
-	if (!w->engine->links && w->engine->linkers) {
-		steady_run(w->engine, forget_steadily, w->engine);
-		watch_update(w);
-	}
 	if (unfinished_any(w->engine)) {
 		steady_run(w->engine, retry_steadily, w->engine);
 		watch_update(w);
@@ -261,12 +280,19 @@ static void timer_fired(struct loop_source *s, u32 events, void *arg)
 		birth_check(w->birth);
 }
 
+static void forget_steadily(void *arg)
+{
+	linker_forget_all(arg);
+}
+
 void watch_update(struct watch *w)
 {
+	if (!w->engine->links && w->engine->linkers)
+		steady_run(w->engine, forget_steadily, w->engine);
 	if (w->birth)
 		birth_update(w->birth);
-	if (!w->engine->links && !unfinished_any(w->engine)) /* who attaches again soon finds the linkers' probes there */
-		loop_timer_set(w->timer, w->engine->linkers ? LINGER_MS : 0);
+	if (!w->engine->links && !unfinished_any(w->engine))
+		loop_timer_set(w->timer, 0);
 	else
 		loop_timer_set(w->timer, w->birth && birth_catches(w->birth) ? LOOK_CAUGHT_MS : LOOK_MS);
 }

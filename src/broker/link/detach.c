@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Out of a process, in three steps that most often need one tracer only:
+ *
+ *   1. the jumps of the link, and those in the dynamic linker when it was the last one
+ *   2. all threads looked at once: is one inside? Then they are looked at again and again, without holding them meanwhile
+ *   3. the program and its maps unmapped
+ */
+#include "broker/link/detach.h"
+
+#include <errno.h>
+#include <utlist.h>
+
+#include "broker/link/attach.h"
+#include "broker/link/steady.h"
+#include "broker/watch/linker.h"
+
+#define QUIESCE_MS 1000u
+
+struct detach {
+	struct link *link;
+	struct process *p;
+	struct process_prog *pp;
+	bool last; /* no other link wants this process */
+	bool used; /* its program still is, by another link */
+};
+
+static int take_out(const struct detach *d)
+{
+	int r = 0;
+
+	for (struct module *m = d->p->modules; m && !r; m = m->next)
+		if (m->binary == d->link->binary)
+			r = attach_module(d->p, m, d->link->site, d->link->nsites);
+	if (!r && d->last)
+		r = linker_leave_process(d->p);
+	return r;
+}
+
+static int steps(void *arg)
+{
+	struct detach *d = arg;
+	int r = take_out(d);
+
+	if (!r)
+		r = attach_quiesce(d->p, 0);
+	if (!r && !d->used && !d->p->unfinished)
+		process_unmap_prog(d->p, d->pp);
+	return r;
+}
+
+static void detach_process(struct detach *d)
+{
+	u32 tries = 0;
+	int r;
+
+	do
+		r = d->link->nsites > ATTACH_MANY ? steps(d) : process_hold(d->p, steps, d);
+	while (attach_again(d->p, r, &tries));
+	if (r == -ETIMEDOUT) {
+		r = take_out(d); /* if it was this that took too long */
+		if (!r)
+			r = attach_quiesce(d->p, QUIESCE_MS);
+		if (!r && !d->used && !d->p->unfinished)
+			process_unmap_prog(d->p, d->pp);
+	}
+	d->p->unfinished |= r != 0;
+	for (struct module *m = d->p->modules; m && !r; m = m->next)
+		if (m->binary == d->link->binary)
+			attach_compact(d->p, m);
+}
+
+static bool is_last(const struct engine *e, const struct link *l)
+{
+	const struct link *other;
+
+	DL_FOREACH(e->links, other)
+		if (other != l && !other->closing)
+			return false;
+	return true;
+}
+
+static bool prog_is_used(const struct link *l, const struct process_prog *pp)
+{
+	const struct link *other;
+
+	DL_FOREACH(l->engine->links, other)
+		if (other != l && other->prog == l->prog)
+			return true;
+	return pp->held;
+}
+
+void detach_link(struct link *l)
+{
+	struct engine *e = l->engine;
+	struct process *p, *tmp;
+
+	HASH_ITER(hh, e->processes, p, tmp) {
+		struct detach d = { .link = l, .p = p, .last = is_last(e, l) };
+
+		HASH_FIND_INT(p->progs, &l->prog->obj.id, d.pp);
+		if (!d.pp)
+			continue;
+		if (steady_is_orphan(e))
+			return; /* the next broker does the rest */
+		if (!process_alive(p)) {
+			process_forget(p);
+			continue;
+		}
+		d.used = prog_is_used(l, d.pp);
+		detach_process(&d);
+	}
+}
