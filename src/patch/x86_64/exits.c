@@ -198,10 +198,10 @@ static enum patch_reason walk_function(struct walk *w, s64 f)
 	return w->reason;
 }
 
-/* The unwinder's own, which go where they want with their ret. */
-static bool ret_leads_elsewhere(const char *name)
+/* The unwinder's own, which go where they want with their ret; and what Go calls in the middle, to copy as much as is needed. */
+static bool ret_is_special(const char *name)
 {
-	return !strncmp(name, "_Unwind_R", 9) || !strncmp(name, "_Unwind_F", 9);
+	return !strncmp(name, "_Unwind_R", 9) || !strncmp(name, "_Unwind_F", 9) || !strncmp(name, "runtime.duff", 12);
 }
 
 enum patch_reason patch_function_rets(const struct patch_binary *b, u64 vaddr, u64 *ret, u32 cap, u32 *ret_n)
@@ -217,7 +217,7 @@ enum patch_reason patch_function_rets(const struct patch_binary *b, u64 vaddr, u
 	for (s64 k = f; k < b->desc.nfunc && func[k].vaddr == vaddr; k++) {
 		if (func[k].fragment)
 			return PATCH_R_NOT_ENTRY;
-		if (func[k].name && ret_leads_elsewhere(func[k].name))
+		if (func[k].name && ret_is_special(func[k].name))
 			return PATCH_R_NO_RETURN_PROBE;
 	}
 	r = binary_is_go(b, vaddr) ? go_refused(b, f, t->bytes + (vaddr - t->lo), t->hi - vaddr) : PATCH_OK;

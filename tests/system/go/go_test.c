@@ -6,9 +6,27 @@
  *     go_test VICTIM
  */
 #include "all.h"
+#include "common/functions.h"
 #include "tap.h"
 
-enum { WORK_CALLS = 8, TURNS = 20 };
+enum { WORK_CALLS = 4, TURNS = 8, BEGUN = 64 };
+
+/* Calls that had begun before are reported, too: one a thread or goroutine at most. */
+static bool returns_are_calls(struct all *a)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < all_functions(a, 0); i++) {
+		const char *name = a->file[0].functions->fn[i].name;
+		uint64_t in, out;
+
+		if (!all_count(a, name, &in, &out) || out <= in + BEGUN)
+			continue;
+		printf("# %s: %llu entries, %llu returns\n", name, (unsigned long long)in, (unsigned long long)out);
+		ok = false;
+	}
+	return ok;
+}
 
 static void test_probed(char *victim, bool use_hash)
 {
@@ -29,7 +47,7 @@ static void test_probed(char *victim, bool use_hash)
 	printf("# %zu functions, %llu entries, %llu returns\n", all_functions(&a, 0), (unsigned long long)in,
 	       (unsigned long long)out);
 	tap_ok(in > 100000, "the runtime's own functions were seen too");
-	tap_ok(out > in / 2 && out <= in, "and their returns");
+	tap_ok(out > in / 2 && returns_are_calls(&a), "and their returns, no more than calls");
 	all_close(&a);
 	tap_ok(all_do(&a, &v, "count 0"), "it goes on without probes");
 	tap_eq(victim_end(&v), 0, "and ends well");
