@@ -22,13 +22,15 @@ static bool region_has(struct venv *env, const struct region *m, s64 off, u32 si
 	return false;
 }
 
-/* The offset lies in [smin, smax] of the register, as signed numbers; the ends decide. */
+/* check_mem_region_access(): the ends decide. A variable part that may be negative is a huge unsigned number. */
 static int region_check(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok,
 			const struct region *m)
 {
-	const struct range *v = &vreg_of(env, regno)->v;
+	const struct vreg *r = vreg_of(env, regno);
+	const struct range *v = &r->v;
 
-	if (!range_is_const(v) && v->smin < 0 && v->smin + off < 0) {
+	off += r->off;
+	if (v->smin < 0 && (v->smin == INT64_MIN || v->smin + off < 0)) {
 		vlog(env,
 		     "R%u min value is negative, either use unsigned index or do a if (index >=0) "
 		     "check.\n",
@@ -39,13 +41,13 @@ static int region_check(struct venv *env, u32 regno, s64 off, u32 size, bool zer
 		vlog(env, "R%u min value is outside of the allowed memory range\n", regno);
 		return -EACCES;
 	}
-	if (v->smax >= VMAX_VAR_OFF) {
+	if (v->umax >= VMAX_VAR_OFF) {
 		vlog(env,
 		     "R%u unbounded memory access, make sure to bounds check any such access\n",
 		     regno);
 		return -EACCES;
 	}
-	if (!region_has(env, m, v->smax + off, size, zero_ok)) {
+	if (!region_has(env, m, (s64)v->umax + off, size, zero_ok)) {
 		vlog(env, "R%u max value is outside of the allowed memory range\n", regno);
 		return -EACCES;
 	}
@@ -61,7 +63,7 @@ int vaccess_value(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess h
 	if (map->map_flags & (write ? BPF_F_RDONLY_PROG : BPF_F_WRONLY_PROG)) {
 		vlog(env, "%s map forbidden, value_size=%u off=%lld size=%u\n",
 		     write ? "write into" : "read from", map->value_size,
-		     (long long)(range_is_const(&r->v) ? r->v.smin + off : off), size);
+		     (long long)(range_is_const(&r->v) ? vreg_fixed_off(r) + off : off), size);
 		return -EACCES;
 	}
 	return region_check(env, regno, off, size, zero_ok,
@@ -98,14 +100,14 @@ int vaccess_ctx_unmoved(struct venv *env, u32 regno)
 		vlog(env, "variable ctx access var_off=%s disallowed\n", bits);
 		return -EACCES;
 	}
-	if (!r->v.smin)
+	if (!vreg_fixed_off(r))
 		return 0;
-	if (r->v.smin < 0)
+	if (vreg_fixed_off(r) < 0)
 		vlog(env, "negative offset ctx ptr R%u off=%lld disallowed\n", regno,
-		     (long long)r->v.smin);
+		     (long long)vreg_fixed_off(r));
 	else
 		vlog(env, "dereference of modified ctx ptr R%u off=%lld disallowed\n", regno,
-		     (long long)r->v.smin);
+		     (long long)vreg_fixed_off(r));
 	return -EACCES;
 }
 

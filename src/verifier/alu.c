@@ -17,51 +17,40 @@ static const char *op_text(u8 op)
 	return text[op >> 4];
 }
 
-static int pointer_result_check(struct venv *env, const struct vreg *r)
+/* check_reg_sane_offset(): of a number that is added to ptr, or of the pointer itself. */
+static int sane_offset(struct venv *env, const struct vreg *ptr, const struct vreg *r)
 {
-	if (r->v.smin == INT64_MIN) {
-		vlog(env,
-		     "math between %s pointer and register with unbounded min value is not "
-		     "allowed\n",
-		     vreg_type_name(r));
+	const struct range *v = &r->v;
+
+	if (range_is_const(v) && (v->smin >= VMAX_VAR_OFF || v->smin <= -VMAX_VAR_OFF)) {
+		vlog(env, "math between %s pointer and %lld is not allowed\n", vreg_type_name(ptr), (long long)v->smin);
 		return -EACCES;
 	}
-	if (r->v.smin >= VMAX_VAR_OFF || r->v.smin <= -VMAX_VAR_OFF) {
-		if (range_is_const(&r->v))
-			vlog(env, "%s pointer offset %lld is not allowed\n", vreg_type_name(r),
-			     (long long)r->v.smin);
-		else
-			vlog(env, "value %lld makes %s pointer be out of bounds\n",
-			     (long long)r->v.smin, vreg_type_name(r));
+	if (r->off >= VMAX_VAR_OFF || r->off <= -VMAX_VAR_OFF) {
+		vlog(env, "%s pointer offset %d is not allowed\n", vreg_type_name(ptr), r->off);
+		return -EACCES;
+	}
+	if (v->smin == INT64_MIN) {
+		vlog(env, "math between %s pointer and register with unbounded min value is not allowed\n",
+		     vreg_type_name(ptr));
+		return -EACCES;
+	}
+	if (v->smin >= VMAX_VAR_OFF || v->smin <= -VMAX_VAR_OFF) {
+		vlog(env, "value %lld makes %s pointer be out of bounds\n", (long long)v->smin, vreg_type_name(ptr));
 		return -EACCES;
 	}
 	return 0;
 }
 
-static int number_check(struct venv *env, const struct vreg *ptr, const struct vreg *num)
+/* A constant moves the fixed part, as long as it fits; anything else the variable one. */
+static void pointer_move(struct vreg *ptr, const struct range *num, u8 op)
 {
-	if (vreg_is_const(num)) {
-		s64 v = (s64)num->v.t.value;
+	s64 off = op == BPF_ADD ? ptr->off + num->smin : ptr->off - num->smin;
 
-		if (v < VMAX_VAR_OFF && v > -VMAX_VAR_OFF)
-			return 0;
-		vlog(env, "math between %s pointer and %lld is not allowed\n", vreg_type_name(ptr),
-		     (long long)v);
-		return -EACCES;
-	}
-	if (num->v.smin == INT64_MIN) {
-		vlog(env,
-		     "math between %s pointer and register with unbounded min value is not "
-		     "allowed\n",
-		     vreg_type_name(ptr));
-		return -EACCES;
-	}
-	if (num->v.smin >= VMAX_VAR_OFF || num->v.smin <= -VMAX_VAR_OFF) {
-		vlog(env, "value %lld makes %s pointer be out of bounds\n", (long long)num->v.smin,
-		     vreg_type_name(ptr));
-		return -EACCES;
-	}
-	return 0;
+	if (range_is_const(num) && off == (s32)off)
+		ptr->off = (s32)off;
+	else
+		range_alu(&ptr->v, num, op, 64);
 }
 
 /* dst = ptr op num, 64 bits wide; the pointer is the left side unless swapped. */
@@ -82,7 +71,9 @@ static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg 
 		vlog(env, "R%u pointer arithmetic on %s prohibited\n", dst, vreg_type_name(ptr));
 		return -EACCES;
 	}
-	r = number_check(env, ptr, num);
+	r = sane_offset(env, ptr, num);
+	if (!r)
+		r = sane_offset(env, ptr, ptr);
 	if (r)
 		return r;
 	switch (op) {
@@ -106,8 +97,8 @@ static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg 
 		vlog(env, "R%u pointer arithmetic with %s operator prohibited\n", dst, op_text(op));
 		return -EACCES;
 	}
-	range_alu(&out.v, &num->v, op, 64);
-	r = pointer_result_check(env, &out);
+	pointer_move(&out, &num->v, op);
+	r = sane_offset(env, &out, &out);
 	if (r)
 		return r;
 	vorigin_demand(env, num->origin);
@@ -356,7 +347,7 @@ int valu_ld64(struct venv *env, const struct bpf_insn *in)
 	case BPF_PSEUDO_MAP_VALUE:
 		vreg_set_pointer(&out, VREG_VALUE);
 		out.map = (u32)in->imm;
-		range_set_const(&out.v, (u32)in[1].imm);
+		out.off = in[1].imm;
 		break;
 	default: vreg_set_const(&out, (u64)(u32)in[1].imm << 32 | (u32)in->imm);
 	}

@@ -172,7 +172,7 @@ static int check_string(struct venv *env, u32 regno)
 {
 	const struct vreg *r = vreg_of(env, regno);
 	const struct verifier_map *map = &env->prog->maps[r->map];
-	s64 off = r->v.smin;
+	s64 off = vreg_fixed_off(r);
 	int err;
 
 	if (!map->frozen || !(map->map_flags & BPF_F_RDONLY_PROG)) {
@@ -254,7 +254,7 @@ int vhelper_check_arg(struct venv *env, struct vcall *c, u32 regno)
 		c->alloc = (u32)r->v.t.value;
 		return 0;
 	case EBPF_ARG_RECORD:
-		if (!range_is_const(&r->v) || r->v.t.value) {
+		if (!range_is_const(&r->v) || vreg_fixed_off(r)) {
 			vlog(env,
 			     "R%u must have zero offset when passed to release func or trusted arg "
 			     "to kfunc\n",

@@ -46,7 +46,7 @@ static bool pointers_match(struct idmap *m, const struct vreg *old, const struct
 
 	if (slice ? !ids_match(m, old->map, cur->map, 0) : old->map != cur->map)
 		return false;
-	return old->size == cur->size && old->frame == cur->frame &&
+	return old->size == cur->size && old->off == cur->off && old->frame == cur->frame &&
 	       old->maybe_null == cur->maybe_null && old->rdonly == cur->rdonly && range_contains(&old->v, &cur->v) &&
 	       ids_match(m, old->id, cur->id, 0) && ids_match(m, old->ref, cur->ref, 0);
 }
@@ -59,7 +59,7 @@ static bool reg_matches(struct idmap *m, const struct vreg *old, const struct vr
 		return true;
 	if (old->type != cur->type)
 		return false;
-	if (exact && !range_equal(&old->v, &cur->v))
+	if (exact && (!range_equal(&old->v, &cur->v) || old->off != cur->off))
 		return false;
 	if (old->type == VREG_SCALAR) {
 		if (exact)

@@ -23,8 +23,8 @@ int vdynptr_check(struct venv *env, u32 regno, struct vreg *ret)
 		vlog(env, "dynptr has to be at a constant offset\n");
 		return -EINVAL;
 	}
-	if (r->v.smin % 8) {
-		vlog(env, "cannot pass in dynptr at an offset=%lld\n", (long long)r->v.smin);
+	if (vreg_fixed_off(r) % 8) {
+		vlog(env, "cannot pass in dynptr at an offset=%lld\n", (long long)vreg_fixed_off(r));
 		return -EINVAL;
 	}
 	s = vspecial_slot(env, regno, 2);
@@ -32,7 +32,7 @@ int vdynptr_check(struct venv *env, u32 regno, struct vreg *ret)
 		vlog(env, "Expected an initialized dynptr as arg #%u\n", regno - 1);
 		return -EINVAL;
 	}
-	span = (struct vspan){.lo = r->v.smin, .hi = r->v.smin + 16, .fixed = true};
+	span = (struct vspan){.lo = vreg_fixed_off(r), .hi = vreg_fixed_off(r) + 16, .fixed = true};
 	vstack_read_span(env, r->frame, &span);
 	*ret = s->spill;
 	return 0;
@@ -51,8 +51,8 @@ int vdynptr_check_new(struct venv *env, u32 regno)
 		vlog(env, "dynptr has to be at a constant offset\n");
 		return -EINVAL;
 	}
-	if (r->v.smin % 8) {
-		vlog(env, "cannot pass in dynptr at an offset=%lld\n", (long long)r->v.smin);
+	if (vreg_fixed_off(r) % 8) {
+		vlog(env, "cannot pass in dynptr at an offset=%lld\n", (long long)vreg_fixed_off(r));
 		return -EINVAL;
 	}
 	return vstack_span(env, regno, 0, 16, VACCESS_WRITE, &span);

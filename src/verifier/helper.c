@@ -49,7 +49,7 @@ static void note_key(struct venv *env, struct vcall *c)
 	u32 value;
 
 	span = (struct vspan){
-	    .lo = key->v.smin, .hi = key->v.smin + 4, .fixed = range_is_const(&key->v)};
+	    .lo = key->off + key->v.smin, .hi = key->off + key->v.smin + 4, .fixed = range_is_const(&key->v)};
 	if (!array || map->key_size != 4 || key->type != VREG_STACK ||
 	    !vstack_const_u32(env, key->frame, &span, &value, &kernel_knows, &origin)) {
 		vfact_key(env, env->cur.pc, NULL);

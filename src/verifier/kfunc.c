@@ -82,8 +82,8 @@ static int check_iter(struct venv *env, struct kcall *c, u32 regno, bool fresh)
 		vlog(env, "expected an initialized iter_%s as arg #%u\n", iter_name(c), regno - 1);
 		return -EINVAL;
 	}
-	if (!range_is_const(&r->v) || r->v.smin % 8) {
-		vlog(env, "cannot pass in iter at an offset=%lld\n", (long long)r->v.smin);
+	if (!range_is_const(&r->v) || vreg_fixed_off(r) % 8) {
+		vlog(env, "cannot pass in iter at an offset=%lld\n", (long long)vreg_fixed_off(r));
 		return -EINVAL;
 	}
 	vstack_read_span(env, r->frame, &span);

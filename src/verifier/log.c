@@ -176,7 +176,7 @@ static void log_reg(struct venv *env, const struct vreg *r)
 	if (r->type == VREG_STACK && range_is_const(&r->v)) {
 		if (env->cur.nframes > 1 && r->frame + 1 != (int)env->cur.nframes)
 			log_fmt(env, "[%u]", r->frame);
-		log_fmt(env, "%lld", (long long)r->v.smin);
+		log_fmt(env, "%lld", (long long)vreg_fixed_off(r));
 		return;
 	}
 	log_fmt(env, "(");
@@ -198,9 +198,13 @@ static void log_reg(struct venv *env, const struct vreg *r)
 		log_fmt(env, "%ssz=%u", sep, r->size);
 		sep = ",";
 	}
+	if (vreg_is_pointer(r) && r->off) {
+		log_fmt(env, "%soff=%d", sep, r->off);
+		sep = ",";
+	}
 	if (vreg_is_pointer(r) && range_is_const(&r->v)) {
-		if (r->v.smin)
-			log_fmt(env, "%soff=%lld", sep, (long long)r->v.smin);
+		if (r->v.t.value)
+			log_fmt(env, "%simm=%llx", sep, (unsigned long long)r->v.t.value);
 	} else {
 		log_bounds(env, r, &sep);
 	}

@@ -21,19 +21,18 @@ static int check_alignment(struct venv *env, const struct access *a)
 {
 	const struct vreg *r = vreg_of(env, a->regno);
 	bool stack = r->type == VREG_STACK;
-	bool fixed = range_is_const(&r->v);
 	char bits[VTNUM_TEXT];
 
 	if (!stack && !a->strict)
 		return 0;
-	if (tnum_is_aligned(tnum_add(r->v.t, tnum_const((u64)(s64)a->off)), a->size))
+	if (tnum_is_aligned(tnum_add(r->v.t, tnum_const((u64)((s64)r->off + a->off))), a->size))
 		return 0;
-	vlog_tnum(fixed ? tnum_const(0) : r->v.t, bits);
-	vlog(env, "misaligned %saccess off %s+%lld+%d size %u\n",
+	vlog_tnum(r->v.t, bits);
+	vlog(env, "misaligned %saccess off %s+%d+%d size %u\n",
 	     stack		     ? "stack "
 	     : r->type == VREG_VALUE ? "value "
 				     : "",
-	     bits, fixed ? (long long)r->v.smin : 0ll, a->off, a->size);
+	     bits, r->off, a->off, a->size);
 	return -EACCES;
 }
 
@@ -81,7 +80,7 @@ static bool load_constant(struct venv *env, const struct access *a, u64 *ret)
 
 	if (!map->frozen || !(map->map_flags & BPF_F_RDONLY_PROG) || !range_is_const(&r->v))
 		return false;
-	memcpy(&v, map->frozen + r->v.smin + a->off, a->size);
+	memcpy(&v, map->frozen + vreg_fixed_off(r) + a->off, a->size);
 	*ret = v;
 	return true;
 }

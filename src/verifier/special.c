@@ -24,7 +24,7 @@ struct vslot *vspecial_slot(struct venv *env, u32 regno, u32 nslots)
 {
 	const struct vreg *r = vreg_of(env, regno);
 	struct vframe *f;
-	s64 off = r->v.smin;
+	s64 off = vreg_fixed_off(r);
 	u32 i;
 
 	if (r->type != VREG_STACK || !range_is_const(&r->v) || off % 8 || off >= 0 || off < -(s64)EBPF_MAX_STACK ||
@@ -118,7 +118,7 @@ void vspecial_drop_iter(struct vslot *first, u32 nslots)
 int vspecial_put(struct venv *env, u32 regno, u32 nslots, const struct vreg *object)
 {
 	const struct vreg *r = vreg_of(env, regno);
-	u32 frame = r->frame, i, first = (u32)(-r->v.smin / 8 - 1);
+	u32 frame = r->frame, i, first = (u32)(-vreg_fixed_off(r) / 8 - 1);
 	struct vspan span;
 	struct vframe *f;
 	int err = vstack_span(env, regno, 0, nslots * 8, VACCESS_WRITE, &span);

@@ -50,8 +50,8 @@ int vstack_span(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how
 		vlog(env, "invalid unbounded variable-offset%s stack R%u\n", what, regno);
 		return -EACCES;
 	}
-	span.lo = r->v.smin + off;
-	span.hi = r->v.smax + off + size;
+	span.lo = r->off + r->v.smin + off;
+	span.hi = r->off + r->v.smax + off + size;
 	if (span.lo < -(s64)EBPF_MAX_STACK || span.lo > -1 || span.hi > 0) {
 		vlog_tnum(r->v.t, bits);
 		if (span.fixed)

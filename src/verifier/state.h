@@ -46,9 +46,10 @@ struct vreg {
 	u32 size;	 /* RECORD, MEM: bytes */
 	u32 id;	 /* pointer that may be null: which look-up; scalar: group of equals; 0: none */
 	u32 ref; /* must be given back */
+	s32 off;   /* pointer: the fixed part of its offset in bytes */
 	s32 delta; /* scalar of a group: value = the group's base + delta */
 	u64 origin;
-	struct range v; /* scalar: the value; pointer: offset in bytes */
+	struct range v; /* scalar: the value; pointer: the variable part of its offset, constant if there is none */
 };
 
 #define VSLOT_BYTES 8u
@@ -142,6 +143,13 @@ static inline bool vreg_is_const(const struct vreg *r)
 static inline bool vreg_is_null(const struct vreg *r)
 {
 	return vreg_is_const(r) && r->v.t.value == 0;
+}
+
+/* The offset of a pointer whose v is constant. (The kernel keeps the two parts apart, too, and checks them in its own
+ * way: what is variable must not be negative.) */
+static inline s64 vreg_fixed_off(const struct vreg *r)
+{
+	return r->off + (s64)r->v.t.value;
 }
 
 /* "scalar", "map_value_or_null" ...: the kernel's names. */

@@ -146,7 +146,7 @@ static bool value_fits(const struct witness *wi, const struct vreg *r, u64 v, u6
 	case VREG_VALUE: base = r->map == GEN_ARRAY ? (u64)&wi->w->array[6] : (u64)wi->w->data; break;
 	default: return true;
 	}
-	return range_has(&r->v, v - base) || (r->maybe_null && !v);
+	return range_has(&r->v, v - base - (u64)(s64)r->off) || (r->maybe_null && !v);
 }
 
 /* The frame pointer that a register stems from; 0: of another function, nobody knows here. */
