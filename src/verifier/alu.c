@@ -232,6 +232,35 @@ static int exec_binary(struct venv *env, const struct bpf_insn *in)
 	return 0;
 }
 
+/* The bits of the low bytes, in the other order. (This machine is little-endian: "le" only cuts.) */
+static u64 swap_bytes(u64 v, u32 bits)
+{
+	switch (bits) {
+	case 16: return __builtin_bswap16((u16)v);
+	case 32: return __builtin_bswap32((u32)v);
+	default: return __builtin_bswap64(v);
+	}
+}
+
+/* scalar_byte_swap(): known bits stay known, in their new places; bounds follow from them alone. */
+static void byte_swap(struct vreg *r, const struct bpf_insn *in)
+{
+	bool swap = BPF_CLASS(in->code) == BPF_ALU64 || BPF_SRC(in->code) == BPF_X;
+	u32 bits = (u32)in->imm;
+	struct tnum t = {swap_bytes(r->v.t.value, bits), swap_bytes(r->v.t.mask, bits)};
+
+	if (swap || bits < 64) {
+		r->id = 0;
+		r->delta = 0;
+	}
+	if (swap) {
+		range_set_unknown(&r->v);
+		r->v.t = t;
+		range_sync(&r->v);
+	}
+	vreg_truncate(r, bits / 8);
+}
+
 static int exec_unary(struct venv *env, const struct bpf_insn *in)
 {
 	struct vreg *dst, zero;
@@ -245,7 +274,11 @@ static int exec_unary(struct venv *env, const struct bpf_insn *in)
 	dst = vreg_of(env, in->dst_reg);
 	origin = dst->origin;
 	vfact_ctx_escapes(env, dst);
-	if (BPF_OP(in->code) == BPF_END || vreg_is_pointer(dst)) {
+	if (BPF_OP(in->code) == BPF_END && !vreg_is_pointer(dst)) {
+		byte_swap(dst, in);
+		return 0;
+	}
+	if (vreg_is_pointer(dst)) {
 		vreg_set_unknown(dst);
 		if (BPF_OP(in->code) == BPF_NEG && BPF_CLASS(in->code) == BPF_ALU)
 			vreg_truncate(dst, 4);

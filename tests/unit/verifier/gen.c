@@ -76,6 +76,10 @@ static void put_alu(struct gen_builder *b, struct gen_input *in)
 
 	if (gen_below(in, 12) == 0) {
 		put(b, INSN(class | BPF_NEG, num(in), 0, 0, 0));
+	} else if (gen_below(in, 10) == 0) {
+		bool to_be = class == BPF_ALU && gen_below(in, 2);
+
+		put(b, INSN(class | BPF_END | (to_be ? BPF_X : BPF_K), num(in), 0, 0, 16 << gen_below(in, 3)));
 	} else if (op == BPF_MOV && gen_below(in, 2)) {
 		put(b, INSN(class | BPF_MOV | BPF_X, num(in), num(in), gen_below(in, 3) * 8, 0));
 	} else if (gen_below(in, 3)) {
@@ -157,7 +161,9 @@ static void put_index(struct gen_builder *b, struct gen_input *in)
 		put(b, ADDI(tmp, -64));
 	if (base == 2 && gen_below(in, 2))
 		put(b, ALUI(BPF_AND, r, -8)), size = 8;
-	put(b, ALU(BPF_ADD, tmp, r));
+	put(b, ALU(gen_below(in, 6) || base == 2 ? BPF_ADD : BPF_SUB, tmp, r));
+	if (gen_below(in, 6) == 0)
+		put(b, ADDI(tmp, (s32)gen_below(in, 24) - 8));
 	switch (gen_below(in, 4)) {
 	case 0: put(b, ST(size, tmp, gen_below(in, 8), num(in))); break;
 	case 1: put(b, ATOMIC(8, gen_below(in, 2) ? BPF_ADD : BPF_ADD | BPF_FETCH, tmp, 0, r)); break;
