@@ -66,6 +66,13 @@ static const u8 bodies[] = {
     BPF_FUNC_dynptr_read,
     BPF_FUNC_dynptr_write,
     BPF_FUNC_dynptr_data,
+    BPF_FUNC_get_current_task_btf,
+    BPF_FUNC_task_pt_regs,
+    BPF_FUNC_get_task_stack,
+    BPF_FUNC_task_storage_get,
+    BPF_FUNC_task_storage_delete,
+    BPF_FUNC_map_lookup_percpu_elem,
+    209 /* BPF_FUNC_user_ringbuf_drain */,
 };
 
 bool ebpf_helper_implemented(u32 id)

@@ -258,7 +258,7 @@ static void choose_call(struct jit_prog *p, u32 i)
 	s32 id = p->insns[i].imm;
 
 	p->tail_calls |= id == JIT_FN_TAIL_CALL;
-	p->keeps_ctx |= id == JIT_FN_TAIL_CALL;
+	p->keeps_ctx |= id == JIT_FN_TAIL_CALL || id == JIT_FN_GET_TASK_STACK || id == JIT_FN_TASK_PT_REGS;
 	p->signals |= id == JIT_FN_SEND_SIGNAL || id == JIT_FN_SEND_SIGNAL_THREAD;
 	choose_inline(p, i);
 }

@@ -279,7 +279,7 @@ struct hash_put {
 	const struct nt_map_view *v;
 	const struct nt_caller *c;
 	const void *key;
-	const void *value;
+	const void *value; /* NULL: zeroes (BPF_NOEXIST, one value) */
 	u32 hash;
 	bool sys;
 	const void *tail; /* LPM trie: the last tail_size bytes of the value are here, not behind value */
@@ -331,8 +331,11 @@ static void put_fill(struct hash_put *put, u32 succ)
 	e->hash = put->hash;
 	mem_copy(e->key, put->key, v->key_size);
 	if (hash_is_small(v)) {
-		mem_copy(&word, put->value, v->value_size);
+		if (put->value)
+			mem_copy(&word, put->value, v->value_size);
 		at_store(&e->small, word);
+	} else if (!put->value) {
+		mem_zero(hash_value(v, e, 0), v->value_size);
 	} else if (put->tail_size) {
 		mem_copy(hash_value(v, e, 0), put->value, put->head_size);
 		mem_copy(hash_value(v, e, 0) + v->value_size - put->tail_size, put->tail, put->tail_size);

@@ -105,6 +105,19 @@ bool map_lock_take(struct nt_lock *lock, const struct nt_caller *c)
 	return lock_wait(lock, c);
 }
 
+bool map_lock_try(struct nt_lock *lock, const struct nt_caller *c)
+{
+	u32 owner = 0;
+
+	if (!c->tid)
+		return false;
+	if (at_cas(&lock->owner, &owner, c->tid))
+		return true;
+	if (owner == c->tid || c->flags & NT_CALLER_NO_SYSCALL || !lock_owner_is_dead(owner))
+		return false;
+	return at_cas(&lock->owner, &owner, c->tid);
+}
+
 void map_lock_drop(struct nt_lock *lock, u32 tid)
 {
 	if (at_load(&lock->stuck))

@@ -10,6 +10,8 @@
 
 #include "maps/types.h"
 
+#define TYPE_USER_RINGBUF 31 /* not in every <linux/bpf.h> */
+
 int map_geometry(struct nt_map_view *v)
 {
 	struct nt_map_view g = {};
@@ -37,7 +39,9 @@ int map_geometry(struct nt_map_view *v)
 	case BPF_MAP_TYPE_STACK: r = queue_geometry(&g); break;
 	case BPF_MAP_TYPE_BLOOM_FILTER: r = bloom_geometry(&g); break;
 	case BPF_MAP_TYPE_STACK_TRACE: r = stack_geometry(&g); break;
+	case TYPE_USER_RINGBUF:
 	case BPF_MAP_TYPE_RINGBUF: r = ring_geometry(&g); break;
+	case BPF_MAP_TYPE_TASK_STORAGE: r = task_geometry(&g); break;
 	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
 	case BPF_MAP_TYPE_PROG_ARRAY:
 	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
@@ -60,6 +64,7 @@ int map_init(const struct nt_map_view *v)
 	case BPF_MAP_TYPE_HASH_OF_MAPS:
 	case BPF_MAP_TYPE_LPM_TRIE: hash_init(v); return 0;
 	case BPF_MAP_TYPE_BLOOM_FILTER: bloom_init(v); return 0;
+	case BPF_MAP_TYPE_TASK_STORAGE: task_init(v); return 0;
 	default: return 0; /* zero bytes are the initial state */
 	}
 }

@@ -51,6 +51,35 @@ int map_peek(const struct nt_map_view *v, const struct nt_caller *c, void *value
  * BPF_F_FAST_STACK_CMP, BPF_F_REUSE_STACKID. -EEXIST: another stack has that id; -EBUSY. */
 s64 stack_trace_put(const struct nt_map_view *v, const struct nt_caller *c, const u64 *ips, u32 n, u64 flags);
 
+/* Task storage. Who: a thread by its id in its pid namespace, which is named by its inode number (0: unknown). */
+struct nt_task {
+	u64 ns;
+	u32 tid; /* 0 = unknown: it has no value */
+};
+/* Programs' side: the value; if there is none and `create`: a new one, which is init (NULL: zeroes). NULL: none. */
+void *map_task_get(const struct nt_map_view *v, const struct nt_caller *c, const struct nt_task *t, bool create,
+		   const void *init);
+int map_task_delete(const struct nt_map_view *v, const struct nt_caller *c, const struct nt_task *t); /* both sides */
+/* System call's side: 0 or -errno. */
+int map_task_lookup(const struct nt_map_view *v, const struct nt_task *t, void *value);
+int map_task_update(const struct nt_map_view *v, const struct nt_caller *c, const struct nt_task *t, const void *value,
+		    u64 flags);
+/* Broker: frees the values of threads of this namespace that are no more. Returns their number. */
+u32 map_task_reap(const struct nt_map_view *v, const struct nt_caller *c, u64 ns, bool (*is_dead)(u32 tid, void *arg),
+		  void *arg);
+
+/* User ring buffer. Between begin (false: somebody else drains) and end: peek gives the next sample or -ENODATA,
+ * -EAGAIN (it was a discarded one, it is gone), -EINVAL, -E2BIG (the loader wrote nonsense); release consumes it. */
+struct user_sample {
+	u8 *data;
+	u32 size;
+	u64 next; /* position behind it */
+};
+bool user_ring_begin(const struct nt_map_view *v, const struct nt_caller *c);
+void user_ring_end(const struct nt_map_view *v, const struct nt_caller *c);
+int user_ring_peek(const struct nt_map_view *v, struct user_sample *ret);
+void user_ring_release(const struct nt_map_view *v, const struct user_sample *s);
+
 /* The hash operations of both sides also fail with -EBUSY (corrupted memory, or others won thousands of races), and a
  * replaced value of more than 8 bytes with -ENOMEM when killed processes have lost every spare element. */
 

@@ -38,6 +38,7 @@ int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const vo
 int hash_sys_lookup(const struct nt_map_view *v, const void *key, void *value);
 int hash_next_key(const struct nt_map_view *v, const void *key, void *next);
 
+/* value of hash_update() NULL: zeroes, with BPF_NOEXIST and not per CPU. */
 /* value: size bytes and, at the end of v->value_size, tail_size bytes of tail. */
 int hash_update_tailed(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value,
 		       u32 size, const void *tail, u32 tail_size, u64 flags);
@@ -60,6 +61,10 @@ int stack_geometry(struct nt_map_view *v);
 int stack_sys_lookup(const struct nt_map_view *v, const void *key, void *value);
 int stack_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key);
 int stack_next_key(const struct nt_map_view *v, const void *key, void *next);
+
+/* Task storage (task.c); elements: map_task_*(). */
+int task_geometry(struct nt_map_view *v);
+void task_init(const struct nt_map_view *v);
 
 /* Queue and stack (queue.c). */
 int queue_geometry(struct nt_map_view *v);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Helpers that call a function of the program, bpf_loop and bpf_for_each_map_elem (callback.h), and
- * bpf_tail_call.
+ * Helpers that call a function of the program, bpf_loop, bpf_for_each_map_elem and bpf_user_ringbuf_drain (callback.h),
+ * and bpf_tail_call.
  */
 #include <asm/errno.h>
+#include <linux/bpf.h>
 
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "maps/maps.h"
+#include "payload/bell.h"
 #include "payload/callback.h"
+#include "payload/helper_dynptr.h"
 #include "payload/map_each.h"
 #include "payload/thread.h"
 
 #define LOOPS_MAX (1u << 23)
+#define SAMPLES_MAX (128u << 10) /* BPF_MAX_USER_RINGBUF_SAMPLES */
 #define TAIL_CALLS_MAX 33u
 
 u64 callback_loop(u64 n, u64 fn, u64 data, u64 flags, u64 r5, u64 keep)
@@ -45,6 +49,50 @@ u64 callback_for_each(u64 map, u64 fn, u64 data, u64 flags, u64 r5, u64 keep)
 			break;
 	}
 	return n;
+}
+
+static s64 drain(const struct nt_map_view *v, u64 fn, u64 data, u64 keep)
+{
+	struct user_sample s;
+	struct dynptr d;
+	s64 n = 0;
+
+	for (u32 i = 0; i < SAMPLES_MAX; i++) {
+		int r = user_ring_peek(v, &s);
+		u64 stop;
+
+		if (r == -EAGAIN)
+			continue;
+		if (r == -ENODATA)
+			break;
+		if (r)
+			return r;
+		dynptr_set(&d, s.data, s.size);
+		stop = callback_call(fn, (u64)&d, data, 0, 0, keep);
+		user_ring_release(v, &s);
+		n++;
+		if (stop)
+			break;
+	}
+	return n;
+}
+
+/* bpf_user_ringbuf_drain(): samples that were handed out. Who waits for room is woken. */
+u64 callback_user_ring_drain(u64 map, u64 fn, u64 data, u64 flags, u64 r5, u64 keep)
+{
+	const struct nt_map_view *v = (void *)map;
+	struct nt_caller c = thread_caller(v);
+	s64 n;
+
+	if (flags & ~(u64)(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP))
+		return (u64)-EINVAL;
+	if (!user_ring_begin(v, &c))
+		return (u64)-EBUSY;
+	n = drain(v, fn, data, keep);
+	user_ring_end(v, &c);
+	if (flags & BPF_RB_FORCE_WAKEUP || (n > 0 && !(flags & BPF_RB_NO_WAKEUP)))
+		bell_ring_if_armed(v);
+	return (u64)n;
 }
 
 /* Programs that are in an array are mapped before their id is (broker/link/progs.c). */

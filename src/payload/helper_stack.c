@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bpf_get_stack, bpf_get_stackid. Of user stacks only: a program that is reached by a jump has no
+ * bpf_get_stack, bpf_get_task_stack, bpf_get_stackid. Of user stacks only: a program that is reached by a jump has no
  * kernel stack. bpf_get_stack() gives an empty one, as the kernel's for a stack without a frame: 0 bytes, no error,
  * because newer loaders (bpftrace 0.23) warn of every error. bpf_get_stackid() has no id for an empty stack, in the
  * kernel neither: it is -EFAULT, which loaders (BCC's tools) take for "there is none here".
@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "maps/maps.h"
+#include "payload/callback.h"
 #include "payload/stack.h"
 #include "payload/thread.h"
 
@@ -63,6 +64,12 @@ u64 helper_get_stack(u64 ctx, u64 buf, u64 size, u64 flags, u64 r5)
 		err = -EFAULT;
 	mem_zero((u8 *)buf + n * elem, bytes - n * elem);
 	return err ? (u64)err : (u64)n * elem;
+}
+
+/* bpf_get_task_stack, whose task is the current one. */
+u64 callback_task_stack(u64 task, u64 buf, u64 size, u64 flags, u64 r5, u64 ctx)
+{
+	return helper_get_stack(ctx, buf, size, flags, 0);
 }
 
 /* The addresses are collected before they are stored, so that the map's lock is held for a copy only. */

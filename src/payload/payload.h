@@ -57,7 +57,9 @@ helper_fn helper_pid_tgid, helper_uid_gid, helper_comm, helper_current_task;
 helper_fn helper_ns_pid_tgid, helper_cgroup_id, helper_ancestor_cgroup_id, helper_zero;
 helper_fn helper_send_signal, helper_send_signal_thread, helper_deliver_signals;
 helper_fn helper_get_stack, helper_get_stackid, helper_under_cgroup;
-helper_fn helper_loop, helper_for_each_map_elem, helper_tail_call;
+helper_fn helper_loop, helper_for_each_map_elem, helper_tail_call, helper_user_ringbuf_drain;
+helper_fn helper_get_task_stack, helper_task_pt_regs;
+helper_fn helper_task_storage_get, helper_task_storage_delete, helper_map_lookup_percpu;
 helper_fn helper_dynptr_from_mem, helper_dynptr_read, helper_dynptr_write, helper_dynptr_data;
 helper_fn helper_func_ip, helper_attach_cookie;
 helper_fn helper_ringbuf_output, helper_ringbuf_reserve, helper_ringbuf_submit,

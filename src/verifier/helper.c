@@ -249,6 +249,8 @@ int vhelper_call(struct venv *env, const struct bpf_insn *in)
 	/* A stack walk begins with these. */
 	if (c.id == BPF_FUNC_get_stack || c.id == BPF_FUNC_get_stackid || c.id == BPF_FUNC_get_task_stack)
 		env->res->ctx_read |= 1ull << NT_RIP | 1ull << NT_RSP | 1ull << NT_RBP;
+	if (c.id == BPF_FUNC_task_pt_regs)
+		env->res->ctx_read = ~0ull;
 	env->res->helpers[c.id / 32] |= 1u << (c.id % 32);
 	env->res->uses_ringbuf |= c.id >= BPF_FUNC_ringbuf_output && c.id <= BPF_FUNC_ringbuf_query;
 	return set_result(env, &c);

@@ -119,6 +119,7 @@ static void make_objects(void)
 	make_map(BPF_MAP_TYPE_BLOOM_FILTER, 0, 8, 4, 0);
 	make_map(BPF_MAP_TYPE_STACK_TRACE, 4, 80, 16, 0);
 	make_map(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0);
+	make_map(31 /* BPF_MAP_TYPE_USER_RINGBUF */, 0, 0, 4096, 0);
 	make_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 4, 0);
 	make_map(BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 4, 0);
 	make_map(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 4, 0);

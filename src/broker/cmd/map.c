@@ -10,6 +10,7 @@
 #include "broker/cmd/cmd.h"
 #include "broker/cmd/elem.h"
 #include "broker/cmd/slots.h"
+#include "broker/cmd/tasks.h"
 #include "broker/object/slots.h"
 #include "maps/maps.h"
 #include "util/fd.h"
@@ -85,6 +86,9 @@ s64 cmd_map_create(struct call *k)
 	r = map_geometry(&v);
 	if (r < 0)
 		return r == -EOPNOTSUPP ? -EINVAL : r;
+	/* elements of task storage are told from each other by BTF, as in the kernel */
+	if (a->type == BPF_MAP_TYPE_TASK_STORAGE && (!a->btf_key_type_id || !a->btf_value_type_id))
+		return -EINVAL;
 	if (map_is_of_maps(a->type))
 		r = map_create_inner(k, a, &inner);
 	if (!r)
@@ -159,6 +163,10 @@ static s64 map_lookup_common(struct call *k, bool and_delete)
 	value = calloc(1, bits_max(map_syscall_size(&m->view), 8u));
 	if (!value)
 		return -ENOMEM;
+	if (m->view.type == BPF_MAP_TYPE_TASK_STORAGE) {
+		r = and_delete ? -NT_ENOTSUPP : tasks_lookup(k, m, key, value);
+		return r < 0 ? r : client_write(k->c, a->value, value, m->view.value_size);
+	}
 	if (!and_delete && map_has_slots(m->view.type))
 		return slots_lookup(k, m, key);
 	if (m->view.type == BPF_MAP_TYPE_BLOOM_FILTER) { /* is this value there? */
@@ -202,6 +210,8 @@ s64 cmd_map_update(struct call *k)
 	r = client_read(k->c, a->value, value, map_syscall_size(&m->view));
 	if (r < 0)
 		return r;
+	if (m->view.type == BPF_MAP_TYPE_TASK_STORAGE)
+		return tasks_update(k, m, key, value, a->flags);
 	if (map_has_slots(m->view.type))
 		return slots_update(k, m, key, value, a->flags);
 	return map_sys_update(&m->view, &k->b->caller, key, value, a->flags);
@@ -218,6 +228,8 @@ s64 cmd_map_delete(struct call *k)
 		r = elem_read_key(k, m, k->attr.elem.key, &key);
 	if (r < 0)
 		return r;
+	if (m->view.type == BPF_MAP_TYPE_TASK_STORAGE)
+		return tasks_delete(k, m, key);
 	if (map_has_slots(m->view.type))
 		return slots_delete(k, m, key);
 	return map_sys_delete(&m->view, &k->b->caller, key);

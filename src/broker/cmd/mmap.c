@@ -16,11 +16,21 @@
 #include "broker/object/output.h"
 #include "broker/object/slots.h"
 
+#define MAP_TYPE_USER_RINGBUF 31 /* not in every <linux/bpf.h> */
+
 static int mmap_array(const struct nt_map_view *v, u64 length, u64 offset)
 {
 	if (!(v->flags & BPF_F_MMAPABLE))
 		return -EINVAL;
 	return offset + bits_round_up(length, (u64)NT_PAGE) > v->size ? -EINVAL : 0;
+}
+
+/* ringbuf_map_mmap_user(): the loader writes everything but the consumer's page. */
+static int mmap_user_ring(const struct nt_map_view *v, u64 length, u64 prot, u64 offset)
+{
+	if (prot & PROT_WRITE && !offset)
+		return -EPERM;
+	return offset + bits_round_up(length, (u64)NT_PAGE) > v->ctl_off ? -EINVAL : 0;
 }
 
 /* ringbuf_map_mmap_kern() */
@@ -38,7 +48,7 @@ static int mmap_map(const struct object_map *m, u64 length, u64 prot, u64 flags,
 
 	if (v->type == BPF_MAP_TYPE_ARRAY)
 		r = 0;
-	else if (v->type == BPF_MAP_TYPE_RINGBUF)
+	else if (v->type == BPF_MAP_TYPE_RINGBUF || v->type == MAP_TYPE_USER_RINGBUF)
 		r = 0;
 	if (!r && (flags & MAP_TYPE) == MAP_PRIVATE)
 		r = -EINVAL;
@@ -48,7 +58,11 @@ static int mmap_map(const struct object_map *m, u64 length, u64 prot, u64 flags,
 		r = -EACCES;
 	if (r)
 		return r;
-	return v->type == BPF_MAP_TYPE_ARRAY ? mmap_array(v, length, offset) : mmap_ring(v, length, prot, offset);
+	switch (v->type) {
+	case BPF_MAP_TYPE_ARRAY: return mmap_array(v, length, offset);
+	case BPF_MAP_TYPE_RINGBUF: return mmap_ring(v, length, prot, offset);
+	default: return mmap_user_ring(v, length, prot, offset);
+	}
 }
 
 /* perf_mmap() */
@@ -89,7 +103,7 @@ static u32 map_view_may(const struct object_map *m, int mode)
 {
 	u32 may = 0;
 
-	if (map_has_slots(m->view.type))
+	if (map_has_slots(m->view.type) || m->view.type == BPF_MAP_TYPE_TASK_STORAGE)
 		return 0;
 	if (mode != O_WRONLY)
 		may |= NT_MAP_READ;

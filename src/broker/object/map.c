@@ -200,6 +200,22 @@ static bool map_is_open_elsewhere(struct object_map *m)
 	return false;
 }
 
+static bool thread_is_gone(u32 tid, void *arg)
+{
+	u64 start;
+
+	return proc_start_time((pid_t)tid, &start) == -ESRCH;
+}
+
+/* Values of threads that have ended. Of other pid namespaces nobody here knows who is alive. */
+static void map_reap_tasks(struct broker *b, struct object_map *m)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) == 0)
+		map_task_reap(&m->view, &b->caller, st.st_ino, thread_is_gone, NULL);
+}
+
 void object_map_reap(struct broker *b)
 {
 	struct object *o, *tmp;
@@ -209,6 +225,8 @@ void object_map_reap(struct broker *b)
 	{
 		struct object_map *m = object_to_map(o);
 
+		if (m->view.type == BPF_MAP_TYPE_TASK_STORAGE)
+			map_reap_tasks(b, m);
 		if (m->held && !map_is_open_elsewhere(m)) {
 			m->held = false;
 			object_unref(o);

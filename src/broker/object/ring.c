@@ -9,6 +9,8 @@
  *
  * epoll promises level semantics: a reader that was woken, read half and waits again must wake up
  * again. So as long as the consumer lags behind the producer the eventfd is written every 20 ms.
+ *
+ * In a user ring buffer it is the loader who writes and waits for room: a drain rings in the same way.
  */
 #include "broker/object/ring.h"
 
@@ -21,6 +23,7 @@
 #include "util/fd.h"
 
 #define RING_REKICK_MS 20
+#define TYPE_USER_RINGBUF 31 /* not in every <linux/bpf.h> */
 
 static struct nt_ring_ctl *ring_ctl(struct object_map *m)
 {
@@ -35,10 +38,16 @@ static bool ring_has_data(struct object_map *m)
 	return cons != prod;
 }
 
+/* Who waits to read hears of writes to the eventfd, who waits to write of reads from a full one. */
 static void ring_wake(struct object_map *m)
 {
-	u64 one = 1;
+	u64 one = 1, full = UINT64_MAX - 1;
 
+	if (m->view.type == TYPE_USER_RINGBUF) {
+		if (write(m->pollable_fd, &full, sizeof(full)) < 0 || read(m->pollable_fd, &full, sizeof(full)) < 0)
+			return;
+		return;
+	}
 	/* Fails only when the counter is full: then the event is pending anyway. */
 	if (write(m->pollable_fd, &one, sizeof(one)) < 0)
 		return;
@@ -90,7 +99,7 @@ int object_map_pollable(struct object_map *m)
 {
 	int r = 0;
 
-	if (m->view.type != BPF_MAP_TYPE_RINGBUF)
+	if (m->view.type != BPF_MAP_TYPE_RINGBUF && m->view.type != TYPE_USER_RINGBUF)
 		return -EPERM;
 	if (m->pollable_fd < 0)
 		r = ring_poll_init(m);
