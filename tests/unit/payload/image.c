@@ -122,10 +122,15 @@ static void call_kfuncs(const struct subject *s, char *text, u64 *dynptr)
 	}
 }
 
+/* Maps of the types that some helpers are for. */
+struct call_maps {
+	struct nt_map_view *hash, *ring, *orders, *tasks;
+};
+
 /* Everything that there is, with arguments that are good enough; nobody looks at the results. */
-static void call_everything(const struct subject *s, struct nt_map_view *hash,
-			    struct nt_map_view *ring)
+static void call_everything(const struct subject *s, const struct call_maps *m)
 {
+	struct nt_map_view *hash = m->hash, *ring = m->ring;
 	struct {
 		struct nt_run run;
 		u64 regs[NT_PT_REGS_SIZE / 8];
@@ -157,6 +162,8 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 	    {120, {1, 1, text, 8}},
 	    {130, {(u64)ring, text, 8}},
 	    {134, {(u64)ring}},
+	    {156, {(u64)m->tasks, 1, 0, 1}},
+	    {157, {(u64)m->tasks, 1}},
 	    {164, {(u64)hash, 0, 0, 1}},
 	    {165, {text, sizeof(buf), (u64) "%d", (u64)&key, 8}},
 	    {173, {regs}},
@@ -164,6 +171,7 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 	    {177, {(u64) "%d", 3, (u64)&key, 8}},
 	    {181, {0}},
 	    {182, {(u64) "a", 2, (u64) "b"}},
+	    {195, {(u64)hash, (u64)&key, 0}},
 	    {198, {(u64)ring, 8, 0, (u64)d}},
 	    {202, {(u64)d, 0, text, 8}},
 	    {201, {text, 8, (u64)d, 0}},
@@ -171,8 +179,11 @@ static void call_everything(const struct subject *s, struct nt_map_view *hash,
 	    {199, {(u64)d, 0}},
 	    {200, {(u64)d, 0}},
 	    {197, {text, sizeof(buf), 0, (u64)d}},
+	    {209, {(u64)m->orders, 0, 0, 0}},
 	};
-	bool done[NT_HELPER_MAX] = {[1] = true, [2] = true, [3] = true, [131] = true, [132] = true, [133] = true};
+	/* 141: is 67 with the ctx that compiled code has in r12 */
+	bool done[NT_HELPER_MAX] = {[1] = true,	  [2] = true,	[3] = true, [131] = true,
+				    [132] = true, [133] = true, [141] = true};
 
 	memset(buf, '1', sizeof(buf));
 	for (u32 id = 1; id <= 3; id++)
@@ -205,8 +216,11 @@ static int sandboxed(const struct subject *s, u32 flags)
 	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
 	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
-	struct nt_map_view *hash = subject_map(BPF_MAP_TYPE_HASH, 8, 8, 64, 1);
 	struct nt_map_view *ring = subject_map(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 1);
+	struct call_maps maps = {.hash = subject_map(BPF_MAP_TYPE_HASH, 8, 8, 64, 1),
+				 .ring = ring,
+				 .orders = subject_map(31 /* BPF_MAP_TYPE_USER_RINGBUF */, 0, 0, 4096, 1),
+				 .tasks = subject_map(BPF_MAP_TYPE_TASK_STORAGE, 4, 16, 0, 1)};
 	pid_t pid = fork();
 	int st;
 
@@ -221,7 +235,7 @@ static int sandboxed(const struct subject *s, u32 flags)
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
 			_exit(77);
-		call_everything(s, hash, ring);
+		call_everything(s, &maps);
 		syscall(SYS_exit_group, 0); /* sanitizers enter the kernel before an _exit() */
 	}
 	waitpid(pid, &st, 0);

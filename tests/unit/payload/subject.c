@@ -3,6 +3,7 @@
 
 #include <cpuid.h>
 #include <pthread.h>
+#include <linux/bpf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,12 +100,14 @@ const struct subject *subject_new(void)
 
 struct nt_map_view *subject_map(u32 type, u32 key_size, u32 value_size, u32 max_entries, u32 ncpus)
 {
+	u32 flags = type == BPF_MAP_TYPE_TASK_STORAGE ? BPF_F_NO_PREALLOC : 0;
 	struct nt_map_view *v = pages(NT_PAGE);
 
 	*v = (struct nt_map_view){.type = type,
 				  .key_size = key_size,
 				  .value_size = value_size,
 				  .max_entries = max_entries,
+				  .flags = flags,
 				  .ncpus = ncpus};
 	if (map_geometry(v)) {
 		fprintf(stderr, "map_geometry\n");
