@@ -45,7 +45,7 @@ struct jit_backend {
 	bool tells_cpu;	  /* the CPU number can be had without a call (jit_input.has_rdpid) */
 };
 
-extern const struct jit_backend jit_x86_64;
+extern const struct jit_backend jit_x86_64, jit_aarch64;
 
 /* Everything behind the analysis: 0 and the image, or -errno and *ret untouched. */
 int jit_build(struct jit_prog *p, const struct jit_backend *arch, struct jit_image *ret);

@@ -9,6 +9,7 @@
 
 static const struct jit_backend *const backends[] = {
 	[JIT_X86_64] = &jit_x86_64,
+	[JIT_AARCH64] = &jit_aarch64,
 };
 
 int jit_compile(const struct jit_input *in, struct jit_image *ret)

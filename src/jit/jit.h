@@ -13,7 +13,7 @@
 #include "ebpf/insn.h"
 #include "verifier/verifier.h"
 
-enum jit_arch { JIT_X86_64 }; /* whose machine code to write; any, on any machine */
+enum jit_arch { JIT_X86_64, JIT_AARCH64 }; /* whose machine code to write; any, on any machine */
 
 enum jit_got_kind {
 	JIT_GOT_MAP_VIEW, /* address of the map's struct nt_map_view */
@@ -43,7 +43,7 @@ struct jit_image {
 	u32 tail_entry;	 /* the same for who comes by a tail call: their number is not set back */
 	struct jit_got *got;
 	u32 ngot;	 /* table entries at offset 0, 8 bytes each */
-	u32 clobbers;	 /* caller-saved registers it may change: bit per machine register (enum x86_reg); everything caller-saved if it calls a helper */
+	u32 clobbers;	 /* caller-saved registers it may change: bit per machine register (enum x86_reg, a64_reg); everything caller-saved if it calls a helper */
 	u32 stack;	 /* bytes of stack it uses, return address of helpers excluded */
 	bool calls;	 /* calls at least one helper */
 	bool uses_cookie; /* reads struct nt_run.cookie */

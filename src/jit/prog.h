@@ -9,7 +9,7 @@
  *     jit_live        backward: which registers and stack words are read later  live.c
  *     jit_fuse        several instructions that become one                      fuse.c
  *     jit_build       sizes, branches, table, the image                         build.c
- *     backend         one machine instruction sequence per BPF instruction      x86_64/
+ *     backend         one machine instruction sequence per BPF instruction      x86_64/, aarch64/
  *
  * The passes talk through one struct jit_note per BPF instruction. Nothing is ever moved: an
  * instruction is lowered at its place, as something shorter, or not at all, so branch targets and

@@ -83,6 +83,11 @@ void a64_add_sxtw(struct a64_writer *w, enum a64_reg rd, enum a64_reg rn, enum a
 	a64_word(w, 0x8b20c000 | regs(rd, rn, rm));
 }
 
+void a64_add_sp(struct a64_writer *w, enum a64_reg rd, enum a64_reg rn, enum a64_reg rm)
+{
+	a64_word(w, 0x8b206000 | regs(rd, rn, rm));
+}
+
 void a64_logic(struct a64_writer *w, enum a64_logic op, bool w64, enum a64_reg rd, enum a64_reg rn, enum a64_reg rm)
 {
 	a64_word(w, 0x0a000000 | sf(w64) | (u32)op << 29 | regs(rd, rn, rm));

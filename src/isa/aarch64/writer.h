@@ -45,6 +45,8 @@ bool a64_arith_fits(u64 imm); /* 12 bits, or 12 bits and 12 zeros below */
 void a64_arith_imm(struct a64_writer *w, enum a64_arith op, bool w64, enum a64_reg rd, enum a64_reg rn, u64 imm);
 /* rd = rn + sign-extended low half of rm, all 64 bits. */
 void a64_add_sxtw(struct a64_writer *w, enum a64_reg rd, enum a64_reg rn, enum a64_reg rm);
+/* rd = rn + rm, 64 bits; rd and rn may be sp. */
+void a64_add_sp(struct a64_writer *w, enum a64_reg rd, enum a64_reg rn, enum a64_reg rm);
 /* ANDS with rd = A64_ZR: tst. */
 void a64_logic(struct a64_writer *w, enum a64_logic op, bool w64, enum a64_reg rd, enum a64_reg rn, enum a64_reg rm);
 /* A number is possible if it is one run of ones, rotated, the same in each 2, 4, ... 64 bits; w64 false: of 32 bits. */

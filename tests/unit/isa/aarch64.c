@@ -115,6 +115,8 @@ static void one_register(bool w64, u32 d, u32 n)
 		is("rev %s, %s", r(true, d), r(true, n));
 		a64_add_sxtw(&w, d, n, some_reg(d));
 		is("add %s, %s, %s, sxtw", rsp(true, d), rsp(true, n), r(false, some_reg(d)));
+		a64_add_sp(&w, d, n, some_reg(d));
+		is("add %s, %s, %s, uxtx", rsp(true, d), rsp(true, n), r(true, some_reg(d)));
 		return;
 	}
 	a64_rev(&w, 2, d, n);

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loads, stores, and what changes memory in one go.
+ *
+ * ARMv8.0 has no instruction that does so: an exclusive load, the operation, an exclusive store that fails if somebody
+ * else was faster, again. BPF wants operations that fetch to be full barriers and the others to be relaxed: the
+ * release half is in the store, the rest is a barrier behind the loop.
+ *
+ * Exclusive accesses must be aligned. The verifier sees to that for BPF's atomic instructions. It does not for an
+ * ordinary load, addition and store that jit/fuse.c wants locked because the value is per-CPU: there the address is
+ * looked at, and a value that lies across is changed as the program says, by three instructions.
+ */
+#include "jit/aarch64/lower.h"
+
+#include <errno.h>
+
+#include "base/bits.h"
+
+void arm_mem(struct arm_lower *l, const struct bpf_insn *insn)
+{
+	u32 size = jit_size(insn);
+	struct arm_mem m;
+	enum a64_reg rt;
+
+	switch (BPF_CLASS(insn->code)) {
+	case BPF_LDX:
+		m = arm_operand(l, insn->src_reg, insn->off, size);
+		rt = arm_def(l, insn->dst_reg);
+		if (BPF_MODE(insn->code) != BPF_MEMSX)
+			arm_load(l, size, rt, &m);
+		else if (m.indexed)
+			a64_load_sx_reg(&l->w, size, rt, m.reg, ARM_T0);
+		else
+			a64_load_sx(&l->w, size, rt, m.reg, m.off);
+		break;
+	case BPF_ST:
+		m = arm_operand(l, insn->dst_reg, insn->off, size);
+		arm_store(l, size, arm_number(l, ARM_T1, (u64)(s64)insn->imm), &m);
+		break;
+	case BPF_STX:
+		m = arm_operand(l, insn->dst_reg, insn->off, size);
+		arm_store(l, size, arm_value(l, insn->src_reg, ARM_T1), &m);
+		break;
+	default: l->b->error = -EINVAL;
+	}
+}
+
+/* [bpf_reg + off] as one register: its own or ARM_T0. */
+static enum a64_reg exact_address(struct arm_lower *l, u32 bpf_reg, s32 off)
+{
+	if (bpf_reg == JIT_FP)
+		arm_add(l, arm_touch(l, ARM_T0), A64_SP, (s64)arm_area(l) + off);
+	else if (off)
+		arm_add(l, arm_touch(l, ARM_T0), arm_reg(bpf_reg), off);
+	else
+		return arm_reg(bpf_reg);
+	return ARM_T0;
+}
+
+/* rd = rn op value */
+static void operate(struct arm_lower *l, u32 op, bool w64, enum a64_reg rd, enum a64_reg rn, enum a64_reg value)
+{
+	switch (op & 0xf0) {
+	case BPF_ADD: a64_arith(&l->w, A64_ADD, w64, rd, rn, value); break;
+	case BPF_SUB: a64_arith(&l->w, A64_SUB, w64, rd, rn, value); break;
+	case BPF_OR: a64_logic(&l->w, A64_ORR, w64, rd, rn, value); break;
+	case BPF_AND: a64_logic(&l->w, A64_AND, w64, rd, rn, value); break;
+	default: a64_logic(&l->w, A64_EOR, w64, rd, rn, value);
+	}
+}
+
+/* ARM_T1 = [addr]; [addr] = ARM_T1 op value, in one go. BPF_XCHG: just value. */
+static void exclusive(struct arm_lower *l, u32 op, u32 size, bool release, enum a64_reg addr, enum a64_reg value)
+{
+	u64 again = a64_here(&l->w);
+	enum a64_reg fresh = op == BPF_XCHG ? value : ARM_T2;
+
+	a64_ldxr(&l->w, size, false, arm_touch(l, ARM_T1), addr);
+	if (op != BPF_XCHG)
+		operate(l, op, size == 8, arm_touch(l, ARM_T2), ARM_T1, value);
+	a64_stxr(&l->w, size, release, arm_touch(l, ARM_T3), fresh, addr);
+	a64_cbnz(&l->w, false, ARM_T3, again);
+}
+
+/* R0 is compared; it becomes what was there, which clears the upper half of a word. */
+static void compare_exchange(struct arm_lower *l, u32 size, enum a64_reg addr, enum a64_reg value)
+{
+	u64 again = a64_here(&l->w);
+	u32 differs;
+
+	a64_ldxr(&l->w, size, false, arm_touch(l, ARM_T1), addr);
+	a64_arith(&l->w, A64_SUBS, size == 8, A64_ZR, ARM_T1, ARM_R0);
+	differs = arm_forward(l, A64_NE);
+	a64_stxr(&l->w, size, true, arm_touch(l, ARM_T3), value, addr);
+	a64_cbnz(&l->w, false, ARM_T3, again);
+	a64_patch_here(&l->w, differs);
+	a64_dmb_ish(&l->w);
+	a64_mov(&l->w, true, arm_touch(l, ARM_R0), ARM_T1);
+}
+
+void arm_atomic(struct arm_lower *l, const struct bpf_insn *insn)
+{
+	u32 size = jit_size(insn);
+	enum a64_reg addr, value;
+
+	if (insn->imm == JIT_ATOMIC_LOAD_ACQ) {
+		addr = exact_address(l, insn->src_reg, insn->off);
+		a64_ldar(&l->w, size, arm_def(l, insn->dst_reg), addr);
+		return;
+	}
+	addr = exact_address(l, insn->dst_reg, insn->off);
+	value = arm_value(l, insn->src_reg, ARM_T4);
+	if (insn->imm == JIT_ATOMIC_STORE_REL) {
+		a64_stlr(&l->w, size, value, addr);
+	} else if (insn->imm == BPF_CMPXCHG) {
+		compare_exchange(l, size, addr, value);
+	} else {
+		bool fetch = insn->imm & BPF_FETCH;
+
+		exclusive(l, (u32)insn->imm, size, fetch, addr, value);
+		if (!fetch)
+			return;
+		a64_dmb_ish(&l->w);
+		a64_mov(&l->w, true, arm_def(l, insn->src_reg), ARM_T1);
+	}
+}
+
+void arm_mem_imm(struct arm_lower *l, u32 i, s32 imm)
+{
+	const struct bpf_insn *insn = &l->p->insns[i];
+	u32 size = jit_size(insn);
+
+	if (BPF_MODE(insn->code) == BPF_ATOMIC) {
+		enum a64_reg addr = exact_address(l, insn->dst_reg, insn->off);
+
+		exclusive(l, (u32)insn->imm, size, false, addr, arm_number(l, ARM_T4, (u64)(s64)imm));
+	} else {
+		struct arm_mem m = arm_operand(l, insn->dst_reg, insn->off, size);
+
+		arm_store(l, size, arm_number(l, ARM_T1, (u64)(s64)imm), &m);
+	}
+}
+
+static bool is_locked(const struct arm_lower *l, u32 i)
+{
+	u8 mem = l->p->in->facts->insn[i].mem;
+
+	return mem == VMEM_PERCPU_MAP || mem == VMEM_MIXED;
+}
+
+/* ARM_T1 = the old value; memory = ARM_T1 op value. */
+static void change(struct arm_lower *l, u32 op, u32 size, const struct arm_mem *m, enum a64_reg value)
+{
+	arm_load(l, size, arm_touch(l, ARM_T1), m);
+	operate(l, op, size == 8, arm_touch(l, ARM_T2), ARM_T1, value);
+	arm_store(l, size, ARM_T2, m);
+}
+
+static void change_locked(struct arm_lower *l, u32 op, u32 size, enum a64_reg addr, enum a64_reg value)
+{
+	const struct arm_mem m = {.reg = addr};
+	u32 across, done;
+
+	if (size == 1) {
+		exclusive(l, op, size, false, addr, value);
+		return;
+	}
+	a64_logic_imm(&l->w, A64_ANDS, true, A64_ZR, addr, size - 1);
+	across = arm_forward(l, A64_NE);
+	exclusive(l, op, size, false, addr, value);
+	done = l->w.len;
+	a64_b(&l->w, a64_here(&l->w));
+	a64_patch_here(&l->w, across);
+	change(l, op, size, &m, value);
+	a64_patch_here(&l->w, done);
+}
+
+void arm_rmw(struct arm_lower *l)
+{
+	const struct jit_note *note = &l->p->note[l->i];
+	const struct bpf_insn *load = &l->p->insns[l->i], *alu = &l->p->insns[note->mid];
+	bool reg = BPF_SRC(alu->code) == BPF_X;
+	u32 other = alu->dst_reg == load->dst_reg ? alu->src_reg : alu->dst_reg;
+	u32 size = jit_size(load), op = BPF_OP(alu->code);
+	enum a64_reg value = reg ? arm_value(l, other, ARM_T4) : arm_number(l, ARM_T4, (u64)(s64)alu->imm);
+
+	if (is_locked(l, l->i) || is_locked(l, note->last)) {
+		change_locked(l, op, size, exact_address(l, load->src_reg, load->off), value);
+	} else {
+		struct arm_mem m = arm_operand(l, load->src_reg, load->off, size);
+
+		change(l, op, size, &m, value);
+	}
+	if (!jit_reg_live_out(l->p, note->last, alu->dst_reg))
+		return;
+	a64_mov(&l->w, true, arm_def(l, load->dst_reg), ARM_T1);
+	arm_alu(l, alu);
+}
