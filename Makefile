@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A thin front: meson builds, the scripts in tools/ do the rest. Every goal installs what is missing
 # first.
-.PHONY: all setup test test-tools demo bench soak asan fuzz clean
+.PHONY: all setup test test-tools demo bench soak asan aarch64 fuzz clean
 B := build
 
 all: $(B)/build.ninja
@@ -37,5 +37,8 @@ fuzz: all
 asan: setup
 	@tools/run-tests.sh --asan-only
 
+aarch64: setup
+	@tools/run-tests.sh --aarch64-only
+
 clean:
-	rm -rf $(B) build-asan build-fuzz
+	rm -rf $(B) build-asan build-aarch64 build-fuzz

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# run-tests.sh [--soak | --asan-only] [BUILD_FOLDER]
+# run-tests.sh [--soak | --asan-only | --aarch64-only] [BUILD_FOLDER]
 #
 # Runs everything that can fail, and ends in one line: "N passed, N failed". What is counted is the
 # single check (a TAP line), not the test program. Checks that could not run here are listed with
@@ -10,10 +10,12 @@
 #   1. the layer check (src/LAYERS);
 #   2. every suite of the build, quick tests side by side, those that stop and time processes singly;
 #   3. the hosted parts again under AddressSanitizer and UndefinedBehaviorSanitizer, fuzz corpora
-#      included, in build-asan.
+#      included, in build-asan;
+#   4. the parts that exist for aarch64, cross-compiled and run by qemu, in build-aarch64; skipped
+#      where the compiler or qemu is missing.
 #
 # --soak       only the torture tests, with NT_SOAK=1 in their environment: the long tier
-# --asan-only  only step 3
+# --asan-only, --aarch64-only  only step 3, 4
 set -u
 cd "$(dirname "$0")/.." || exit 99
 
@@ -21,6 +23,7 @@ mode=all
 case ${1:-} in
 --soak) mode=soak; shift ;;
 --asan-only) mode=asan; shift ;;
+--aarch64-only) mode=aarch64; shift ;;
 esac
 build=${1:-build}
 results=$(mktemp) || exit 99
@@ -88,17 +91,45 @@ run_asan() {
 	unset ASAN_OPTIONS UBSAN_OPTIONS
 }
 
+run_aarch64() {
+	missing=
+	for tool in aarch64-linux-gnu-gcc qemu-aarch64-static; do
+		command -v "$tool" >/dev/null || missing="$missing $tool"
+	done
+	if [ "$missing" ]; then
+		echo "skip	aarch64: not installed:$missing" >>"$results"
+		return
+	fi
+	# Compilers behind ccache, where Debian puts them.
+	PATH=/usr/lib/ccache:$PATH
+	if ! [ -f build-aarch64/build.ninja ] &&
+		! meson setup build-aarch64 --cross-file tools/cross/aarch64.ini >/dev/null
+	then
+		echo "fail	aarch64: cannot configure" >>"$results"
+		return
+	fi
+	if ! ninja -C build-aarch64 >"$results.log"; then
+		cat "$results.log"
+		echo "fail	aarch64: does not build" >>"$results"
+		return
+	fi
+	run_suite build-aarch64 unit 'unit tests, aarch64' --timeout-multiplier 4
+	run_suite build-aarch64 fuzz 'random programs, aarch64' --timeout-multiplier 4
+}
+
 case $mode in
 all)
 	check_layers
 	run_build
 	run_asan
+	run_aarch64
 	;;
 soak)
 	export NT_SOAK=1
 	run_suite "$build" stress 'torture, long' --num-processes 1 --timeout-multiplier 100
 	;;
 asan) run_asan ;;
+aarch64) run_aarch64 ;;
 esac
 
 awk -F '\t' '

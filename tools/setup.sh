@@ -7,11 +7,13 @@
 #
 #   1. the packages below, from whatever apt sources the machine has;
 #   2. libbpf >= 1.4. Debian 12 itself has 1.1, so there it comes from bookworm-backports, and that
-#      suite is added to the apt sources (one file, $backports_list) unless it is there already.
+#      suite is added to the apt sources (one file, $backports_list) unless it is there already;
+#   3. what only some tests need, if apt offers it; without it they are skipped.
 set -eu
 
 packages='gcc g++ make meson ninja-build pkg-config clang llvm bpftool bpftrace
 	libc6-dev libzydis-dev libelf-dev zlib1g-dev uthash-dev libjansson-dev libunicorn-dev golang-go'
+optional='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static'
 libbpf_min=1.4
 backports_list=/etc/apt/sources.list.d/notrap-backports.sources
 
@@ -78,11 +80,18 @@ add_backports() {
 	apt_update
 }
 
+# Those of the optional packages that are missing and that apt offers.
+optional_missing() {
+	for p in $optional; do
+		installed "$p" || [ -z "$(apt-cache madison "$p" 2>/dev/null)" ] || echo "$p"
+	done
+}
+
 missing=
 for p in $packages; do
 	installed "$p" || missing="$missing $p"
 done
-if [ -z "$missing" ] && libbpf_is_new_enough; then
+if [ -z "$missing" ] && libbpf_is_new_enough && [ -z "$(optional_missing)" ]; then
 	exit 0
 fi
 
@@ -104,5 +113,12 @@ if ! libbpf_is_new_enough; then
 	# shellcheck disable=SC2046 # one word or none
 	apt install --no-install-recommends $(libbpf_suite) libbpf-dev
 	libbpf_is_new_enough || die "libbpf-dev is still $(libbpf_version)"
+fi
+wanted=$(optional_missing)
+if [ -n "$wanted" ]; then
+	say "installing" $wanted
+	# shellcheck disable=SC2086 # a list of words
+	apt install --no-install-recommends $wanted ||
+		say "that failed; tests that need it will be skipped"
 fi
 say "everything is in place"

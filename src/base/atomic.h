@@ -14,7 +14,11 @@
 /* *p == *old ? *p = new, true : *old = *p, false */
 #define at_cas(p, old, new) __atomic_compare_exchange_n((p), (old), (new), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
 
-static inline void at_pause(void)
-{
-	__builtin_ia32_pause();
-}
+/* at_pause(): the processor may do something else for a moment. */
+#if defined(__x86_64__)
+#include "base/arch/x86_64/pause.h"
+#elif defined(__aarch64__)
+#include "base/arch/aarch64/pause.h"
+#else
+#error "no port to this architecture yet"
+#endif

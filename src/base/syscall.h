@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include "base/arch/x86_64/syscall.h"
+#elif defined(__aarch64__)
+#include "base/arch/aarch64/syscall.h"
 #else
 #error "no port to this architecture yet"
 #endif

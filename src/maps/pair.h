@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include "maps/arch/x86_64/pair.h"
+#elif defined(__aarch64__)
+#include "maps/arch/aarch64/pair.h"
 #else
 #error "no port to this architecture yet"
 #endif

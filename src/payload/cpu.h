@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include "payload/arch/x86_64/cpu.h"
+#elif defined(__aarch64__)
+#include "payload/arch/aarch64/cpu.h"
 #else
 #error "no port to this architecture yet"
 #endif

@@ -57,28 +57,65 @@ static enum a64_reg exact_address(struct arm_lower *l, u32 bpf_reg, s32 off)
 	return ARM_T0;
 }
 
-/* rd = rn op value */
-static void operate(struct arm_lower *l, u32 op, bool w64, enum a64_reg rd, enum a64_reg rn, enum a64_reg value)
+/* What is done to a value in memory. */
+struct change {
+	u32 op; /* BPF_ADD ..., or BPF_XCHG */
+	u32 size;
+	enum a64_reg value;
+	bool constant; /* instead of value: imm, which fits into the instruction */
+	s64 imm;
+};
+
+static struct change change_by(u32 op, u32 size, enum a64_reg value)
 {
-	switch (op & 0xf0) {
-	case BPF_ADD: a64_arith(&l->w, A64_ADD, w64, rd, rn, value); break;
-	case BPF_SUB: a64_arith(&l->w, A64_SUB, w64, rd, rn, value); break;
-	case BPF_OR: a64_logic(&l->w, A64_ORR, w64, rd, rn, value); break;
-	case BPF_AND: a64_logic(&l->w, A64_AND, w64, rd, rn, value); break;
-	default: a64_logic(&l->w, A64_EOR, w64, rd, rn, value);
-	}
+	return (struct change){.op = op & 0xf0, .size = size, .value = value};
 }
 
-/* ARM_T1 = [addr]; [addr] = ARM_T1 op value, in one go. BPF_XCHG: just value. */
-static void exclusive(struct arm_lower *l, u32 op, u32 size, bool release, enum a64_reg addr, enum a64_reg value)
+/* The number goes into the instruction if it can, else into ARM_T4. */
+static struct change change_by_number(struct arm_lower *l, u32 op, u32 size, s64 imm)
 {
-	u64 again = a64_here(&l->w);
-	enum a64_reg fresh = op == BPF_XCHG ? value : ARM_T2;
+	struct change c = {.op = op & 0xf0, .size = size, .imm = imm, .constant = true};
 
-	a64_ldxr(&l->w, size, false, arm_touch(l, ARM_T1), addr);
-	if (op != BPF_XCHG)
-		operate(l, op, size == 8, arm_touch(l, ARM_T2), ARM_T1, value);
-	a64_stxr(&l->w, size, release, arm_touch(l, ARM_T3), fresh, addr);
+	if (c.op == BPF_SUB) {
+		c.op = BPF_ADD;
+		c.imm = -imm;
+	}
+	if (c.op == BPF_ADD ? a64_arith_fits((u64)c.imm) || a64_arith_fits((u64)-c.imm) : a64_logic_fits(size == 8, (u64)imm))
+		return c;
+	c.constant = false;
+	c.value = arm_number(l, ARM_T4, (u64)c.imm);
+	return c;
+}
+
+/* rd = rn op value */
+static void operate(struct arm_lower *l, const struct change *c, enum a64_reg rd, enum a64_reg rn)
+{
+	enum a64_logic logic = c->op == BPF_OR ? A64_ORR : c->op == BPF_AND ? A64_AND : A64_EOR;
+	bool w64 = c->size == 8, sum = c->op == BPF_ADD || c->op == BPF_SUB;
+	enum a64_arith arith = c->op == BPF_ADD ? A64_ADD : A64_SUB;
+
+	if (!c->constant && sum)
+		a64_arith(&l->w, arith, w64, rd, rn, c->value);
+	else if (!c->constant)
+		a64_logic(&l->w, logic, w64, rd, rn, c->value);
+	else if (sum && a64_arith_fits((u64)c->imm))
+		a64_arith_imm(&l->w, A64_ADD, w64, rd, rn, (u64)c->imm);
+	else if (sum)
+		a64_arith_imm(&l->w, A64_SUB, w64, rd, rn, (u64)-c->imm);
+	else
+		a64_logic_imm(&l->w, logic, w64, rd, rn, (u64)c->imm);
+}
+
+/* ARM_T1 = the old value; memory = ARM_T1 op value, in one go. BPF_XCHG: just value. */
+static void exclusive(struct arm_lower *l, const struct change *c, bool release, enum a64_reg addr)
+{
+	bool exchange = c->op == (BPF_XCHG & 0xf0);
+	u64 again = a64_here(&l->w);
+
+	a64_ldxr(&l->w, c->size, false, arm_touch(l, ARM_T1), addr);
+	if (!exchange)
+		operate(l, c, arm_touch(l, ARM_T2), ARM_T1);
+	a64_stxr(&l->w, c->size, release, arm_touch(l, ARM_T3), exchange ? c->value : ARM_T2, addr);
 	a64_cbnz(&l->w, false, ARM_T3, again);
 }
 
@@ -115,9 +152,10 @@ void arm_atomic(struct arm_lower *l, const struct bpf_insn *insn)
 	} else if (insn->imm == BPF_CMPXCHG) {
 		compare_exchange(l, size, addr, value);
 	} else {
+		struct change c = change_by((u32)insn->imm, size, value);
 		bool fetch = insn->imm & BPF_FETCH;
 
-		exclusive(l, (u32)insn->imm, size, fetch, addr, value);
+		exclusive(l, &c, fetch, addr);
 		if (!fetch)
 			return;
 		a64_dmb_ish(&l->w);
@@ -131,9 +169,9 @@ void arm_mem_imm(struct arm_lower *l, u32 i, s32 imm)
 	u32 size = jit_size(insn);
 
 	if (BPF_MODE(insn->code) == BPF_ATOMIC) {
-		enum a64_reg addr = exact_address(l, insn->dst_reg, insn->off);
+		struct change c = change_by_number(l, (u32)insn->imm, size, imm);
 
-		exclusive(l, (u32)insn->imm, size, false, addr, arm_number(l, ARM_T4, (u64)(s64)imm));
+		exclusive(l, &c, false, exact_address(l, insn->dst_reg, insn->off));
 	} else {
 		struct arm_mem m = arm_operand(l, insn->dst_reg, insn->off, size);
 
@@ -149,29 +187,29 @@ static bool is_locked(const struct arm_lower *l, u32 i)
 }
 
 /* ARM_T1 = the old value; memory = ARM_T1 op value. */
-static void change(struct arm_lower *l, u32 op, u32 size, const struct arm_mem *m, enum a64_reg value)
+static void change_plain(struct arm_lower *l, const struct change *c, const struct arm_mem *m)
 {
-	arm_load(l, size, arm_touch(l, ARM_T1), m);
-	operate(l, op, size == 8, arm_touch(l, ARM_T2), ARM_T1, value);
-	arm_store(l, size, ARM_T2, m);
+	arm_load(l, c->size, arm_touch(l, ARM_T1), m);
+	operate(l, c, arm_touch(l, ARM_T2), ARM_T1);
+	arm_store(l, c->size, ARM_T2, m);
 }
 
-static void change_locked(struct arm_lower *l, u32 op, u32 size, enum a64_reg addr, enum a64_reg value)
+static void change_locked(struct arm_lower *l, const struct change *c, enum a64_reg addr)
 {
 	const struct arm_mem m = {.reg = addr};
 	u32 across, done;
 
-	if (size == 1) {
-		exclusive(l, op, size, false, addr, value);
+	if (c->size == 1) {
+		exclusive(l, c, false, addr);
 		return;
 	}
-	a64_logic_imm(&l->w, A64_ANDS, true, A64_ZR, addr, size - 1);
+	a64_logic_imm(&l->w, A64_ANDS, true, A64_ZR, addr, c->size - 1);
 	across = arm_forward(l, A64_NE);
-	exclusive(l, op, size, false, addr, value);
+	exclusive(l, c, false, addr);
 	done = l->w.len;
 	a64_b(&l->w, a64_here(&l->w));
 	a64_patch_here(&l->w, across);
-	change(l, op, size, &m, value);
+	change_plain(l, c, &m);
 	a64_patch_here(&l->w, done);
 }
 
@@ -182,14 +220,14 @@ void arm_rmw(struct arm_lower *l)
 	bool reg = BPF_SRC(alu->code) == BPF_X;
 	u32 other = alu->dst_reg == load->dst_reg ? alu->src_reg : alu->dst_reg;
 	u32 size = jit_size(load), op = BPF_OP(alu->code);
-	enum a64_reg value = reg ? arm_value(l, other, ARM_T4) : arm_number(l, ARM_T4, (u64)(s64)alu->imm);
+	struct change c = reg ? change_by(op, size, arm_value(l, other, ARM_T4)) : change_by_number(l, op, size, alu->imm);
 
 	if (is_locked(l, l->i) || is_locked(l, note->last)) {
-		change_locked(l, op, size, exact_address(l, load->src_reg, load->off), value);
+		change_locked(l, &c, exact_address(l, load->src_reg, load->off));
 	} else {
 		struct arm_mem m = arm_operand(l, load->src_reg, load->off, size);
 
-		change(l, op, size, &m, value);
+		change_plain(l, &c, &m);
 	}
 	if (!jit_reg_live_out(l->p, note->last, alu->dst_reg))
 		return;

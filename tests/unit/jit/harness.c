@@ -9,7 +9,7 @@
 
 #include "base/bits.h"
 #include "ebpf/kfuncs.h"
-#include "isa/x86_64/writer.h"
+#include "machine.h"
 
 void jt_init(struct jt *t, const struct bpf_insn *insn, u32 n)
 {
@@ -58,18 +58,10 @@ void jt_fact_lookup(struct jt *t, u32 i, u32 map, s64 key)
 	t->fact[i].key = key >= 0 ? (u32)key : 0;
 }
 
-static u32 this_cpu(void)
-{
-	u32 aux;
-
-	__asm__ volatile("rdtscp" : "=c"(aux) : : "eax", "edx");
-	return aux & 0xfff;
-}
-
 /* Helpers, called by compiled code. They destroy what a helper may destroy. */
 static void *helper_lookup(const struct nt_map_view *v, const void *key)
 {
-	u32 index, cpu = v->ncpus > 1 ? this_cpu() : 0;
+	u32 index, cpu = v->ncpus > 1 ? machine_cpu() : 0;
 
 	memcpy(&index, key, 4);
 	if (index >= v->max_entries)
@@ -92,19 +84,10 @@ static u64 helper_hash(const u8 *p, u64 n)
 	return h;
 }
 
-/* As the payload's (payload/callback.h): r12 is the program's. */
-u64 jt_loop(u64 n, u64 fn, u64 data, u64 keep);
-u64 jt_call_back(u64 fn, u64 i, u64 data, u64 keep);
-void jt_loop_stub(void);
-__asm__(".text\n.globl jt_loop_stub\n.hidden jt_loop_stub\njt_loop_stub:\n"
-	"mov %r12, %rcx\njmp jt_loop\n"
-	".globl jt_call_back\n.hidden jt_call_back\njt_call_back:\n"
-	"push %r12\nmov %rcx, %r12\nmov %rdi, %rax\nmov %rsi, %rdi\nmov %rdx, %rsi\ncall *%rax\npop %r12\nret\n");
-
 u64 jt_loop(u64 n, u64 fn, u64 data, u64 keep)
 {
 	for (u64 i = 0; i < n; i++)
-		if (jt_call_back(fn, i, data, keep))
+		if (machine_call_back(fn, i, data, keep))
 			return i + 1;
 	return n;
 }
@@ -131,13 +114,13 @@ static u64 helper_addr(u32 id)
 	switch (id) {
 	case 12: return (u64)(uintptr_t)helper_tail_call;
 	case 109: return (u64)(uintptr_t)helper_mix;
-	case 181: return (u64)(uintptr_t)jt_loop_stub;
+	case 181: return (u64)(uintptr_t)machine_loop_stub;
 	case NT_HELPER_DELIVER_SIGNALS: return (u64)(uintptr_t)helper_deliver;
 	case NT_HELPER_KFUNC + EBPF_KFUNC_STRLEN: return (u64)(uintptr_t)strlen;
 	case 1: return (u64)(uintptr_t)helper_lookup;
 	case 5: return (u64)(uintptr_t)helper_mix;
 	case 6: return (u64)(uintptr_t)helper_hash;
-	case 8: return (u64)(uintptr_t)this_cpu;
+	case 8: return (u64)(uintptr_t)machine_cpu;
 	default: return 0;
 	}
 }
@@ -153,7 +136,7 @@ static int interp_helper(void *arg, u32 id, const u64 a[5], u64 *ret)
 		return 0;
 	case 5: *ret = helper_mix(a[0], a[1], a[2], a[3], a[4]); return 0;
 	case 6: *ret = helper_hash((void *)(uintptr_t)a[0], a[1]); return 0;
-	case 8: *ret = this_cpu(); return 0;
+	case 8: *ret = machine_cpu(); return 0;
 	case 173: *ret = t->ctx[JT_RUN - 3]; return 0;
 	case 174: *ret = t->ctx[JT_RUN - 4]; return 0;
 	default: return -EINVAL;
@@ -173,7 +156,8 @@ static u64 got_value(const struct jt *t, const struct jit_got *g)
 int jt_compile(struct jt *t)
 {
 	struct verifier_result facts = {.insn = t->fact};
-	struct jit_input in = {.insns = t->insn,
+	struct jit_input in = {.arch = (u8)machine_arch,
+			       .insns = t->insn,
 			       .n = t->n,
 			       .facts = &facts,
 			       .maps = t->map,
@@ -195,6 +179,7 @@ int jt_compile(struct jt *t)
 		memcpy(t->text + 8 * i, &v, 8);
 	}
 	mprotect(t->text, t->text_size, PROT_READ | PROT_EXEC);
+	__builtin___clear_cache((char *)t->text, (char *)t->text + t->text_size);
 	return 0;
 }
 
@@ -209,42 +194,9 @@ void jt_deinit(struct jt *t)
 	t->nmaps = 0;
 }
 
-/* Loads all registers but rsp from regs[0..15] (order of enum x86_reg), calls fn, stores them to
- * regs[16..31]. */
-void jt_enter(u64 fn, u64 regs[32]);
-__asm__(".text\n.globl jt_enter\n.hidden jt_enter\n.type jt_enter,@function\njt_enter:\n"
-	"push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rsi; push %rdi\n"
-	"mov %rsi, %r11\n"
-	"mov (%r11), %rax; mov 8(%r11), %rcx; mov 16(%r11), %rdx; mov 24(%r11), %rbx\n"
-	"mov 40(%r11), %rbp; mov 48(%r11), %rsi; mov 56(%r11), %rdi; mov 64(%r11), %r8\n"
-	"mov 72(%r11), %r9; mov 80(%r11), %r10; mov 96(%r11), %r12; mov 104(%r11), %r13\n"
-	"mov 112(%r11), %r14; mov 120(%r11), %r15; mov 88(%r11), %r11\n"
-	"call *(%rsp)\n"
-	"push %r11\n"
-	"mov 16(%rsp), %r11\n"
-	"mov %rax, 128(%r11); mov %rcx, 136(%r11); mov %rdx, 144(%r11); mov %rbx, 152(%r11)\n"
-	"mov %rbp, 168(%r11); mov %rsi, 176(%r11); mov %rdi, 184(%r11); mov %r8, 192(%r11)\n"
-	"mov %r9, 200(%r11); mov %r10, 208(%r11); mov %r12, 224(%r11); mov %r13, 232(%r11)\n"
-	"mov %r14, 240(%r11); mov %r15, 248(%r11)\n"
-	"pop 216(%r11)\n"
-	"pop %rdi; pop %rsi; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
-	"ret\n.size jt_enter,.-jt_enter\n");
-
 u64 jt_run(struct jt *t, u32 *ret_bad)
 {
-	u64 regs[32] = {0};
-	u32 bad = 0;
-
-	for (u32 r = 0; r < 16; r++)
-		regs[r] = 0x1111111111111111ull * r + 0x0f1e2d3c4b5a6978ull;
-	regs[X86_RDI] = (u64)(uintptr_t)&t->ctx[JT_RUN];
-	jt_enter((u64)(uintptr_t)t->text + t->img.entry, regs);
-	for (u32 r = 0; r < 16; r++)
-		if (r != X86_RSP && r != X86_RAX && regs[r] != regs[16 + r] &&
-		    !(t->img.clobbers >> r & 1))
-			bad |= 1u << r;
-	*ret_bad = bad;
-	return regs[16 + X86_RAX];
+	return machine_run((u64)(uintptr_t)t->text + t->img.entry, (u64)(uintptr_t)&t->ctx[JT_RUN], t->img.clobbers, ret_bad);
 }
 
 int jt_interp(struct jt *t, u64 *ret_r0)

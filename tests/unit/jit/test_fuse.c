@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What may be fused or folded, and what only looks like it. */
 #include "harness.h"
+#include "machine.h"
 
 #include "base/bits.h"
 #include "tap.h"
@@ -55,7 +56,10 @@ static void rmw(u8 mem, const char *kind)
 		     STX(BPF_DW, 6, 0, 1), LDX(BPF_DW, 0, 6, 0));
 	plain = SAME("another address", 0x1ffffffff, mem, LDX(BPF_DW, 1, 6, 0),
 		     ALU64I(BPF_ADD, 1, 1), STX(BPF_DW, 6, 8, 1), LDX(BPF_DW, 0, 6, 0));
-	tap_ok(fused < plain, "only one of them is fused");
+	if (machine_arch == JIT_X86_64)
+		tap_ok(fused < plain, "only one of them is fused");
+	else /* nothing is gained but, where it is needed, that others are kept out */
+		tap_ok(mem == VMEM_MAP ? fused == plain : fused > plain, "others are kept out");
 	SAME("another size", 0x100000000, mem, LDX(BPF_DW, 1, 6, 0), ALU64I(BPF_ADD, 1, 1),
 	     STX(BPF_W, 6, 0, 1), LDX(BPF_DW, 0, 6, 0));
 	SAME("a 32-bit sum to 64 bits", 0, mem, LDX(BPF_DW, 1, 6, 0), ALU32I(BPF_ADD, 1, 1),

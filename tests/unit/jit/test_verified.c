@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "gen.h"
+#include "machine.h"
 
 #include "base/bits.h"
 #include "tap.h"
@@ -63,14 +64,15 @@ static void counter(u32 type, u32 ncpus, const char *want)
 	if (!tap_eq(verify(), 0, "counter: verified") ||
 	    !tap_eq(jt_compile(&t), 0, "counter: compiled"))
 		return;
-	tap_ok(!strcmp(jt_hex(&t, got, sizeof(got)), want), "counter: %s", want);
+	if (machine_arch == JIT_X86_64)
+		tap_ok(!strcmp(jt_hex(&t, got, sizeof(got)), want), "counter: %s", want);
 	tap_ok(jt_agree(&t, &r0) && r0 == 0, "counter: counts");
 	jt_deinit(&t);
 }
 
-static void random_programs(void)
+static void random_programs(u32 runs)
 {
-	const u32 seed = 99, runs = 1500;
+	const u32 seed = 99;
 	u32 k, taken = 0;
 
 	for (k = 0; k < runs; k++) {
@@ -98,7 +100,8 @@ static void random_programs(void)
 	tap_ok(taken * 10 > runs * 9, "nearly all of them are taken: %u", taken);
 }
 
-int main(void)
+/* Argument: number of random programs. */
+int main(int argc, char **argv)
 {
 	cpu_set_t set;
 
@@ -108,6 +111,6 @@ int main(void)
 	counter(BPF_MAP_TYPE_ARRAY, 1, "488b05e9ffffff4883000131c0c3");
 	counter(BPF_MAP_TYPE_PERCPU_ARRAY, 4,
 		"f30fc7f883e00348c1e007480305defffffff04883000131c0c3");
-	random_programs();
+	random_programs(argc > 1 ? (u32)atoi(argv[1]) : 1500);
 	return tap_done();
 }
