@@ -3,8 +3,10 @@
  * sections OBJECT VICTIM: attaches every program of OBJECT by its section name, lets VICTIM make its calls, checks what
  * was counted. Nothing but libbpf's own ways, whatever version of it this is linked with.
  */
+#define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +32,7 @@ static void start(char *victim)
 	int in[2], out[2];
 	char line[32];
 
-	if (pipe(in) || pipe(out))
+	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC)) /* the victim ends when we do */
 		exit(99);
 	if (!fork()) {
 		dup2(in[0], 0);
