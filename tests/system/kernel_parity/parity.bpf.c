@@ -113,6 +113,36 @@ int session_cookie(struct pt_regs *ctx)
 	return at_return ? 0 : session_answer[bpf_get_attach_cookie(ctx) & 7] & 1;
 }
 
+__u64 tally[TALLY_ROWS][TALLY_THREADS];
+
+/* By cookie and thread: the probed functions' second argument, which they leave in its register. */
+static __always_inline int tally_add(struct pt_regs *ctx, __u64 plus)
+{
+	__u64 row = bpf_get_attach_cookie(ctx) + plus, thread = ctx->rsi;
+
+	if (row < TALLY_ROWS && thread < TALLY_THREADS)
+		tally[row][thread]++;
+	return 0;
+}
+
+SEC("uprobe.multi")
+int tally_multi(struct pt_regs *ctx)
+{
+	return tally_add(ctx, 0);
+}
+
+SEC("uprobe")
+int tally_single(struct pt_regs *ctx)
+{
+	return tally_add(ctx, 0);
+}
+
+SEC("uprobe.multi")
+int tally_session(struct pt_regs *ctx)
+{
+	return tally_add(ctx, bpf_session_is_return());
+}
+
 static __always_inline int usdt_note(struct pt_regs *ctx, __u64 plus)
 {
 	long a = -1, b = -1;

@@ -15,6 +15,7 @@ static const struct group {
 	{ "cookies", cookie_cases },  { "usdt", usdt_cases },
 	{ "create", create_cases },   { "perf", perf_cases },
 	{ "regs", regs_cases },	      { "differs", differs_cases },
+	{ "speed", speed_cases },
 };
 
 static int refuse(const char *what)
@@ -36,6 +37,7 @@ void parity_load(struct parity *p)
 		refuse("open");
 	bpf_program__set_expected_attach_type(p->skel->progs.session, LINK_SESSION);
 	bpf_program__set_expected_attach_type(p->skel->progs.session_cookie, LINK_SESSION);
+	bpf_program__set_expected_attach_type(p->skel->progs.tally_session, LINK_SESSION);
 	if (parity_bpf__load(p->skel))
 		refuse("load");
 	p->entry = bpf_program__fd(p->skel->progs.entry);
@@ -45,6 +47,9 @@ void parity_load(struct parity *p)
 	p->single_leave = bpf_program__fd(p->skel->progs.single_leave);
 	p->session = bpf_program__fd(p->skel->progs.session);
 	p->session_cookie = bpf_program__fd(p->skel->progs.session_cookie);
+	p->tally = bpf_program__fd(p->skel->progs.tally_multi);
+	p->tally_single = bpf_program__fd(p->skel->progs.tally_single);
+	p->tally_session = bpf_program__fd(p->skel->progs.tally_session);
 }
 
 struct wanted {

@@ -2,6 +2,8 @@
 #pragma once
 
 #define EVENT_MAX 8192
+#define TALLY_ROWS 8
+#define TALLY_THREADS 3
 
 enum parity_what { EV_ENTRY, EV_RETURN, EV_SINGLE_ENTRY, EV_SINGLE_RETURN, EV_SESSION, EV_SESSION_IN, EV_SESSION_OUT };
 
