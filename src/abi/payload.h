@@ -13,7 +13,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 12u
+#define NT_PAYLOAD_VERSION 13u
 #define NT_HELPER_KFUNC 256u /* helper[] from here on: bodies of enum ebpf_kfunc (ebpf/kfuncs.h) */
 #define NT_HELPER_MAX 320u
 
@@ -35,6 +35,8 @@ struct nt_payload_hdr {
 	u32 fn_session_at;   /* u64 *(*)(struct nt_ret_entry *, u64 key): the cookie that this session has in the call, or NULL */
 	u32 fn_session_more; /* void (*)(struct nt_ret_entry *, struct nt_row *): gives the entries on `more` to this row */
 	u32 fn_hold;	    /* not called but gone to: waits for the broker like fn_r_brk, then goes on at nt_state.hold_pc */
+	u32 sent_pc;	    /* where a thread is that sends the signals of a program which has ended */
+	u32 pad;
 	u32 helper[NT_HELPER_MAX]; /* by BPF helper id */
 };
 

@@ -36,6 +36,7 @@ void nt_image(void)
 		LINK(fn_session_at, session_at)
 		LINK(fn_session_more, session_give_more)
 		LINK(fn_hold, hold_entry)
+		LINK(sent_pc, sent_pc)
 		HELPER(1, helper_map_lookup)
 		HELPER(2, helper_map_update)
 		HELPER(3, helper_map_delete)
@@ -158,6 +159,7 @@ void nt_image(void)
 	      [fn_session_at] "i"(offsetof(struct nt_payload_hdr, fn_session_at)),
 	      [fn_session_more] "i"(offsetof(struct nt_payload_hdr, fn_session_more)),
 	      [fn_hold] "i"(offsetof(struct nt_payload_hdr, fn_hold)),
+	      [sent_pc] "i"(offsetof(struct nt_payload_hdr, sent_pc)),
 	      [helper] "i"(offsetof(struct nt_payload_hdr, helper)),
 	      [size] "i"(sizeof(struct nt_payload_hdr)), [state_size] "i"(sizeof(struct nt_state)));
 }

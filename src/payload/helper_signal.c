@@ -16,15 +16,22 @@
 #define TO_THREAD 0x80u
 #define SLOT_BITS 8u
 
-static s64 send(u32 what)
+typedef s64 send_fn(long nr, u64 a0, u64 a1, u64 a2);
+
+static s64 send_now(long nr, u64 a0, u64 a1, u64 a2)
+{
+	return kernel_call3(nr, a0, a1, a2);
+}
+
+static s64 send(u32 what, send_fn *call)
 {
 	u32 sig = what & ~TO_THREAD, tgid = thread_tgid();
 
-	if (!tgid)
+	if (!tgid || !kernel_allowed())
 		return -EPERM;
 	if (what & TO_THREAD)
-		return kernel_call3(__NR_tgkill, tgid, thread_tid(), sig);
-	return kernel_call2(__NR_kill, tgid, sig);
+		return call(__NR_tgkill, tgid, thread_tid(), sig);
+	return call(__NR_kill, tgid, sig, 0);
 }
 
 /* Up to eight wait, a byte each; one that finds no room is sent at once. */
@@ -45,7 +52,7 @@ static u64 queue(u32 sig, u32 to)
 			at_store(&row->signals, waiting | (u64)(sig | to) << shift);
 			return 0;
 		}
-	return (u64)send(sig | to);
+	return (u64)send(sig | to, send_now);
 }
 
 u64 helper_send_signal(u64 sig, u64 r2, u64 r3, u64 r4, u64 r5)
@@ -65,6 +72,7 @@ u64 helper_deliver_signals(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
 	u64 waiting = row ? at_xchg(&row->signals, 0ull) : 0;
 
 	for (; waiting; waiting >>= SLOT_BITS)
-		send((u32)(waiting & 0xff));
+		if (waiting & 0xff)
+			send((u32)(waiting & 0xff), sent_call);
 	return 0;
 }

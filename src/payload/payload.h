@@ -35,6 +35,7 @@ struct unwind_object;
 int unwind_find_object(void *pc, struct unwind_object *ret); /* fn_dl_find_object */
 void rbrk_notify(void);					     /* fn_r_brk */
 void hold_entry(void);					     /* fn_hold */
+s64 sent_call(long nr, u64 a0, u64 a1, u64 a2); /* sent_pc lies behind its system call */
 
 /*
  * Helpers. All have the type of a BPF helper: five 64-bit arguments, a 64-bit result; errors are

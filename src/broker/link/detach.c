@@ -37,6 +37,17 @@ static int take_out(const struct detach *d)
 	return r;
 }
 
+/* Nobody is inside any more. */
+static void unmap_prog(const struct detach *d)
+{
+	if (d->used || d->p->unfinished)
+		return;
+	if (d->pp->needed)
+		d->p->unfinished = true;
+	else
+		process_unmap_prog(d->p, d->pp);
+}
+
 static int steps(void *arg)
 {
 	struct detach *d = arg;
@@ -44,8 +55,8 @@ static int steps(void *arg)
 
 	if (!r)
 		r = attach_quiesce(d->p, 0);
-	if (!r && !d->used && !d->p->unfinished)
-		process_unmap_prog(d->p, d->pp);
+	if (!r)
+		unmap_prog(d);
 	return r;
 }
 
@@ -61,8 +72,8 @@ static void detach_process(struct detach *d)
 		r = take_out(d); /* if it was this that took too long */
 		if (!r)
 			r = attach_quiesce(d->p, QUIESCE_MS);
-		if (!r && !d->used && !d->p->unfinished)
-			process_unmap_prog(d->p, d->pp);
+		if (!r)
+			unmap_prog(d);
 	}
 	d->p->unfinished |= r != 0;
 	for (struct module *m = d->p->modules; m && !r; m = m->next)

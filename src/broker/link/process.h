@@ -49,6 +49,7 @@ struct code_region {
 	u32 nret, follow_off;
 	u32 *gate; /* [ngates] owned: gates that its code looks at */
 	u32 ngates;
+	bool needed; /* quiesce.c: a way back leads through it */
 };
 
 struct process_map {
@@ -69,6 +70,7 @@ struct process_prog {
 	u32 links; /* open links that use it in this process */
 	bool in_array; /* published for tail calls; held for them */
 	u32 held;  /* runs (link/run.c) that use it */
+	bool needed; /* quiesce.c: has ended, but its last instructions are yet to come */
 	struct object_prog *prog; /* owned reference: its maps stay while they are mapped */
 	struct region_inline inlined; /* len 0: the program is called; arrays are owned */
 	UT_hash_handle hh;
@@ -86,6 +88,7 @@ struct process {
 	u32 borrows; /* nested process_borrow() */
 	bool gone;
 	bool unfinished; /* a detach is still to be done: unfinished.h */
+	u32 tries;	 /* so often it was tried */
 	bool unwind_hooked, linker_watched;
 	bool spare_used; /* a code region is in it */
 	bool no_returns; /* its unwinder cannot be told about return probes (unwind.h): it gets none */

@@ -9,6 +9,9 @@
  * few that do nothing but call probed functions this would not happen for a long time. The only way back into an old
  * region is a call that has yet to return through its thunk: its entry is in use until the programs of its exit have
  * run, and the few instructions after that are seen as a program counter.
+ *
+ * A program that has ended may have left signals to be sent. Whose handler runs then, or who is stopped by one, is not
+ * inside a program, but its way back leads through our code: what its stack mentions stays (needed).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +22,7 @@
 #include "base/bits.h"
 #include "broker/link/attach.h"
 #include "broker/link/entries.h"
+#include "broker/link/payload_blob.h"
 #include "broker/link/signal_frame.h"
 #include "util/fd.h"
 
@@ -49,6 +53,7 @@ struct survey {
 	u64 pc[256];	/* where threads stand in our code, this round */
 	u32 npc;
 	bool overflow;
+	bool sending;	/* somebody is in the call that sends what a program has left behind, this round */
 };
 
 static void survey_deinit(struct survey *s)
@@ -61,6 +66,10 @@ static void survey_pc(struct survey *s, u64 pc, u32 thread)
 {
 	if (!is_ours(s->p, pc))
 		return;
+	if (pc == s->p->image + ((const struct nt_payload_hdr *)nt_payload_blob)->sent_pc) {
+		s->sending = true;
+		return;
+	}
 	s->inside[thread] = true;
 	if (s->npc < 256)
 		s->pc[s->npc++] = pc;
@@ -80,11 +89,32 @@ static bool waits_in_slot(const struct process *p, const struct inject_thread *t
 	return false;
 }
 
+/* A word on a stack that may be an address to return to. */
+static void mention(struct process *p, u64 word)
+{
+	for (struct process_prog *pp = p->progs; pp; pp = pp->hh.next)
+		pp->needed |= word - pp->base < pp->size;
+	for (struct code_region *r = p->regions; r; r = r->next)
+		r->needed |= word - r->base < r->size;
+}
+
+/* Outside of that call what a stack mentions is not needed: it is old, or in the entries. */
+static void forget_mentions(struct process *p)
+{
+	for (struct process_prog *pp = p->progs; pp; pp = pp->hh.next)
+		pp->needed = false;
+	for (struct code_region *r = p->regions; r; r = r->next)
+		r->needed = false;
+}
+
 static void survey_word(u64 word, u64 addr, u32 thread, void *arg)
 {
 	struct survey *s = arg;
 
-	if (is_ours(s->p, word) && signal_frame_at(s->p, addr))
+	if (!is_ours(s->p, word))
+		return;
+	mention(s->p, word);
+	if (signal_frame_at(s->p, addr))
 		survey_pc(s, word, thread);
 }
 
@@ -118,7 +148,8 @@ static int survey_begin_round(struct survey *s)
 	}
 	memset(s->inside, 0, n * sizeof(*s->inside));
 	s->npc = 0;
-	s->overflow = false;
+	s->overflow = s->sending = false;
+	forget_mentions(s->p);
 	return 0;
 }
 
@@ -183,12 +214,14 @@ static int survey_threads(struct survey *s, bool *ret_all)
 		survey_vdso(s, i);
 	}
 	r = inject_scan_stacks(t, lo, hi, SCAN_LIMIT, survey_word, s);
+	if (!s->sending)
+		forget_mentions(s->p);
 	return r < 0 ? r : survey_end_round(s, ret_all);
 }
 
 static bool region_in_use(const struct survey *s, const struct code_region *r, const struct entries *e)
 {
-	if (r->live || s->overflow)
+	if (r->live || r->needed || s->overflow)
 		return true;
 	for (u32 i = 0; i < s->npc; i++)
 		if (s->pc[i] - r->base < r->size)

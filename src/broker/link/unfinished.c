@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "base/bits.h"
 #include "broker/link/attach.h"
 #include "broker/link/steady.h"
 #include "util/fd.h"
 #include "util/log.h"
 
 #define RETRY_NS 200000000ull
+#define RETRY_MAX 5u /* so often is the time doubled: what is left on a stack may stay there for ever */
 #define QUIESCE_MS 500u
 
 bool unfinished_any(const struct engine *e)
@@ -59,9 +61,16 @@ static int finish(struct process *p)
 		r = attach_quiesce(p, QUIESCE_MS);
 	if (r)
 		return r;
-	HASH_ITER(hh, p->progs, pp, tmp)
-		if (!pp->held && !prog_is_linked(p, pp))
+	HASH_ITER(hh, p->progs, pp, tmp) {
+		if (pp->held || prog_is_linked(p, pp))
+			continue;
+		if (pp->needed)
+			r = -EAGAIN;
+		else
 			process_unmap_prog(p, pp);
+	}
+	if (r)
+		return r;
 	log_info("pid %d (%s): detached at last", p->pid, p->comm);
 	return 0;
 }
@@ -80,6 +89,7 @@ void unfinished_retry(struct engine *e)
 		if (p->retry_ns > engine_now_ns())
 			continue;
 		p->unfinished = finish(p) != 0;
-		p->retry_ns = engine_now_ns() + RETRY_NS;
+		p->tries = p->unfinished ? bits_min(p->tries + 1, RETRY_MAX) : 0;
+		p->retry_ns = engine_now_ns() + (RETRY_NS << p->tries);
 	}
 }

@@ -113,6 +113,14 @@ int session_cookie(struct pt_regs *ctx)
 	return at_return ? 0 : session_answer[bpf_get_attach_cookie(ctx) & 7] & 1;
 }
 
+/* The signal is the cookie. */
+SEC("uprobe.multi")
+int signaller(struct pt_regs *ctx)
+{
+	bpf_send_signal((__u32)bpf_get_attach_cookie(ctx));
+	return 0;
+}
+
 __u64 tally[TALLY_ROWS][TALLY_THREADS];
 
 /* By cookie and thread: the probed functions' second argument, which they leave in its register. */

@@ -15,7 +15,7 @@ static const struct group {
 	{ "cookies", cookie_cases },  { "usdt", usdt_cases },
 	{ "create", create_cases },   { "perf", perf_cases },
 	{ "regs", regs_cases },	      { "differs", differs_cases },
-	{ "speed", speed_cases },
+	{ "speed", speed_cases },	      { "signals", signal_cases },
 };
 
 static int refuse(const char *what)
@@ -47,6 +47,7 @@ void parity_load(struct parity *p)
 	p->single_leave = bpf_program__fd(p->skel->progs.single_leave);
 	p->session = bpf_program__fd(p->skel->progs.session);
 	p->session_cookie = bpf_program__fd(p->skel->progs.session_cookie);
+	p->signaller = bpf_program__fd(p->skel->progs.signaller);
 	p->tally = bpf_program__fd(p->skel->progs.tally_multi);
 	p->tally_single = bpf_program__fd(p->skel->progs.tally_single);
 	p->tally_session = bpf_program__fd(p->skel->progs.tally_session);

@@ -36,7 +36,7 @@ extern char call_regs_back[], p_red_mid[], p_many[], p_many_end[];
 struct parity {
 	struct parity_bpf *skel;
 	int entry, entry_1, leave, single_entry, single_leave, session, session_cookie; /* programs */
-	int tally, tally_single, tally_session;
+	int tally, tally_single, tally_session, signaller;
 };
 
 /* Loads everything; ends the process with a line when that fails. */
@@ -83,3 +83,4 @@ void usdt_cases(struct parity *p);
 void create_cases(struct parity *p);
 void cookie_cases(struct parity *p);
 void speed_cases(struct parity *p);
+void signal_cases(struct parity *p);
