@@ -61,6 +61,7 @@ struct patch_binary_desc {
 	const u64 *code_ptr; u32 ncode_ptr;	     /* addresses found in relocations that point into code */
 	bool is_go;
 	struct patch_range go_text; /* where the code of Go is, what is outside of it is C; hi = 0: everywhere */
+	u64 entry; /* where a program begins: not called, so it has no return address; 0 = none */
 	bool dynamic; /* a program that has an interpreter */
 	bool fixed; /* not position independent: constants in instructions may be code addresses */
 };

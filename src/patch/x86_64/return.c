@@ -71,6 +71,8 @@ enum patch_reason return_refused(const struct patch_binary *b, s64 f)
 {
 	const struct patch_func *func = b->desc.func;
 
+	if (b->desc.entry && func[f].vaddr == b->desc.entry) /* _start, also without its name */
+		return PATCH_R_NO_RETURN_PROBE;
 	for (s64 k = f; k < b->desc.nfunc && func[k].vaddr == func[f].vaddr; k++)
 		if (func[k].name && name_is_listed(func[k].name))
 			return PATCH_R_NO_RETURN_PROBE;

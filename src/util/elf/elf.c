@@ -123,6 +123,7 @@ static int read_all(struct util_elf *e)
 	if (r)
 		return r;
 	elfread_code_ptr(e, e->eh.e_entry);
+	e->desc.entry = e->eh.e_entry;
 	read_sections(e, &eh);
 	elf_getphdrnum(e->elf, &n);
 	for (size_t i = 0; i < n; i++) {

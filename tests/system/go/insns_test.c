@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 	const char *seed = getenv("NT_SEED");
 	int rounds = getenv("NT_SOAK") ? ROUNDS_LONG : ROUNDS;
 	struct victim_io v = { 0 };
-	struct insns all;
+	struct insns all = { 0 };
 	uint64_t in, out;
 	struct all a;
 	bool ok = true;

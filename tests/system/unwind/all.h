@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#define ALL_MAX 131072
+#define ALL_MAX 262144
 
 #ifndef __bpf__
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 
 #include "victim_io.h"
 
-#define ALL_FILES 16
+#define ALL_FILES 64
 
 struct all_file {
 	char *path;

@@ -19,7 +19,7 @@ struct golden {
 	u32 nfunc;
 	u64 ptr[4];
 	u32 nptr;
-	u64 other;
+	u64 other, entry;
 	bool has_other, is_go, dynamic, fixed;
 	struct patch_binary *binary;
 };
@@ -64,6 +64,7 @@ static bool analyse(struct golden *c)
 		.ncode_ptr = c->nptr,
 		.is_go = c->is_go,
 		.dynamic = c->dynamic,
+		.entry = c->entry,
 		.fixed = c->fixed,
 	};
 
@@ -166,6 +167,8 @@ static void read_line(struct golden *c, char *line)
 	} else if (!strcmp(line, "other")) {
 		c->other = CODE_AT + strtoull(arg, NULL, 0);
 		c->has_other = true;
+	} else if (!strcmp(line, "entry")) {
+		c->entry = CODE_AT + strtoull(arg, NULL, 0);
 	} else if (!strcmp(line, "fixed")) {
 		c->fixed = true;
 	} else if (!strcmp(line, "go")) {

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Probes the entry and the return of every function of some files, in every process that maps them, until its standard
+ * input ends:
+ *
+ *     loader FILE...      says "ready FUNCTIONS", and in the end "hits ENTRIES RETURNS"
+ *
+ * NT_SOAK_HASH=1: programs that also go through helpers.
+ */
+#include "all.h"
+
+int main(int argc, char **argv)
+{
+	const char *hash = getenv("NT_SOAK_HASH");
+	uint64_t in = 0, out = 0;
+	struct all a;
+	char c;
+
+	if (argc < 2 || !all_open(&a, hash && *hash == '1'))
+		return 99;
+	for (int i = 1; i < argc; i++)
+		if (!all_add_unnamed(&a, argv[i])) {
+			printf("no functions in %s, or too many\n", argv[i]);
+			return 99;
+		}
+	if (!all_attach(&a, -1)) {
+		printf("cannot attach: %s\n", strerror(errno));
+		return 1;
+	}
+	printf("ready %u\n", a.next);
+	fflush(stdout);
+	while (read(0, &c, 1) > 0)
+		;
+	for (unsigned int i = 0; i < a.nfiles; i++) {
+		uint64_t e, r;
+
+		all_sum(&a, i, &e, &r);
+		in += e;
+		out += r;
+	}
+	all_close(&a);
+	printf("hits %llu %llu\n", (unsigned long long)in, (unsigned long long)out);
+	return 0;
+}
