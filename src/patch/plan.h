@@ -63,6 +63,7 @@ struct patch_binary_desc {
 	struct patch_range go_text; /* where the code of Go is, what is outside of it is C; hi = 0: everywhere */
 	u64 entry; /* where a program begins: not called, so it has no return address; 0 = none */
 	bool dynamic; /* a program that has an interpreter */
+	bool walks_stacks; /* has a runtime that reads return addresses from the stack by itself: V8, HotSpot ... */
 	bool fixed; /* not position independent: constants in instructions may be code addresses */
 };
 

@@ -19,10 +19,10 @@ int main(int argc, char **argv)
 	if (argc < 2 || !all_open(&a, hash && *hash == '1'))
 		return 99;
 	for (int i = 1; i < argc; i++)
-		if (!all_add_unnamed(&a, argv[i])) {
-			printf("no functions in %s, or too many\n", argv[i]);
-			return 99;
-		}
+		if (!all_add_unnamed(&a, argv[i])) /* or too many of them */
+			printf("no functions in %s\n", argv[i]);
+	if (!a.next)
+		return 99;
 	if (!all_attach(&a, -1)) {
 		printf("cannot attach: %s\n", strerror(errno));
 		return 1;

@@ -135,7 +135,7 @@ def soak(build, loader, number, w):
             note(f'without probes:\n{want}\nwith:\n{got}')
         note(f'{hits} entries and returns; {end - ready:.1f} s instead of {middle - begin:.1f} s')
         note('\n'.join(errors[:20]))
-        tap(hits and hits[0] > w.least and hits[0] / 3 < hits[1] <= hits[0] * 1.01, f'{w.name}: its functions were seen')
+        tap(hits and hits[0] > w.least and hits[0] * w.returns < hits[1] <= hits[0] * 1.01, f'{w.name}: its functions were seen')
     finally:
         place.remove()
 

@@ -32,6 +32,7 @@ def said(argv, place, stdin='', env=None, cwd=None, merge=False):
 class Workload:
     short = False    # part of the short tier
     least = 1000000  # entries that must be seen
+    returns = 0.5    # and this share of them at their return, too
 
     def __init__(self, long):
         self.long = long
@@ -66,6 +67,7 @@ class Sqlite(Workload):
 
 
 class Python(Workload):
+    returns = 0.15  # 64 calls of a thread are reported at their return, and it tries how deep it can go
     name, what, needs = 'python', "what its test suite says", 'libpython3-testsuite'
     SHORT = 'test_grammar test_generators test_struct test_json test_re test_thread'
     # Not those that look at their own timing, memory or descriptors, or need a network.

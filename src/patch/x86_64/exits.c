@@ -152,23 +152,24 @@ static bool step(struct walk *w, const struct text *t, u64 at, struct x86_insn *
 static void follow(struct walk *w, u64 at)
 {
 	const struct text *t = binary_text(w->b, at);
-	struct x86_insn i = { .len = 0 }, before;
+	struct x86_insn i, before = { .len = 0 };
 
 	while (!w->reason) {
 		struct span *s = span_of(w, at);
 
 		if (!s || !t) {
-			/* A call that never comes back may be the last instruction; anything else goes on elsewhere. */
-			if (i.kind != X86_K_CALL && i.kind != X86_K_CALL_IND)
+			/* A call that never comes back may be the last; anything else goes on elsewhere. */
+			if (before.kind != X86_K_CALL && before.kind != X86_K_CALL_IND)
 				w->reason = PATCH_R_TAIL_JUMP;
 			return;
 		}
 		if (bit_test(s->seen, at - s->lo))
 			return;
 		bit_set(s->seen, at - s->lo);
-		before = i;
 		if (!step(w, t, at, &i, &before))
 			return;
+		if (i.kind != X86_K_NOP)
+			before = i;
 		at += i.len;
 	}
 }

@@ -2,7 +2,8 @@
 /*
  * Who cannot have a return probe. While the body of a probed function runs, its return address is
  * ours and rbx points to our entry, so the function must save rbx, must come back exactly once, and
- * must not ask who called it.
+ * must not ask who called it. Nor must anybody else: a virtual machine finds the frames of its compiled code by the return
+ * addresses of its own functions.
  */
 #include "patch/x86_64/binary.h"
 
@@ -71,6 +72,8 @@ enum patch_reason return_refused(const struct patch_binary *b, s64 f)
 {
 	const struct patch_func *func = b->desc.func;
 
+	if (b->desc.walks_stacks)
+		return PATCH_R_NO_RETURN_PROBE;
 	if (b->desc.entry && func[f].vaddr == b->desc.entry) /* _start, also without its name */
 		return PATCH_R_NO_RETURN_PROBE;
 	for (s64 k = f; k < b->desc.nfunc && func[k].vaddr == func[f].vaddr; k++)

@@ -84,6 +84,8 @@ static void read_section(struct util_elf *e, Elf_Scn *scn, const char *name, con
 	if (strstr(name, "gopclntab") || !strcmp(name, ".go.buildinfo") ||
 	    !strcmp(name, ".note.go.buildid"))
 		e->desc.is_go = true;
+	if (strstr(name, ".gopclntab"))
+		e->go_table = sh->sh_addr;
 }
 
 static void read_sections(struct util_elf *e, struct util_eh_section *eh)
@@ -111,6 +113,19 @@ static void find_go_text(struct util_elf *e)
 		else if (f->name && !strcmp(f->name, "runtime.etext"))
 			e->desc.go_text.hi = f->vaddr;
 	}
+}
+
+/* Virtual machines that look at return addresses on the stack: V8, HotSpot, CoreCLR, Mono. */
+static bool is_stack_walker(const char *name)
+{
+	return !strcmp(name, "JNI_CreateJavaVM") || !strncmp(name, "_ZN2v87Isolate3NewE", 19) ||
+	       !strncmp(name, "Builtins_CEntry", 15) || !strcmp(name, "coreclr_initialize") || !strcmp(name, "mono_jit_init");
+}
+
+static void find_stack_walker(struct util_elf *e)
+{
+	for (u32 i = 0; i < e->desc.nfunc && !e->desc.walks_stacks; i++)
+		e->desc.walks_stacks = e->func[i].name && is_stack_walker(e->func[i].name);
 }
 
 static int read_all(struct util_elf *e)
@@ -144,8 +159,11 @@ static int read_all(struct util_elf *e)
 		e->desc.fixed = true;
 		elfread_data(e);
 	}
+	if (e->go_table && !e->has_symtab)
+		elfread_go_table(e, e->go_table, elfread_func);
 	elfread_merge_funcs(e);
 	find_go_text(e);
+	find_stack_walker(e);
 	return e->failed ? -ENOMEM : 0;
 }
 

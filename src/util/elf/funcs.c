@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add_func(struct util_elf *e, struct patch_func f)
+void elfread_func(struct util_elf *e, struct patch_func f)
 {
 	struct patch_func *p;
 
@@ -44,7 +44,7 @@ void elfread_symbols(struct util_elf *e, Elf_Scn *scn, const GElf_Shdr *sh)
 		name = elf_strptr(e->elf, sh->sh_link, s.st_name);
 		if (!name || !*name)
 			continue;
-		add_func(e, (struct patch_func){ .vaddr = s.st_value,
+		elfread_func(e, (struct patch_func){ .vaddr = s.st_value,
 						 .size = s.st_size,
 						 .name = name,
 						 .ifunc = type == STT_GNU_IFUNC,
@@ -62,7 +62,7 @@ void elfread_fde(const struct util_fde *fde, void *elf)
 	struct util_elf *e = elf;
 
 	if (!fde->signal)
-		add_func(e, (struct patch_func){ .vaddr = fde->start,
+		elfread_func(e, (struct patch_func){ .vaddr = fde->start,
 						 .size = fde->size,
 						 .fragment = fde->fragment });
 	if (fde->lsda) {

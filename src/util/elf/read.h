@@ -25,6 +25,7 @@ struct util_elf {
 	struct patch_func *func;
 	u64 *ptr;
 	size_t seg_cap, data_cap, func_cap, ptr_cap;
+	u64 go_table; /* address, 0 = none */
 	bool has_symtab, failed; /* failed: out of memory */
 	u8 build_id[UTIL_ELF_BUILD_ID_MAX];
 	u32 build_id_len;
@@ -45,6 +46,9 @@ const u8 *elfread_bytes_at(const struct util_elf *e, u64 vaddr, u64 *ret_n);
 
 void elfread_symbols(struct util_elf *e, Elf_Scn *scn, const GElf_Shdr *sh);
 void elfread_fde(const struct util_fde *fde, void *elf);
+/* gotable.c: those of Go's own table at vaddr. False: it cannot be read to its end. */
+bool elfread_go_table(struct util_elf *e, u64 vaddr, void (*add)(struct util_elf *e, struct patch_func f));
+void elfread_func(struct util_elf *e, struct patch_func f);
 /* When all are there: one entry per address and name; what the unwind table says of an address goes to its names. */
 void elfread_merge_funcs(struct util_elf *e);
 

@@ -96,9 +96,15 @@ bool all_add_unnamed(struct all *a, const char *path)
 		last = d->func[i].vaddr;
 	}
 	util_elf_close(elf);
+	if (!f->path || !f->n || a->next + f->n > ALL_MAX) {
+		free(f->offset);
+		free(f->path);
+		*f = (struct all_file){ 0 };
+		return false;
+	}
 	a->next += f->n;
 	a->nfiles++;
-	return f->path && f->n && a->next <= ALL_MAX;
+	return true;
 }
 
 static bool find_mapped(pid_t pid, const char *part, char path[PATH_MAX])
