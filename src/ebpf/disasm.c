@@ -81,6 +81,14 @@ static void disasm_atomic(const struct bpf_insn *in, char *buf, size_t n)
 		snprintf(buf, n, "(%02x) r0 = atomic%s_cmpxchg((%s *)(r%d %+d), r0, r%d)", in->code,
 			 suffix, type, in->dst_reg, in->off, in->src_reg);
 		return;
+	case EBPF_LOAD_ACQ:
+		snprintf(buf, n, "(%02x) r%d = load_acquire((%s *)(r%d %+d))", in->code, in->dst_reg, type, in->src_reg,
+			 in->off);
+		return;
+	case EBPF_STORE_REL:
+		snprintf(buf, n, "(%02x) store_release((%s *)(r%d %+d), r%d)", in->code, type, in->dst_reg, in->off,
+			 in->src_reg);
+		return;
 	default: snprintf(buf, n, "BUG_%02x", in->code);
 	}
 }
@@ -155,6 +163,8 @@ static void disasm_jmp(const struct bpf_insn *in, char *buf, size_t n)
 			snprintf(buf, n, "(%02x) goto pc%+d", in->code, in->off);
 		else
 			snprintf(buf, n, "(%02x) gotol pc%+d", in->code, in->imm);
+	} else if (ebpf_insn_is_may_goto(in)) {
+		snprintf(buf, n, "(%02x) may_goto pc%+d", in->code, in->off);
 	} else if (BPF_SRC(in->code) == BPF_X) {
 		snprintf(buf, n, "(%02x) if %c%d %s %c%d goto pc%+d", in->code, w, in->dst_reg,
 			 jmp_op[op >> 4], w, in->src_reg, in->off);
