@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,6 +305,13 @@ int proc_comm(pid_t pid, char ret[16])
 	memset(ret, 0, 16);
 	memcpy(ret, text, strnlen(text, 15));
 	return 0;
+}
+
+bool proc_shares_memory(pid_t pid)
+{
+	struct proc_status st;
+
+	return !proc_status_read(pid, &st) && st.ppid > 0 && !syscall(SYS_kcmp, pid, st.ppid, KCMP_VM, 0, 0);
 }
 
 bool proc_is_leader(pid_t tid)

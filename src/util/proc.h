@@ -64,6 +64,8 @@ int proc_tracer(pid_t pid, pid_t *ret);
 int proc_seccomp(pid_t pid, u32 *ret);
 int proc_ns_pid(pid_t pid, pid_t *ret);
 int proc_comm(pid_t pid, char ret[16]);
+/* Does it have the same memory as its parent (vfork(2) before exec, clone(2) with CLONE_VM), as far as can be known? */
+bool proc_shares_memory(pid_t pid);
 bool proc_is_leader(pid_t tid); /* is this a process, not one of its further threads? */
 
 /* Start time in clock ticks since boot (field 22 of stat): differs when a pid is used again. */

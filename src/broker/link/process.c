@@ -34,6 +34,8 @@ int process_get(struct engine *e, pid_t pid, struct process **ret)
 		p = NULL;
 	}
 	if (!p) {
+		if (proc_shares_memory(pid))
+			return -EAGAIN; /* it would be opened twice, and stay open when this one runs exec */
 		p = calloc(1, sizeof(*p));
 		if (!p)
 			return -ENOMEM;

@@ -112,7 +112,8 @@ struct process {
 
 void code_region_free(struct code_region *r); /* the record */
 
-/* Finds or makes the record; nothing is done to the process. -ESRCH, -ENOMEM. */
+/* Finds or makes the record; nothing is done to the process. -ESRCH, -ENOMEM, -EAGAIN: its memory is its parent's for now (a
+ * child of vfork). */
 int process_get(struct engine *e, pid_t pid, struct process **ret);
 struct process *process_find(struct engine *e, pid_t pid);
 /* Forgets a process: frees the record, touches nothing in it. */

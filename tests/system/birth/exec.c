@@ -60,6 +60,7 @@ static void test_exec(void)
 static void test_tasks(void)
 {
 	char *const thread[] = {"main:1", "thread:5", NULL}, *const forked[] = {"main:1", "fork:5", NULL};
+	char *const vforkexec[] = {"main:1", "vforkexec:5", NULL};
 	char *const vforked[] = {"main:1", "vfork:5", NULL}, *const spawned[] = {"main:1", "spawn:5", NULL};
 
 	let_run(thread, true, "main_fn 6", "a thread is the process");
@@ -69,6 +70,8 @@ static void test_tasks(void)
 	let_run(thread, false, "main_fn 6", "a thread");
 	let_run(forked, false, "main_fn 6", "a forked child");
 	let_run(vforked, false, "main_fn 6", "one of vfork");
+	let_run(vforkexec, false, "main_ctor 2 main_fn 6 lib_ctor 3", "one of vfork that is slow to run another program");
+	let_run(vforkexec, true, "main_fn 1", "nor that");
 	let_run(spawned, false, "main_ctor 2 main_fn 6 lib_ctor 3", "one of posix_spawn");
 }
 

@@ -11,6 +11,7 @@
  *     again:N              maps this program a second time and calls main_fn N times there
  *     user:N               ends if the effective user is not N
  *     spawn:N              waits for a child that is newborn main:N, made with posix_spawn
+ *     vforkexec:N          the same by vfork: it waits half a second before its exec
  *     wait                 says "ready", reads a line
  */
 #include <dlfcn.h>
@@ -112,6 +113,23 @@ static void spawned(char *n)
 	child(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ) ? -1 : pid);
 }
 
+/* What a shell does, but slowly: who looks at processes meanwhile finds one that has its parent's memory. */
+static void vfork_and_exec(char *n)
+{
+	char action[32];
+	char *argv[] = {"newborn", action, NULL};
+	pid_t pid;
+
+	snprintf(action, sizeof(action), "main:%s", n);
+	pid = vfork();
+	if (!pid) {
+		nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+		execv("/proc/self/exe", argv);
+		_exit(7);
+	}
+	child(pid);
+}
+
 static void *exec_main(void *argv)
 {
 	execv("/proc/self/exe", argv);
@@ -176,6 +194,8 @@ static void act(char **argv)
 		forked(times, 1);
 	else if (!strncmp(a, "spawn:", 6))
 		spawned(n + 1);
+	else if (!strncmp(a, "vforkexec:", 10))
+		vfork_and_exec(n + 1);
 	else if (!strncmp(a, "again:", 6))
 		again(times);
 	else if (!strncmp(a, "user:", 5))
