@@ -19,6 +19,8 @@ int ipc_connect(const char *dir);
 /* The same; neither this nor any answer on it is waited for longer than ms (0: for ever). -EAGAIN: nobody accepts. */
 int ipc_connect_within(const char *dir, u32 ms);
 void ipc_answer_within(int sock, u32 ms);
+/* Can whoever listened for this connection answer, as far as /proc shows: neither gone nor stopped? */
+bool ipc_peer_is_well(int sock);
 /* Broker's side: bound, listening socket. */
 int ipc_listen(const char *dir);
 
@@ -26,5 +28,9 @@ int ipc_listen(const char *dir);
 int ipc_send(int sock, const void *buf, size_t n, int fd);
 /* Returns bytes (0 = closed); *ret_fd is a new CLOEXEC descriptor or -1. */
 long ipc_recv(int sock, void *buf, size_t n, int *ret_fd);
-/* Request and its answer; *ret_fd as above. 0 or -errno of the transport. */
+/*
+ * Request and its answer; *ret_fd as above. 0 or -errno of the transport. An answer that has to come within some time may take
+ * IPC_PATIENCE times as long while the peer is well: on a machine that is far too busy everything takes its time.
+ */
+#define IPC_PATIENCE 40
 int ipc_call(int sock, const struct nt_request *req, struct nt_reply *rep, int *ret_fd);

@@ -93,7 +93,7 @@ int ipc_listen(const char *dir)
 	sys_call3(__NR_unlink, (u64)sa.sun_path, 0, 0);
 	r = (int)sys_call3(__NR_bind, (u64)fd, (u64)&sa, sizeof(sa));
 	if (!r)
-		r = (int)sys_call3(__NR_listen, (u64)fd, 64, 0);
+		r = (int)sys_call3(__NR_listen, (u64)fd, 4096, 0); /* many processes may start at once */
 	if (r < 0) {
 		sys_call3(__NR_close, (u64)fd, 0, 0);
 		return r;
@@ -174,12 +174,16 @@ long ipc_recv(int sock, void *buf, size_t n, int *ret_fd)
 int ipc_call(int sock, const struct nt_request *req, struct nt_reply *rep, int *ret_fd)
 {
 	int r, fd = -1;
-	long n;
+	long n = -EAGAIN;
 
 	r = ipc_send(sock, req, sizeof(*req), -1);
 	if (r < 0)
 		return r;
-	n = ipc_recv(sock, rep, sizeof(*rep), &fd);
+	for (u32 i = 0; i < IPC_PATIENCE; i++) {
+		n = ipc_recv(sock, rep, sizeof(*rep), &fd);
+		if (n != -EAGAIN || !ipc_peer_is_well(sock))
+			break;
+	}
 	if (n < 0)
 		return (int)n;
 	/* A short reply carries no text; a wrong number means that the two sides have lost each

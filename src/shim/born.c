@@ -6,8 +6,8 @@
  * it says that all is done.
  *
  *     broken off    the connection is closed, the program goes on; the broker finds it later by looking, as ever
- *     no answer     half a second: the broker hangs or is stopped. Once it has begun it may take its time: a link may
- *                   have a million targets
+ *     no answer     half a second when the broker is stopped or gone. While it is not, it may take its time (ipc_call): the
+ *                   machine may be far too busy, a link may have a million targets
  */
 #include "shim/born.h"
 
@@ -17,8 +17,7 @@
 #include "base/syscall.h"
 #include "ipc/ipc.h"
 
-#define FIRST_ANSWER_MS 500
-#define ANSWER_MS 20000
+#define ANSWER_MS 500
 
 #define ARCH_GET_FS 0x1003
 
@@ -60,7 +59,6 @@ static int converse(struct session *s)
 		if (!(reply.flags & NT_REPLY_DO))
 			return 0;
 		done[0] = (u64)obey(&reply, fd);
-		ipc_answer_within(s->sock, ANSWER_MS);
 		q = session_request(s, NT_OP_DONE, done);
 	}
 }
@@ -69,10 +67,10 @@ void born_tell(struct session *s)
 {
 	bool adopted = s->ino; /* the loader itself: `notrap run` has connected for it */
 	u64 old = signals_block();
-	int r = session_ready(s, FIRST_ANSWER_MS);
+	int r = session_ready(s, ANSWER_MS);
 
 	if (!r) {
-		ipc_answer_within(s->sock, FIRST_ANSWER_MS);
+		ipc_answer_within(s->sock, ANSWER_MS);
 		r = converse(s);
 		ipc_answer_within(s->sock, 0);
 	}

@@ -21,13 +21,21 @@
 #include "util/log.h"
 #include "util/proc.h"
 
-#define DONE_MS 2000 /* a call that does not block takes longer only where the process is stopped by somebody */
+#define DONE_MS 1000 /* a call that does not block takes longer where the process is stopped, or hardly ever runs */
+#define DONE_ROUNDS 10
 
 struct talk {
 	struct client *c;
 	u32 seq;   /* of its last request: the next reply answers that */
 	bool lost; /* it did not answer, or nonsense */
 };
+
+static bool is_stopped(pid_t pid)
+{
+	char state;
+
+	return proc_thread_state(pid, pid, &state) || state == 'T' || state == 't';
+}
 
 static int await_done(struct talk *t, s64 *ret)
 {
@@ -36,8 +44,9 @@ static int await_done(struct talk *t, s64 *ret)
 	int fd = -1;
 	long n;
 
-	if (poll(&p, 1, DONE_MS) <= 0)
-		return -ETIMEDOUT;
+	for (int i = 0; poll(&p, 1, DONE_MS) <= 0; i++)
+		if (i == DONE_ROUNDS || is_stopped(t->c->pid))
+			return -ETIMEDOUT;
 	n = ipc_recv(t->c->sock, &q, sizeof(q), &fd);
 	if (fd >= 0)
 		close(fd);
