@@ -3,12 +3,7 @@
 
 #include <linux/bpf.h>
 
-/* Newer headers pass the number too and leave the comma to us; older ones write it themselves. */
-#ifdef ___BPF_FUNC_MAPPER
-#define HELPER_NAME(x, ...) [BPF_FUNC_##x] = "bpf_" #x,
-#else
 #define HELPER_NAME(x) [BPF_FUNC_##x] = "bpf_" #x
-#endif
 static const char *const names[] = {__BPF_FUNC_MAPPER(HELPER_NAME)};
 #define NAMES_N (sizeof(names) / sizeof(names[0]))
 

@@ -2,6 +2,7 @@
 /* Programs made of helper calls, with all that compilers make of them: callbacks, iterators, frozen text. */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
+#include <linux/version.h>
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -18,9 +19,11 @@ struct bpf_iter_num;
 extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0) /* of the headers: newer ones have it */
 struct bpf_iter_num {
 	__u64 opaque[1];
 } __attribute__((aligned(8)));
+#endif
 
 SEC("uprobe.multi")
 int text(struct pt_regs *ctx)
