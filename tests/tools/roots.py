@@ -72,7 +72,8 @@ def mounted(suite, build, here):
     root = folder(suite)
     if not root:
         return None
-    more = [p for p in (os.path.join(CACHE, "headers"),) if os.path.isdir(p)]
+    os.makedirs(os.path.join(CACHE, "rust"), exist_ok=True)
+    more = [p for p in (os.path.join(CACHE, "headers"), os.path.join(CACHE, "rust")) if os.path.isdir(p)]
     for path in dict.fromkeys((*BINDS, build, here, *more)):
         if path.startswith("/tmp/") and path not in BINDS:
             continue
