@@ -21,6 +21,7 @@ struct client {
 	int pidfd;
 	int sock;
 	u32 role; /* enum nt_role, 0 before HELLO */
+	bool filtered; /* it has our seccomp filter (notify.c) */
 	struct loop_source *source;
 	struct loop_source
 	    *exit; /* the process ended, though a child may have inherited its socket */

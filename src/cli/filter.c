@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -21,24 +22,32 @@
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define RET(what) BPF_STMT(BPF_RET | BPF_K, (what))
+#define TO(from, to) ((to) - (from) - 1)
 #define IF_EQ(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
 
 /* Only what the broker has an answer for: everything else costs a few nanoseconds. */
 static int install(void)
 {
+	enum { MMAP = 11, ALLOW = 15, NOTIFY = 16 };
 	struct sock_filter code[] = {
-	    LOAD(arch),
-	    IF_EQ(AUDIT_ARCH_X86_64, 0, 8),
-	    LOAD(nr),
-	    IF_EQ(__NR_bpf, 7, 0),
-	    IF_EQ(__NR_perf_event_open, 6, 0),
-	    IF_EQ(__NR_epoll_ctl, 5, 0),
-	    IF_EQ(__NR_ioctl, 0, 3),
-	    LOAD(args[1]),
-	    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, IOCTL_TYPE_MASK),
-	    IF_EQ(PERF_IOCTL_TYPE, 1, 0),
-	    RET(SECCOMP_RET_ALLOW),
-	    RET(SECCOMP_RET_USER_NOTIF),
+	    [0] = LOAD(arch),
+	    [1] = IF_EQ(AUDIT_ARCH_X86_64, 0, TO(1, ALLOW)),
+	    [2] = LOAD(nr),
+	    [3] = IF_EQ(__NR_bpf, TO(3, NOTIFY), 0),
+	    [4] = IF_EQ(__NR_perf_event_open, TO(4, NOTIFY), 0),
+	    [5] = IF_EQ(__NR_epoll_ctl, TO(5, NOTIFY), 0),
+	    [6] = IF_EQ(__NR_mmap, TO(6, MMAP), 0),
+	    [7] = IF_EQ(__NR_ioctl, 0, TO(7, ALLOW)),
+	    [8] = LOAD(args[1]),
+	    [9] = BPF_STMT(BPF_ALU | BPF_AND | BPF_K, IOCTL_TYPE_MASK),
+	    [10] = IF_EQ(PERF_IOCTL_TYPE, TO(10, NOTIFY), TO(10, ALLOW)),
+	    /* As loaders map maps and perf buffers; what the broker makes a borrowed thread do has another flag. */
+	    [MMAP] = LOAD(args[3]),
+	    [12] = IF_EQ(MAP_SHARED, 0, TO(12, ALLOW)),
+	    [13] = LOAD(args[5]),
+	    [14] = IF_EQ(0, TO(14, NOTIFY), TO(14, ALLOW)),
+	    [ALLOW] = RET(SECCOMP_RET_ALLOW),
+	    [NOTIFY] = RET(SECCOMP_RET_USER_NOTIF),
 	};
 	struct sock_fprog prog = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
 	long fd;

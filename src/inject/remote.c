@@ -71,16 +71,15 @@ static int seccomp_allows(struct inject_target *t, struct inject_thread *th)
 
 	if (r)
 		return r;
-	if (!mode)
+	/* seccomp_ok: what we do is allowed. The thread's own call, which begins again, belongs to its filter. */
+	if (!mode || t->seccomp_ok)
 		return ptrace_call(PTRACE_SETOPTIONS, th, 0, PTRACE_O_TRACESYSGOOD) ? -errno : 0;
 	/* A privileged tracer may have filters not looked at while it is attached. */
 	if (!ptrace_call(PTRACE_SETOPTIONS, th, 0, PTRACE_O_TRACESYSGOOD | SUSPEND_SECCOMP)) {
 		th->unfiltered = true;
 		return 0;
 	}
-	if (!t->seccomp_ok)
-		return -EACCES;
-	return ptrace_call(PTRACE_SETOPTIONS, th, 0, PTRACE_O_TRACESYSGOOD) ? -errno : 0;
+	return -EACCES;
 }
 
 static void leave_rseq(struct inject_target *t, struct inject_thread *th)

@@ -20,14 +20,23 @@ def columns(*which):
     return pick
 
 
-def go_tool(build):
+def go_tool(name):
     """Builds it once. None: cannot be had."""
-    out = os.path.join(build, "tests/tools/go_loader")
-    if not os.path.exists(out) and shutil.which("go"):
-        env = dict(os.environ, GOPATH="/usr/share/gocode", GO111MODULE="off", CGO_ENABLED="0",
-                   GOCACHE=os.path.join(build, "tests/tools/go-cache"))
-        subprocess.run(["go", "build", "-o", out, os.path.join(HERE, "go_loader.go")], env=env, stderr=subprocess.DEVNULL)
-    return os.path.exists(out)
+    def prepare(build):
+        out = os.path.join(build, "tests/tools", name)
+        source = os.path.join(HERE, name + ".go")
+        if shutil.which("go") and (not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source)):
+            env = dict(os.environ, GOPATH="/usr/share/gocode", GO111MODULE="off", CGO_ENABLED="0",
+                       GOCACHE=os.path.join(build, "tests/tools/go-cache"))
+            subprocess.run(["go", "build", "-o", out, source], env=env, stderr=subprocess.DEVNULL)
+        return os.path.exists(out)
+    return prepare
+
+
+def go(name, tool, want):
+    return Case("go: " + name, "cilium/ebpf (Go)", ["{build}/tests/tools/" + tool, "{exe}", "work"], want,
+                package="golang-github-cilium-ebpf-dev", prepare=go_tool(tool),
+                skip={"sandbox": "the sandbox answers bpf(2) before the seccomp front end can"})
 
 
 def java_driver(build):
@@ -92,9 +101,8 @@ CASES = [
     bpftool("link, perf, map show of others", "bpftrace -q -e 'uprobe:{exe}:work {{ @[arg0] = count(); }}' >/dev/null 2>&1 & sleep 2; "
             "bpftool perf show | grep -o 'uprobe  filename {exe}'; bpftool map show | grep -o 'name AT_'; kill $!; wait",
             "uprobe  filename EXE\nname AT_"),
-    Case("go: cilium/ebpf, static", "cilium/ebpf (Go)", ["{build}/tests/tools/go_loader", "{exe}", "work"], "count 12\nready",
-         package="golang-github-cilium-ebpf-dev", prepare=go_tool,
-         skip={"sandbox": "the sandbox answers bpf(2) before the seccomp front end can"}),
+    go("cilium/ebpf, static", "go_loader", "count 12\nready"),
+    go("perf buffer", "go_perf", "ready\nsamples 12 sum 18"),
     Case("python: ctypes", "python3 (ctypes)", [sys.executable if sys.executable.startswith("/usr") else "/usr/bin/python3",
          "{here}/ctypes_loader.py", "{exe}", "work"], "count 12", package="python3", quick=("user", "sandbox")),
 ]

@@ -23,7 +23,8 @@ s64 remote_map_file(struct process *p, int fd, u64 addr, u64 size, int prot)
 
 	if (r)
 		return r;
-	at = remote_mmap(p, addr, size, prot, MAP_SHARED | (addr ? MAP_FIXED : 0), remote, 0);
+	/* MAP_SHARED alone is what the filter of static loaders asks us about (cli/filter.c); the other flag means nothing. */
+	at = remote_mmap(p, addr, size, prot, MAP_SHARED | (addr ? MAP_FIXED : MAP_NORESERVE), remote, 0);
 	inject_syscall(&p->target, SYS_close, (u64)remote, 0, 0, 0, 0, 0);
 	return at;
 }

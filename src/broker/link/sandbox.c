@@ -25,6 +25,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <utlist.h>
+
+#include "broker/broker.h"
+#include "broker/client.h"
 #include "util/fd.h"
 
 static long filters_of(pid_t pid)
@@ -107,4 +111,16 @@ bool sandbox_is_shared(pid_t pid)
 	if (allowed < 0)
 		allowed = all_allowed();
 	return allowed;
+}
+
+bool sandbox_is_our_filter(struct broker *b, pid_t pid)
+{
+	struct client *c;
+
+	DL_FOREACH(b->clients, c)
+	{
+		if (c->pid == pid && c->filtered)
+			return !filters_of(getpid()) && filters_of(pid) == 1;
+	}
+	return false;
 }

@@ -10,8 +10,13 @@
 
 #include "abi/types.h"
 
+struct broker;
+
 /*
  * True: every system call that we and the payload make in a target is allowed in process pid, because its filters are
  * ours, and we have tried. False: it has others, or nobody can tell; or it has none.
  */
 bool sandbox_is_shared(pid_t pid);
+
+/* True: the only filter of process pid is ours (notify.h), which lets through what we and the payload do. */
+bool sandbox_is_our_filter(struct broker *b, pid_t pid);
