@@ -4,6 +4,7 @@
  * two addresses into a constant, the assembler can; the offsets come from the contract all the
  * same. Only in the freestanding build.
  */
+#include "payload/cpu.h"
 #include "payload/kfunc.h"
 #include "payload/payload.h"
 
@@ -16,7 +17,7 @@
 /* The numbers of enum ebpf_kfunc, by rising id: tests/unit/payload/image.c knows them by name. */
 #define KFUNC(id, function) HELPER((256 + id), function)
 
-__attribute__((naked, used, section(".header"))) void nt_image(void);
+__attribute__((CPU_ASM_ONLY used, section(".header"))) void nt_image(void);
 
 void nt_image(void)
 {

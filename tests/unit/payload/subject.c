@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "subject.h"
 
-#include <cpuid.h>
 #include <pthread.h>
 #include <linux/bpf.h>
 #include <stdio.h>
@@ -10,6 +9,8 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "payload/cpu.h"
 
 static void *need(void *p)
 {
@@ -24,7 +25,7 @@ static void *pages(size_t size)
 	return need(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 }
 
-enum { TID_LO = 0x200, TID_HI = 0x700 };
+enum { TID_LO = 0x40, TID_HI = 0x700 };
 
 /* Drops from the candidates what is not this thread's id. */
 static void *tid_sieve(void *candidate)
@@ -54,15 +55,8 @@ static s32 tid_off_find(void)
 	pthread_join(t, NULL);
 	for (int off = TID_LO; off < TID_HI; off += 4)
 		if (is[off])
-			return off;
+			return (s32)(off + (s64)(pthread_self() - cpu_thread_base()));
 	return 0;
-}
-
-static bool has_rdpid(void)
-{
-	u32 a, b, c, d;
-
-	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c & 1u << 22;
 }
 
 struct nt_bell *subject_bell(const struct subject *s)
@@ -86,7 +80,7 @@ const struct subject *subject_new(void)
 	st = s.state;
 	st->magic = NT_STATE_MAGIC;
 	st->version = NT_PAYLOAD_VERSION;
-	st->flags = NT_STATE_FS0 | (has_rdpid() ? NT_STATE_RDPID : 0);
+	st->flags = NT_STATE_FS0 | (machine_has_rdpid() ? NT_STATE_RDPID : 0);
 	st->tid_off = tid_off_find();
 	st->row_bits = SUBJECT_ROW_BITS;
 	st->rows = (u64)pages(sizeof(struct nt_row) << SUBJECT_ROW_BITS);

@@ -48,5 +48,6 @@ static inline s64 call5(subject_helper *f, u64 r1, u64 r2, u64 r3, u64 r4, u64 r
 }
 #define helper_call(s, id, a, b, c) call5((s)->helper[id], (u64)(a), (u64)(b), (u64)(c), 0, 0)
 
-/* What a backend supplies. */
+/* What a backend supplies, what an architecture. */
 void subject_load(struct subject *s);
+bool machine_has_rdpid(void);

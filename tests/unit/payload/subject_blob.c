@@ -43,8 +43,7 @@ void subject_load(struct subject *s)
 		if (h->helper[i])
 			s->helper[i] = (void *)(at + h->helper[i]);
 	}
-	need(h->fn_ret_slow && h->fn_row_slow && h->fn_dl_find_object && h->fn_r_brk && h->fn_hold,
-	     "functions");
+	need(h->fn_ret_slow && h->fn_row_slow && h->fn_dl_find_object && h->fn_r_brk, "functions");
 	s->ret_slow = (void *)(at + h->fn_ret_slow);
 	s->ret_deep = (void *)(at + h->fn_ret_deep);
 	s->session_open = (void *)(at + h->fn_session_open);

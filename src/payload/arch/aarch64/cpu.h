@@ -7,6 +7,10 @@
 #include "abi/types.h"
 #include "base/syscall.h"
 
+/* Attribute of a function that is one asm statement, at whose address that has to begin:
+ * GCC has no naked functions here, but nothing comes before the statement either. */
+#define CPU_ASM_ONLY
+
 /* The thread pointer. No ABI keeps it in memory and none needs to: the register can be read by everybody. */
 static inline u64 cpu_thread_base(void)
 {

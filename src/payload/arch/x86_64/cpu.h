@@ -4,6 +4,9 @@
 
 #include "abi/types.h"
 
+/* Attribute of a function that is one asm statement, at whose address that has to begin. */
+#define CPU_ASM_ONLY naked,
+
 /* The thread pointer as the ABI keeps it in its own first word. */
 static inline u64 cpu_thread_self(void)
 {
