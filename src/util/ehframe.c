@@ -68,9 +68,12 @@ static struct cie read_cie(struct dwarf_cur c)
 	return ret;
 }
 
+enum { DWARF_RA = 16 };
+
 struct cfa {
 	u64 reg, off;
 	bool expr;
+	bool no_return; /* there is no return address */
 };
 
 /* Runs call frame instructions up to the first that is about a later address; false: one we do not
@@ -92,7 +95,8 @@ static bool run_cfa(struct dwarf_cur c, struct cfa *cfa)
 		case 0x00: case 0x0a: case 0x0b: case 0x2d: break;
 		case 0x01: case 0x02: case 0x03: case 0x04: return true;
 		case 0x05: case 0x09: case 0x14: dwarf_uleb(&c); dwarf_uleb(&c); break;
-		case 0x06: case 0x07: case 0x08: case 0x2e: dwarf_uleb(&c); break;
+		case 0x06: case 0x08: case 0x2e: dwarf_uleb(&c); break;
+		case 0x07: cfa->no_return |= dwarf_uleb(&c) == DWARF_RA; break; /* undefined */
 		case 0x0c:
 			cfa->reg = dwarf_uleb(&c);
 			cfa->off = dwarf_uleb(&c);
@@ -109,7 +113,8 @@ static bool run_cfa(struct dwarf_cur c, struct cfa *cfa)
 	return !c.bad;
 }
 
-/* At a function's entry the return address is at [rsp] and the CFA is rsp + 8. */
+/* At a function's entry the return address is at [rsp] and the CFA is rsp + 8. Where a process or a thread begins there is
+ * none. */
 static bool is_fragment(const struct cie *cie, struct dwarf_cur insns)
 {
 	const u64 dwarf_rsp = 7;
@@ -117,7 +122,7 @@ static bool is_fragment(const struct cie *cie, struct dwarf_cur insns)
 
 	if (!run_cfa(cie->insns, &cfa) || !run_cfa(insns, &cfa))
 		return true;
-	return cfa.expr || cfa.reg != dwarf_rsp || cfa.off != 8;
+	return cfa.no_return || cfa.expr || cfa.reg != dwarf_rsp || cfa.off != 8;
 }
 
 /* c starts at the FDE's CIE pointer; false = broken. */

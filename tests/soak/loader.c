@@ -5,9 +5,21 @@
  *
  *     loader FILE...      says "ready FUNCTIONS", and in the end "hits ENTRIES RETURNS"
  *
- * NT_SOAK_HASH=1: programs that also go through helpers.
+ * NT_SOAK_HASH=1: programs that also go through helpers. To find out which function it is that something does not survive:
+ * NT_SOAK_ONLY=LO-HI: of the first file only these functions; NT_SOAK_ENTRIES=1: no returns.
  */
 #include "all.h"
+
+static void keep_only(struct all_file *f, const char *range)
+{
+	unsigned int lo, hi;
+
+	if (sscanf(range, "%u-%u", &lo, &hi) != 2 || lo >= f->n || lo >= hi)
+		return;
+	f->n = (hi < f->n ? hi : f->n) - lo;
+	memmove(f->offset, f->offset + lo, f->n * sizeof(*f->offset));
+	printf("# functions at %#llx to %#llx\n", (unsigned long long)f->offset[0], (unsigned long long)f->offset[f->n - 1]);
+}
 
 int main(int argc, char **argv)
 {
@@ -23,6 +35,9 @@ int main(int argc, char **argv)
 			printf("no functions in %s\n", argv[i]);
 	if (!a.next)
 		return 99;
+	if (getenv("NT_SOAK_ONLY"))
+		keep_only(&a.file[0], getenv("NT_SOAK_ONLY"));
+	a.entries_only = getenv("NT_SOAK_ENTRIES");
 	if (!all_attach(&a, -1)) {
 		printf("cannot attach: %s\n", strerror(errno));
 		return 1;

@@ -93,6 +93,9 @@ static void test_self(u64 base)
 	d = util_elf_desc(e);
 	f = find(d, "elf_test_known");
 	tap_ok(f && f->vaddr == known && f->size && !f->fragment && !f->ifunc, "a global function");
+	f = find(d, "_start");
+	tap_ok(f && f->fragment && d->entry == f->vaddr, "the program's first function, which is not called");
+	f = find(d, "elf_test_known");
 	alias = find(d, "elf_test_alias");
 	tap_ok(alias && f && alias->vaddr == f->vaddr, "its alias");
 	f = find(d, "elf_test_static");
