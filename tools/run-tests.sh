@@ -125,6 +125,7 @@ all)
 	run_aarch64
 	;;
 soak)
+	tools/setup.sh soak || say 'some programs of the soak are not there and will be left out'
 	export NT_SOAK=1
 	run_suite "$build" stress 'torture, long' --num-processes 1 --timeout-multiplier 100
 	;;

@@ -3,7 +3,8 @@
 #
 # Installs what building and testing notrap needs, on Debian and its relatives. It says what it
 # does before it does it, asks for root (or sudo) only when something is missing, and does nothing at
-# all when nothing is.
+# all when nothing is. `setup.sh soak`: also the programs that `make soak` probes at work (tests/soak); what this release does
+# not have of them is left out.
 #
 #   1. the packages below, from whatever apt sources the machine has;
 #   2. libbpf >= 1.4. Debian 12 itself has 1.1, so there it comes from bookworm-backports, and that
@@ -12,7 +13,8 @@
 set -eu
 
 packages='gcc g++ make meson ninja-build pkg-config clang llvm bpftool bpftrace
-	libc6-dev libzydis-dev libelf-dev zlib1g-dev uthash-dev libjansson-dev libunicorn-dev golang-go'
+	libc6-dev libzydis-dev libelf-dev zlib1g-dev uthash-dev libjansson-dev libunicorn-dev golang-go sqlite3'
+soak_packages='redis-server redis-tools nginx-light wrk postgresql ripgrep nodejs libpython3-testsuite'
 optional='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static'
 libbpf_min=1.4
 backports_list=/etc/apt/sources.list.d/notrap-backports.sources
@@ -91,6 +93,11 @@ missing=
 for p in $packages; do
 	installed "$p" || missing="$missing $p"
 done
+if [ "${1:-}" = soak ]; then
+	for p in $soak_packages; do
+		installed "$p" || [ -z "$(apt-cache search -n "^$p\$" 2>/dev/null)" ] || missing="$missing $p"
+	done
+fi
 if [ -z "$missing" ] && libbpf_is_new_enough && [ -z "$(optional_missing)" ]; then
 	exit 0
 fi

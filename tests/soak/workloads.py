@@ -259,7 +259,7 @@ class Clang(Workload):
 
 
 class Go(Workload):
-    name, what, needs = 'go', 'the object that its compiler makes', 'golang-go'
+    name, what, needs, short = 'go', 'the object that its compiler makes', 'golang-go', True
 
     def find(self):
         found = sorted(glob.glob('/usr/lib/go-*/pkg/tool/linux_amd64/compile'))
