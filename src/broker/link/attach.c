@@ -354,6 +354,8 @@ static void batch_leave(struct batch *b)
 	for (u32 i = 0; i < b->nleft; i++)
 		if (!b->m->patch[b->left[i]->id].busy)
 			b->m->patch[b->left[i]->id].region = NULL;
+		else if (!batch_site_wanted(b->p, b->left[i])) /* somebody's breakpoint is on our jump, and will be taken out */
+			b->p->unfinished = true;
 }
 
 /* Only the state changes, and at no moment is the region not there: an unwinder may be on its way through. */

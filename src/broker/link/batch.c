@@ -180,16 +180,21 @@ static int add_cookies(struct batch *b, const struct site *s)
 	return r;
 }
 
+bool batch_site_wanted(const struct process *p, const struct site *s)
+{
+	for (const struct consumer *c = s->first; c; c = c->next)
+		if (batch_consumer_wanted(p, s, c))
+			return true;
+	return false;
+}
+
 static int add_site(struct batch *b, struct site *s, u32 *hint)
 {
-	bool wanted = false;
 	int r;
 
-	for (const struct consumer *c = s->first; c && !wanted; c = c->next)
-		wanted = batch_consumer_wanted(b->p, s, c);
 	if (b->m->patch[s->id].region)
 		b->left[b->nleft++] = s;
-	if (!wanted)
+	if (!batch_site_wanted(b->p, s))
 		return 0;
 	r = shape_of(b, s, hint);
 	if (r)

@@ -59,6 +59,8 @@ struct batch {
 
 /* Is c, on the list of s, to be called in this process? */
 bool batch_consumer_wanted(const struct process *p, const struct site *s, const struct consumer *c);
+/* Is anybody? */
+bool batch_site_wanted(const struct process *p, const struct site *s);
 /* Which of the sites change, and to what. The process is not touched. */
 int batch_init(struct batch *b, struct process *p, struct module *m, struct site *const *site, u32 n);
 /* Maps the programs of all lists and fills shape[]; with a borrowed thread. */

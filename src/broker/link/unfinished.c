@@ -69,8 +69,8 @@ static int finish(struct process *p)
 		else
 			process_unmap_prog(p, pp);
 	}
-	if (r)
-		return r;
+	if (r || p->unfinished)
+		return r ? r : -EAGAIN;
 	log_info("pid %d (%s): detached at last", p->pid, p->comm);
 	return 0;
 }
@@ -88,7 +88,9 @@ void unfinished_retry(struct engine *e)
 		}
 		if (p->retry_ns > engine_now_ns())
 			continue;
-		p->unfinished = finish(p) != 0;
+		p->unfinished = false;
+		if (finish(p))
+			p->unfinished = true;
 		p->tries = p->unfinished ? bits_min(p->tries + 1, RETRY_MAX) : 0;
 		p->retry_ns = engine_now_ns() + (RETRY_NS << p->tries);
 	}

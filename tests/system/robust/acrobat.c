@@ -13,6 +13,7 @@
  *     sleep / wake       a thread waits in a system call whose instruction ends the window of a probe; one in the loop
  *                        of a function that only jumps runs until then
  *     filter             a seccomp filter under which the calls of an attach would kill it
+ *     mdwe / nnp         nothing may become executable that was not / no new privileges, for it and its children
  *     where              "where ADDRESS" of v_jmp
  *     total              "total N": rounds so far, children included, exec not
  */
@@ -307,6 +308,13 @@ static int obey_all(struct acrobat *a, FILE *in, FILE *out, char **argv)
 			wake(a);
 		else if (!strncmp(line, "filter", 6))
 			filter();
+		else if (!strncmp(line, "mdwe", 4)) {
+			if (prctl(65 /* PR_SET_MDWE */, 1 /* PR_MDWE_REFUSE_EXEC_GAIN */, 0, 0, 0))
+				return 0;
+		} else if (!strncmp(line, "nnp", 3)) {
+			if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+				return 0;
+		}
 		else
 			return 2;
 		fprintf(out, "done\n");
