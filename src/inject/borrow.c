@@ -81,6 +81,7 @@ static int try_thread(struct inject_target *t, pid_t tid)
 	if (i < 0)
 		return i;
 	th = &t->thread[i];
+	inject_wait_look(t, th);
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return -ESRCH;
 	r = inject_thread_halt(t, th, inject_now_ns() + TRY_NS);
@@ -184,8 +185,8 @@ int inject_borrow(struct inject_target *t)
 	}
 	r = (int)inject_tracer_run(t, do_borrow, NULL);
 	if (r && !t->stopped) {
-		inject_urgency_end(&t->urgency);
 		inject_tracer_end(t);
+		inject_urgency_end(&t->urgency);
 	}
 	return r;
 }
@@ -239,7 +240,7 @@ s64 inject_do_give_back(struct inject_target *t, void *unused)
 	if (t->borrowed < 0)
 		return 0;
 	if (!t->stopped)
-		inject_finish_one(t, &t->thread[t->borrowed]);
+		inject_heal_one(t, &t->thread[t->borrowed], true);
 	inject_remote_end(t, &t->thread[t->borrowed]);
 	t->borrowed = -1;
 	if (!t->stopped)
@@ -255,9 +256,10 @@ void inject_give_back(struct inject_target *t)
 		inject_willing_give_back(t);
 		return;
 	}
-	inject_tracer_run(t, inject_do_give_back, NULL);
-	if (!t->stopped) {
+	if (t->stopped) {
+		inject_tracer_run(t, inject_do_give_back, NULL);
+	} else {
+		inject_tracer_finish(t, inject_do_give_back, NULL);
 		inject_urgency_end(&t->urgency);
-		inject_tracer_end(t);
 	}
 }

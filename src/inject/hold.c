@@ -31,9 +31,8 @@ int inject_hold(struct inject_target *t, int (*fn)(void *arg), void *arg)
 		return fn(arg);
 	t->nthreads = 0;
 	t->held = true;
-	r = (int)inject_tracer_run(t, do_hold, &h);
+	r = (int)inject_tracer_finish(t, do_hold, &h);
 	t->held = false;
-	inject_tracer_end(t);
 	t->nthreads = 0;
 	return r;
 }

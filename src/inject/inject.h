@@ -18,6 +18,15 @@
 struct inject_tracer;
 struct inject_willing; /* willing.h */
 
+/* What a thread was seen in before it was stopped (wait.c). */
+struct inject_wait {
+	long nr;	/* the call it slept in; -1: none that matters */
+	u64 a[6];
+	u64 began_ns;	/* CLOCK_MONOTONIC; 0: unknown */
+	u64 switches;	/* how often it had slept */
+	bool checked;
+};
+
 struct inject_thread {
 	pid_t tid;
 	int sig;	/* signal caught on the way in: given back at detach */
@@ -29,7 +38,9 @@ struct inject_thread {
 	u8 at;		 /* internal: where a borrowed thread stands */
 	bool landing;	 /* on its way into its call again (land.c) */
 	bool told;	 /* and was told of a signal */
+	bool repaired;	 /* its call had said EINTR */
 	bool in_haven;	 /* makes its calls in the haven */
+	struct inject_wait wait;
 	bool unfiltered; /* its seccomp filter is not looked at while it is traced */
 };
 
@@ -44,12 +55,27 @@ struct inject_urgency {
 void inject_urgency_begin(struct inject_urgency *ret);
 void inject_urgency_end(struct inject_urgency *u);
 
-/* A page in the target with code that completes calls we have cut short (finish.c). */
-#define INJECT_FINISH_PIECES 64
-struct inject_finish {
-	u64 page;		       /* 0 = none yet */
-	u64 used;		       /* one bit per piece handed out */
-	u64 pc[INJECT_FINISH_PIECES]; /* where the program goes on behind it */
+/* Code in the target that brings calls to the end that they would have had without a stop (piece.c). */
+#define INJECT_PIECES 1024u
+struct inject_piece {
+	u64 pc;	      /* where the program goes on behind it */
+	u64 deadline; /* of the call in it, as CLOCK_MONOTONIC; 0: none that we keep */
+	u64 call;     /* the program's call, where the piece may make it; 0: never */
+	u16 pc_at;    /* where the code has pc, and behind it call */
+	bool used;
+};
+struct inject_pieces {
+	u64 page; /* 0 = none yet */
+	struct inject_piece *piece; /* [INJECT_PIECES] */
+	u32 used;
+};
+
+/* The clock of a CPU, as last looked at (wait.c). */
+#define INJECT_CLOCKS 16
+struct inject_clock {
+	int cpu;
+	s64 offset;
+	u64 at_ns;
 };
 
 /* Bytes of a haven, see inject_target.haven. */
@@ -78,7 +104,8 @@ struct inject_target {
 	bool held;	 /* inside inject_hold() */
 	u32 rounds;	 /* scans of the thread list the last stop needed */
 	u32 repaired;	 /* system calls restarted or completed by the last resume or give back */
-	struct inject_finish finish;
+	struct inject_pieces pieces;
+	struct inject_clock clock[INJECT_CLOCKS];
 	struct inject_urgency urgency;
 	struct inject_tracer *tracer;
 	const struct inject_willing *willing; /* its thread makes our calls itself; NULL: ptrace */
@@ -139,6 +166,10 @@ void inject_set_pc(struct inject_target *t, u32 thread, u64 pc);
 /* What inject_set_pc() has changed takes effect now: code may be written after it, and if we are killed meanwhile every
  * thread stands where it must. 0 or -errno. */
 int inject_settle_pcs(struct inject_target *t);
+
+/* While stopped: places where threads that are in code of ours (piece.c) go on, or begin a call of theirs. visit() returns
+ * where it shall be instead, 0: as it is. */
+void inject_homes_each(struct inject_target *t, u64 (*visit)(u64 pc, void *arg), void *arg);
 
 /* For every stopped thread: calls visit(word, address, thread, arg) for each 8-byte stack word with lo <= word < hi,
  * from the stack pointer up to the first page that is not there, at most limit bytes. Returns the number of visits or

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "inject/inject.h"
+#include "inject/x86_64/piece.h"
 
 #define INJECT_MS 1000000ull /* nanoseconds */
 
@@ -12,6 +13,8 @@ void inject_nap(u64 ns);
 /* tracer.c. A request runs fn(t, arg) on the tracer thread and waits for it. */
 int inject_tracer_begin(struct inject_target *t);
 s64 inject_tracer_run(struct inject_target *t, s64 (*fn)(struct inject_target *, void *), void *arg);
+/* The same, and the tracer ends with it, with nothing in between: inside inject_hold() it does not. */
+s64 inject_tracer_finish(struct inject_target *t, s64 (*fn)(struct inject_target *, void *), void *arg);
 void inject_tracer_end(struct inject_target *t);
 
 /* target.c: the descriptors and addresses of a target, whoever traces it. */
@@ -74,9 +77,54 @@ void inject_release(struct inject_target *t); /* [tracer] */
 /* borrow.c */
 s64 inject_do_give_back(struct inject_target *t, void *unused); /* [tracer] */
 
-/* finish.c: of one borrowed thread; of all that are stopped. */
-void inject_finish_one(struct inject_target *t, struct inject_thread *th); /* [tracer] */
-void inject_finish_all(struct inject_target *t);			   /* [tracer] */
+/* piece.c */
+#define INJECT_PIECE_DATA 64u
+struct inject_detour { /* what a thread does first in a piece */
+	long nr;
+	u64 a[6];
+	int result;  /* -ERESTART...: the kernel's decision */
+	u64 deadline;
+	u8 data[INJECT_PIECE_DATA];
+	u8 data_len;
+	/* What is meant relative to where the data will be: arguments (bits), arguments of the second call, a word of the data
+	 * itself (its offset, 0: none). */
+	u8 data_arg, data_arg2, data_word;
+};
+/* The piece behind whose first call a thread stands, -1 none. */
+int inject_piece_of(const struct inject_target *t, const struct inject_thread *th);
+/* A free piece, or -errno. caller: may make the system calls for the first one, NULL: nobody may. It is taken by
+ * inject_piece_enter(). */
+int inject_piece_new(struct inject_target *t, struct inject_thread *caller);
+u64 inject_piece_data(const struct inject_target *t, int index);
+/* p: kind and what belongs to it. */
+int inject_piece_enter(struct inject_target *t, struct inject_thread *th, int index, struct piece_code *p,
+		       const struct inject_detour *d);
+void inject_pieces_collect(struct inject_target *t);
+
+/* heal.c: of one thread, which may make system calls or not; of all that are stopped. */
+void inject_heal_one(struct inject_target *t, struct inject_thread *th, bool may_call); /* [tracer] */
+void inject_heal_all(struct inject_target *t); /* [tracer] */
+
+/* finish.c, limit.c: what a stopped thread's call needs to end as it would have. False: nothing. p and d are zeroed before;
+ * undefined afterwards if false. */
+bool inject_finish_plan(struct inject_target *t, const struct inject_thread *th, struct piece_code *p, struct inject_detour *d);
+bool inject_limit_plan(struct inject_target *t, struct inject_thread *th, struct piece_code *p, struct inject_detour *d);
+/* Does this call have a time limit that would begin afresh? */
+bool inject_call_is_limited(struct inject_target *t, long nr, const u64 a[6]);
+
+/* wait.c: before the interrupt; in the stop: was it the same wait? If not, th->wait.began_ns is 0. */
+void inject_wait_look(struct inject_target *t, struct inject_thread *th);  /* [tracer] */
+void inject_wait_check(struct inject_target *t, struct inject_thread *th); /* [tracer] */
+
+/* peer.c: the file behind a descriptor of the target. */
+struct inject_peer {
+	int fd; /* ours; -1: none */
+	u32 mode;
+	u64 rdev;
+	int flags, type; /* O_...; SOCK_... or 0 */
+};
+bool inject_peer_open(const struct inject_target *t, u64 fd, struct inject_peer *ret);
+void inject_peer_close(struct inject_peer *p);
 
 /* restart.c */
 bool inject_repair(struct inject_thread *th);

@@ -69,8 +69,11 @@ static void meet_signal(struct inject_target *t, struct inject_thread *th, int s
 		th->dirty = true; /* back into the call */
 	} else {
 		th->have_regs = th->dirty = th->landing = false;
+		th->wait.nr = -1;
+		th->wait.began_ns = 0;
 		if (!inject_thread_regs(th) && inject_repair(th))
 			t->repaired++;
+		inject_heal_one(t, th, false);
 	}
 	th->told = true;
 	if (inject_thread_restarts(th) && begin(th, sig))

@@ -111,6 +111,7 @@ int inject_remote_begin(struct inject_target *t, struct inject_thread *th)
 		r = inject_thread_regs(th);
 	if (r)
 		return r;
+	inject_wait_check(t, th);
 	if (th->regs.cs != INJECT_CS_64)
 		return -ENOEXEC; /* a thread that runs 32-bit code for the moment */
 	r = seccomp_allows(t, th);

@@ -11,11 +11,10 @@
  * number, so we change the result to -ERESTARTNOHAND, which the kernel reads when the thread goes on: no handler about
  * to run: restart; handler: EINTR. So a true signal that came at the same time still counts.
  *
- * Calls that come back with part of their work done are the subject of finish.c.
+ * Calls that come back with part of their work done are the subject of finish.c, time limits that of limit.c.
  *
- * Not repaired: a relative time limit starts afresh with each restart of these calls (the kernel keeps no record of
- * what is left, and we cannot tell the same wait from the next one of a loop); close(), which has done its work when it
- * says EINTR; and a thread that was in a group stop before us, whose EINTR is SIGSTOP's.
+ * Not repaired: close(), which has done its work when it says EINTR; and a thread that was in a group stop before us, whose
+ * EINTR is SIGSTOP's.
  */
 #include "inject/internal.h"
 
@@ -34,6 +33,10 @@ static bool says_eintr(long nr)
 	case SYS_epoll_wait:
 	case SYS_epoll_pwait:
 	case SYS_epoll_pwait2:
+	/* Where the time that is left cannot be written to the program's memory. */
+	case SYS_select:
+	case SYS_pselect6:
+	case SYS_ppoll:
 	case SYS_semop:
 	case SYS_semtimedop:
 	case SYS_rt_sigtimedwait:
@@ -95,7 +98,7 @@ int inject_call_rank(long nr)
 	case SYS_exit_group:
 		return 40;
 	}
-	return says_eintr(nr) ? 20 : 10;
+	return says_eintr(nr) && nr != SYS_ppoll && nr != SYS_select && nr != SYS_pselect6 ? 20 : 10;
 }
 
 bool inject_repair(struct inject_thread *th)
@@ -105,7 +108,7 @@ bool inject_repair(struct inject_thread *th)
 	if (nr < 0 || regs_result(&th->regs) != -EINTR || th->group_stop || !says_eintr(nr))
 		return false;
 	th->regs.rax = (u64)-ERESTARTNOHAND;
-	th->dirty = true;
+	th->dirty = th->repaired = true;
 	return true;
 }
 

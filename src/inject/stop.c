@@ -66,6 +66,11 @@ static int seize_new(struct inject_target *t, u32 *ret_added)
 static int halt_from(struct inject_target *t, u32 from, u64 deadline)
 {
 	for (u32 i = from; i < t->nthreads; i++)
+		if (t->thread[i].seized)
+			inject_wait_look(t, &t->thread[i]);
+	if (!t->stop_begin_ns)
+		t->stop_begin_ns = inject_now_ns();
+	for (u32 i = from; i < t->nthreads; i++)
 		if (t->thread[i].seized && ptrace(PTRACE_INTERRUPT, t->thread[i].tid, NULL, NULL))
 			t->thread[i].gone = true;
 	for (u32 i = from; i < t->nthreads; i++) {
@@ -89,8 +94,6 @@ static int halt_all(struct inject_target *t, u64 deadline)
 		if (!added && t->rounds)
 			break;
 		t->rounds++;
-		if (!t->stop_begin_ns)
-			t->stop_begin_ns = inject_now_ns();
 		r = halt_from(t, from, deadline);
 		if (r)
 			return r;
@@ -139,15 +142,17 @@ static void repair_all(struct inject_target *t)
 	for (u32 i = 0; i < t->nthreads; i++) {
 		struct inject_thread *th = &t->thread[i];
 
-		if (th->stopped && th->have_regs && inject_repair(th))
-			t->repaired++;
+		if (!th->stopped || !th->have_regs)
+			continue;
+		inject_wait_check(t, th);
+		t->repaired += inject_repair(th);
 	}
 	inject_thread_write_all(t);
 }
 
 static void release_all(struct inject_target *t)
 {
-	inject_finish_all(t);
+	inject_heal_all(t);
 	repair_all(t);
 	inject_release(t);
 }
@@ -200,8 +205,8 @@ int inject_stop(struct inject_target *t, u32 timeout_ms)
 	inject_urgency_begin(&t->urgency);
 	r = (int)inject_tracer_run(t, do_stop, &rq);
 	if (r) {
-		inject_urgency_end(&t->urgency);
 		inject_tracer_end(t);
+		inject_urgency_end(&t->urgency);
 		inject_threads_forget(t);
 	}
 	return r;
@@ -222,9 +227,8 @@ void inject_resume(struct inject_target *t)
 		inject_willing_resume(t);
 		return;
 	}
-	inject_tracer_run(t, do_resume, NULL);
+	inject_tracer_finish(t, do_resume, NULL);
 	inject_urgency_end(&t->urgency);
-	inject_tracer_end(t);
 	t->stopped = false;
 }
 
@@ -254,7 +258,7 @@ void inject_set_pc(struct inject_target *t, u32 thread, u64 pc)
 
 static s64 do_settle_pcs(struct inject_target *t, void *unused)
 {
-	inject_finish_all(t);
+	inject_heal_all(t);
 	return inject_thread_write_all(t);
 }
 

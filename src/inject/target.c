@@ -181,6 +181,7 @@ void inject_close(struct inject_target *t)
 	if (t->pidfd >= 0)
 		close(t->pidfd);
 	free(t->thread);
+	free(t->pieces.piece);
 	*t = (struct inject_target){.pid = t->pid, .mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1};
 }
 

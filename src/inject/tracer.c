@@ -34,6 +34,7 @@ struct inject_tracer {
 	void *arg;
 	s64 result;
 	bool inside; /* a request runs: a further one can only come from it */
+	bool last;   /* the thread ends with this request */
 };
 
 u64 inject_now_ns(void)
@@ -68,6 +69,8 @@ static void *tracer_main(void *arg)
 			return NULL;
 		tr->inside = true;
 		tr->result = tr->fn(tr->t, tr->arg);
+		if (tr->last)
+			return NULL;
 		tr->inside = false;
 		sem_post(&tr->done);
 	}
@@ -133,6 +136,38 @@ s64 inject_tracer_run(struct inject_target *t, s64 (*fn)(struct inject_target *,
 	return tr->result;
 }
 
+/* Joined means that it has left its memory; it lets go of its tracees just before its id disappears. */
+static void wait_for_end(struct inject_tracer *tr)
+{
+	for (int i = 0; syscall(SYS_tgkill, getpid(), tr->tid, 0) == 0; i++)
+		if (i < YIELDS)
+			sched_yield();
+		else
+			inject_nap(20000);
+	sem_destroy(&tr->request);
+	sem_destroy(&tr->done);
+	free(tr);
+}
+
+s64 inject_tracer_finish(struct inject_target *t, s64 (*fn)(struct inject_target *, void *), void *arg)
+{
+	struct inject_tracer *tr = t->tracer;
+	s64 r;
+
+	if (!tr || tr->inside)
+		return inject_tracer_run(t, fn, arg);
+	tr->t = t;
+	tr->fn = fn;
+	tr->arg = arg;
+	tr->last = true;
+	sem_post(&tr->request);
+	pthread_join(tr->thread, NULL);
+	r = tr->result;
+	t->tracer = NULL;
+	wait_for_end(tr);
+	return r;
+}
+
 void inject_tracer_end(struct inject_target *t)
 {
 	struct inject_tracer *tr = t->tracer;
@@ -142,14 +177,6 @@ void inject_tracer_end(struct inject_target *t)
 	tr->fn = NULL;
 	sem_post(&tr->request);
 	pthread_join(tr->thread, NULL);
-	/* Joined means that it has left its memory; it lets go of its tracees just before its id disappears. */
-	for (int i = 0; syscall(SYS_tgkill, getpid(), tr->tid, 0) == 0; i++)
-		if (i < YIELDS)
-			sched_yield();
-		else
-			inject_nap(20000);
-	sem_destroy(&tr->request);
-	sem_destroy(&tr->done);
-	free(tr);
 	t->tracer = NULL;
+	wait_for_end(tr);
 }

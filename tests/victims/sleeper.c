@@ -2,7 +2,8 @@
 /*
  * sleeper [-l | CASE...]: one thread for each blocking system call that a stop could show to the program, each in a loop
  * of waits of about WAIT_MS. A wait that ends in a way it cannot end by itself (EINTR without a signal, a part of what
- * was asked for) is reported as "wrong CASE ...", exit 3. -l lists the cases. At the end: "waits CASE N".
+ * was asked for), or that ends too early, is reported as "wrong CASE ...", exit 3. -l lists the cases. At the end:
+ * "waits CASE N", and where a time limit ends the wait "shortest CASE MICROSECONDS".
  */
 #include "victim.h"
 
@@ -22,12 +23,15 @@
 #include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 
 #define WAIT_MS 120
@@ -815,76 +819,452 @@ static long run_ppoll_signal(void)
 	return r;
 }
 
+/* Raw calls, whose time limit the kernel cannot write to. */
+static long run_ppoll_const(void)
+{
+	return syscall(SYS_ppoll, NULL, 0, &wait_time, NULL, 8);
+}
+
+static long run_pselect_const(void)
+{
+	return syscall(SYS_pselect6, 0, NULL, NULL, NULL, &wait_time, NULL);
+}
+
+static long run_select_const(void)
+{
+	static const struct timeval tv = {.tv_usec = WAIT_MS * 1000};
+
+	return syscall(SYS_select, 0, NULL, NULL, NULL, &tv);
+}
+
+static long run_send_timeout(void)
+{
+	static char bytes[65536];
+	int v[2];
+
+	socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, v);
+	while (send(v[0], bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	limit(v[0], SO_SNDTIMEO);
+	return close2(send(v[0], bytes, sizeof(bytes), 0), v[0], v[1]);
+}
+
+/* Parts of odd sizes, one of them empty. */
+static int cut_up(uint32_t *data, struct iovec v[5])
+{
+	const size_t len[5] = {100001, 0, 7, 500000, BIG - 600008};
+	char *p = (char *)data;
+
+	for (int i = 0; i < 5; p += len[i++])
+		v[i] = (struct iovec){.iov_base = p, .iov_len = len[i]};
+	return 5;
+}
+
+static long run_writev_pipe(void)
+{
+	struct waker w = {0};
+	uint32_t *data = big_data();
+	struct iovec v[5];
+	int p[2];
+	long r;
+
+	if (!data || pipe2(p, O_CLOEXEC))
+		return -2;
+	w.fd = p[0];
+	waker_start(&w, act_drain);
+	r = writev(p[1], v, cut_up(data, v));
+	if (r != BIG)
+		victim_wrong("writev_pipe: %ld of %u", r, BIG);
+	waker_end(&w);
+	free(data);
+	return close2(r, p[0], p[1]);
+}
+
+static long run_sendmsg_unix(void)
+{
+	struct waker w = {0};
+	uint32_t *data = big_data();
+	struct iovec iov[5];
+	struct msghdr m = {.msg_iov = iov};
+	int v[2];
+	long r;
+
+	if (!data || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, v))
+		return -2;
+	w.fd = v[1];
+	m.msg_iovlen = (size_t)cut_up(data, iov);
+	waker_start(&w, act_drain);
+	r = sendmsg(v[0], &m, 0);
+	if (r != BIG)
+		victim_wrong("sendmsg_unix: %ld of %u", r, BIG);
+	waker_end(&w);
+	free(data);
+	return close2(r, v[0], v[1]);
+}
+
+static void act_write_slowly(struct waker *w)
+{
+	for (uint32_t i = 0; i < 2000; i++) {
+		if (write(w->fd, &i, 4) != 4)
+			victim_wrong("waker: write");
+		if (i % 100 == 99)
+			usleep(5000);
+	}
+}
+
+static long run_recvmsg_waitall(void)
+{
+	struct waker w = {0};
+	uint32_t got[2000] = {0};
+	struct iovec iov[3] = {{got, 1001}, {(char *)got + 1001, 999}, {(char *)got + 2000, 6000}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 3};
+	int v[2];
+	long r;
+
+	socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, v);
+	w.fd = v[1];
+	waker_start(&w, act_write_slowly);
+	r = recvmsg(v[0], &m, MSG_WAITALL);
+	for (uint32_t i = 0; i < 2000; i++)
+		if (got[i] != i)
+			victim_wrong("recvmsg_waitall: %ld bytes, word %u is %u", r, i, got[i]);
+	waker_end(&w);
+	return close2(r, v[0], v[1]);
+}
+
+static long run_sendfile_unix(void)
+{
+	struct waker w = {0};
+	uint32_t *data = big_data();
+	int f = memfd_create("data", MFD_CLOEXEC), p[2];
+	off_t at = 0;
+	long r;
+
+	if (!data || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p) || write(f, data, BIG) != BIG)
+		return -2;
+	w.fd = p[0];
+	waker_start(&w, act_drain);
+	r = sendfile(p[1], f, &at, BIG);
+	if (r != BIG || at != BIG)
+		victim_wrong("sendfile_unix: %ld of %u, offset %ld", r, BIG, (long)at);
+	waker_end(&w);
+	free(data);
+	close(f);
+	return close2(r, p[0], p[1]);
+}
+
+#define MESSAGES 24
+
+static void act_messages(struct waker *w)
+{
+	for (uint32_t i = 0; i < MESSAGES; i++) {
+		if (send(w->fd, &i, 4, 0) != 4)
+			victim_wrong("waker: send: errno %d", errno);
+		usleep(4000);
+	}
+}
+
+static void fill_messages(struct mmsghdr m[MESSAGES], struct iovec iov[MESSAGES], uint32_t word[MESSAGES])
+{
+	memset(m, 0, MESSAGES * sizeof(*m));
+	for (uint32_t i = 0; i < MESSAGES; i++) {
+		iov[i] = (struct iovec){&word[i], 4};
+		m[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
+	}
+}
+
+static long run_recvmmsg(void)
+{
+	struct waker w = {0};
+	uint32_t word[MESSAGES] = {0};
+	struct iovec iov[MESSAGES];
+	struct mmsghdr m[MESSAGES];
+	int v[2];
+	long r;
+
+	socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, v);
+	w.fd = v[1];
+	fill_messages(m, iov, word);
+	waker_start(&w, act_messages);
+	r = recvmmsg(v[0], m, MESSAGES, 0, NULL);
+	for (uint32_t i = 0; i < MESSAGES; i++)
+		if (word[i] != i || m[i].msg_len != 4)
+			victim_wrong("recvmmsg: %ld, message %u is %u", r, i, word[i]);
+	waker_end(&w);
+	return close2(r, v[0], v[1]);
+}
+
+static void act_take_messages(struct waker *w)
+{
+	for (uint32_t i = 0, got; i < MESSAGES; i++) {
+		if (recv(w->fd, &got, 4, 0) != 4 || got != i)
+			victim_wrong("sendmmsg: message %u is %u", i, got);
+		usleep(6000);
+	}
+}
+
+static long run_sendmmsg(void)
+{
+	struct waker w = {0};
+	uint32_t word[MESSAGES];
+	struct iovec iov[MESSAGES];
+	struct mmsghdr m[MESSAGES];
+	int v[2];
+	long r;
+
+	for (uint32_t i = 0; i < MESSAGES; i++)
+		word[i] = i;
+	socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, v);
+	w.fd = v[1];
+	fill_messages(m, iov, word);
+	waker_start(&w, act_take_messages);
+	r = sendmmsg(v[0], m, MESSAGES, 0);
+	if (r != MESSAGES)
+		victim_wrong("sendmmsg: %ld of %d", r, MESSAGES);
+	waker_end(&w);
+	return close2(r, v[0], v[1]);
+}
+
+/* Calls that compute for a while and look for signals meanwhile. */
+static long run_getrandom(void)
+{
+	static char bytes[8u << 20];
+
+	return syscall(SYS_getrandom, bytes, sizeof(bytes), 0);
+}
+
+static long read_device(const char *path, void *bytes, size_t n)
+{
+	int f = open(path, O_RDONLY | O_CLOEXEC);
+
+	return close2(read(f, bytes, n), f, -1);
+}
+
+static long run_read_urandom(void)
+{
+	static char bytes[8u << 20];
+
+	return read_device("/dev/urandom", bytes, sizeof(bytes));
+}
+
+static long run_read_zero(void)
+{
+	static char bytes[32u << 20];
+
+	return read_device("/dev/zero", bytes, sizeof(bytes));
+}
+
+static void act_drain_tty(struct waker *w)
+{
+	char buf[512];
+
+	for (size_t seen = 0; seen < 65536;) {
+		ssize_t n = read(w->fd, buf, sizeof(buf));
+
+		if (n <= 0)
+			victim_wrong("drain_tty: %zd errno %d", n, errno);
+		for (ssize_t i = 0; i < n; i++, seen++)
+			if ((uint8_t)buf[i] != (uint8_t)(seen / 3))
+				victim_wrong("drain_tty: byte %zu is %u", seen, (uint8_t)buf[i]);
+		usleep(500);
+	}
+}
+
+static long run_write_tty(void)
+{
+	struct waker w = {.fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
+	static char bytes[65536];
+	struct termios raw;
+	char name[64];
+	int s;
+	long r;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i / 3);
+	if (w.fd < 0 || grantpt(w.fd) || unlockpt(w.fd) || ptsname_r(w.fd, name, sizeof(name)))
+		return sizeof(bytes); /* not on this system */
+	s = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	tcgetattr(s, &raw);
+	cfmakeraw(&raw);
+	tcsetattr(s, TCSANOW, &raw);
+	waker_start(&w, act_drain_tty);
+	r = write(s, bytes, sizeof(bytes));
+	if (r != sizeof(bytes))
+		victim_wrong("write_tty: %ld of %zu", r, sizeof(bytes));
+	waker_end(&w);
+	return close2(r, s, w.fd);
+}
+
+/* One request that takes WAIT_MS, submitted and waited for by one call: afterwards it must have been done. */
+static long run_io_uring_submit(void)
+{
+	struct io_uring_params p = {0};
+	int f = (int)syscall(SYS_io_uring_setup, 2, &p);
+	struct __kernel_timespec ts = {.tv_nsec = WAIT_MS * 1000000L};
+	size_t ring = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe), entries = p.sq_entries * sizeof(struct io_uring_sqe);
+	struct io_uring_sqe *sqe;
+	uint32_t done;
+	uint8_t *m;
+	long r;
+
+	if (f < 0) /* not on this system */
+		return 1;
+	m = mmap(NULL, ring, PROT_READ | PROT_WRITE, MAP_SHARED, f, IORING_OFF_SQ_RING);
+	sqe = mmap(NULL, entries, PROT_READ | PROT_WRITE, MAP_SHARED, f, IORING_OFF_SQES);
+	if (m == MAP_FAILED || sqe == MAP_FAILED)
+		return -2;
+	*sqe = (struct io_uring_sqe){.opcode = IORING_OP_TIMEOUT, .fd = -1, .addr = (uintptr_t)&ts, .len = 1};
+	((uint32_t *)(m + p.sq_off.array))[0] = 0;
+	__atomic_store_n((uint32_t *)(m + p.sq_off.tail), 1, __ATOMIC_RELEASE);
+	r = syscall(SYS_io_uring_enter, f, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+	done = __atomic_load_n((uint32_t *)(m + p.cq_off.tail), __ATOMIC_ACQUIRE);
+	if (r == 1 && done != 1)
+		victim_wrong("io_uring_submit: came back, and nothing is done");
+	munmap(m, ring);
+	munmap(sqe, entries);
+	return close2(r, f, -1);
+}
+
+/* Queued signals come all, in order, with what was sent with them. */
+static _Thread_local volatile int values_seen, values_wrong;
+
+static void on_value(int sig, siginfo_t *si, void *uc)
+{
+	(void)sig;
+	(void)uc;
+	values_wrong += si->si_value.sival_int != values_seen || si->si_code != SI_QUEUE || si->si_pid != getpid();
+	values_seen++;
+}
+
+#define VALUES 200
+
+static void act_values(struct waker *w)
+{
+	for (int i = 0; i < VALUES; i++) {
+		siginfo_t si = {.si_code = SI_QUEUE, .si_value.sival_int = i};
+
+		si.si_pid = getpid();
+		si.si_uid = getuid();
+		while (syscall(SYS_rt_tgsigqueueinfo, getpid(), w->tid, SIGRTMIN + 3, &si) && errno == EAGAIN)
+			usleep(1000);
+		if (i % 10 == 9)
+			usleep(5000);
+	}
+}
+
+static long run_values(void)
+{
+	struct waker w = {.hurry = true};
+
+	values_seen = values_wrong = 0;
+	waker_start(&w, act_values);
+	while (values_seen < VALUES && !values_wrong)
+		usleep(300);
+	waker_end(&w);
+	return values_wrong;
+}
+
 struct sleep_case {
 	const char *name;
 	long (*run)(void);
 	long want;
 	int want_errno; /* when want is -1 */
+	bool limited;	/* it ends when WAIT_MS are over */
 };
 
 static const struct sleep_case cases[] = {
-	{"epoll_wait", run_epoll_wait, 0, 0},
+	{"epoll_wait", run_epoll_wait, 0, 0, true},
 	{"epoll_wait_event", run_epoll_wait_event, 1, 0},
-	{"epoll_pwait", run_epoll_pwait, 0, 0},
-	{"epoll_pwait2", run_epoll_pwait2, 0, 0},
-	{"poll", run_poll, 0, 0},
-	{"ppoll", run_ppoll, 0, 0},
-	{"select", run_select, 0, 0},
-	{"pselect", run_pselect, 0, 0},
-	{"nanosleep", run_nanosleep, 0, 0},
-	{"clock_nanosleep_abs", run_clock_nanosleep_abs, 0, 0},
+	{"epoll_pwait", run_epoll_pwait, 0, 0, true},
+	{"epoll_pwait2", run_epoll_pwait2, 0, 0, true},
+	{"poll", run_poll, 0, 0, true},
+	{"ppoll", run_ppoll, 0, 0, true},
+	{"select", run_select, 0, 0, true},
+	{"pselect", run_pselect, 0, 0, true},
+	{"nanosleep", run_nanosleep, 0, 0, true},
+	{"clock_nanosleep_abs", run_clock_nanosleep_abs, 0, 0, true},
 	{"futex", run_futex, 0, 0},
-	{"futex_timeout", run_futex_timeout, -1, ETIMEDOUT},
-	{"sem_timedwait", run_sem_timedwait, -1, ETIMEDOUT},
+	{"futex_timeout", run_futex_timeout, -1, ETIMEDOUT, true},
+	{"sem_timedwait", run_sem_timedwait, -1, ETIMEDOUT, true},
 	{"read_pipe", run_read_pipe, 8, 0},
 	{"read_eventfd", run_read_eventfd, 8, 0},
-	{"read_timerfd", run_read_timerfd, 8, 0},
-	{"accept_timeout", run_accept_timeout, -1, EAGAIN},
+	{"read_timerfd", run_read_timerfd, 8, 0, true},
+	{"accept_timeout", run_accept_timeout, -1, EAGAIN, true},
 	{"accept", run_accept, 0, 0},
 	{"recv", run_recv, 8, 0},
-	{"recv_timeout", run_recv_timeout, -1, EAGAIN},
+	{"recv_timeout", run_recv_timeout, -1, EAGAIN, true},
 	{"recv_waitall", run_recv_waitall, 5003, 0},
 	{"write_pipe", run_write_pipe, BIG, 0},
 	{"write_pipe_signal", run_write_pipe_signal, BIG, 0},
 	{"send_unix", run_send_unix, BIG, 0},
 	{"msgrcv", run_msgrcv, 8, 0},
-	{"io_getevents", run_io_getevents, 0, 0},
-	{"io_uring_enter", run_io_uring_enter, -1, ETIME},
-	{"sigtimedwait", run_sigtimedwait, -1, EAGAIN},
+	{"io_getevents", run_io_getevents, 0, 0, true},
+	{"io_uring_enter", run_io_uring_enter, -1, ETIME, true},
+	{"sigtimedwait", run_sigtimedwait, -1, EAGAIN, true},
 	{"sigwaitinfo", run_sigwaitinfo, SIGUSR1, 0},
 	{"read_signalfd", run_read_signalfd, 128, 0},
 	{"wait4", run_wait4, 0, 0},
 	{"waitid", run_waitid, 0, 0},
 	{"semop", run_semop, 0, 0},
-	{"semtimedop", run_semtimedop, -1, EAGAIN},
+	{"semtimedop", run_semtimedop, -1, EAGAIN, true},
 	{"flock", run_flock, 0, 0},
-	{"mq_timedreceive", run_mq, -1, ETIMEDOUT},
+	{"mq_timedreceive", run_mq, -1, ETIMEDOUT, true},
 	{"epoll_wait_signal", run_epoll_wait_signal, -1, EINTR},
 	{"ppoll_signal", run_ppoll_signal, -1, EINTR},
 	{"epoll_wait_signals", run_epoll_wait_signals, 0, 0},
 	{"poll_signals", run_poll_signals, 0, 0},
 	{"select_signals", run_select_signals, 0, 0},
 	{"nanosleep_signals", run_nanosleep_signals, 0, 0},
+	{"ppoll_const", run_ppoll_const, 0, 0, true},
+	{"pselect_const", run_pselect_const, 0, 0, true},
+	{"select_const", run_select_const, 0, 0, true},
+	{"send_timeout", run_send_timeout, -1, EAGAIN, true},
+	{"writev_pipe", run_writev_pipe, BIG, 0},
+	{"sendmsg_unix", run_sendmsg_unix, BIG, 0},
+	{"recvmsg_waitall", run_recvmsg_waitall, 8000, 0},
+	{"sendfile_unix", run_sendfile_unix, BIG, 0},
+	{"recvmmsg", run_recvmmsg, MESSAGES, 0},
+	{"sendmmsg", run_sendmmsg, MESSAGES, 0},
+	{"getrandom", run_getrandom, 8u << 20, 0},
+	{"read_urandom", run_read_urandom, 8u << 20, 0},
+	{"read_zero", run_read_zero, 32u << 20, 0},
+	{"write_tty", run_write_tty, 65536, 0},
+	{"io_uring_submit", run_io_uring_submit, 1, 0, true},
+	{"values", run_values, 0, 0},
 };
 #define NCASES (sizeof(cases) / sizeof(cases[0]))
 
 struct sleeper {
 	const struct sleep_case *c;
 	pthread_t thread;
-	uint64_t waits;
+	uint64_t waits, shortest; /* ns */
 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 static void *sleeper_main(void *arg)
 {
 	struct sleeper *s = arg;
 
 	while (!victim_stop()) {
+		uint64_t begin = now_ns(), took;
 		long r;
 
 		errno = 0;
 		r = s->c->run();
+		took = now_ns() - begin;
 		if (r != s->c->want || (r == -1 && errno != s->c->want_errno))
 			victim_wrong("%s: %ld errno %d (%s)", s->c->name, r, errno, strerror(errno));
+		if (s->c->limited && took < WAIT_MS * 1000000u)
+			victim_wrong("%s: over after %lu us", s->c->name, took / 1000);
+		if (!s->waits || took < s->shortest)
+			s->shortest = took;
 		s->waits++;
 	}
 	return NULL;
@@ -913,6 +1293,8 @@ int main(int argc, char **argv)
 	victim_begin();
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGUSR2, &sa, NULL);
+	sa = (struct sigaction){.sa_sigaction = on_value, .sa_flags = SA_SIGINFO};
+	sigaction(SIGRTMIN + 3, &sa, NULL);
 	pthread_sigmask(SIG_BLOCK, &usr, NULL);
 	for (size_t i = 0; i < NCASES; i++)
 		if (wanted(cases[i].name, argc, argv))
@@ -925,6 +1307,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < n; i++) {
 		pthread_join(s[i].thread, NULL);
 		printf("waits %s %lu\n", s[i].c->name, s[i].waits);
+		if (s[i].c->limited)
+			printf("shortest %s %lu\n", s[i].c->name, s[i].shortest / 1000);
 	}
 	return n ? 0 : 2;
 }

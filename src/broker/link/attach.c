@@ -136,6 +136,11 @@ static void fix_thread(struct batch *b, u32 i)
 		inject_set_pc(t, i, to);
 }
 
+static u64 fix_home(u64 pc, void *arg)
+{
+	return new_pc(arg, pc);
+}
+
 static int fix_threads(struct batch *b)
 {
 	struct inject_target *t = &b->p->target;
@@ -154,6 +159,7 @@ static int fix_threads(struct batch *b)
 			return r;
 		fix_thread(b, i);
 	}
+	inject_homes_each(t, fix_home, b);
 	r = inject_scan_stacks(t, b->write[0].addr, b->write[b->nwrites - 1].addr + PATCH_FAR_MAX, SCAN_LIMIT,
 			       fix_signal_frame, &f);
 	return r < 0 ? r : f.error;

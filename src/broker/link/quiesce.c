@@ -118,6 +118,18 @@ static void survey_word(u64 word, u64 addr, u32 thread, void *arg)
 		survey_pc(s, word, thread);
 }
 
+/* A place that a thread comes back to from a call that we have mended: nothing of ours is running, but the place must stay. */
+static u64 survey_home(u64 pc, void *arg)
+{
+	struct survey *s = arg;
+
+	if (is_ours(s->p, pc) && s->npc < 256)
+		s->pc[s->npc++] = pc;
+	else if (is_ours(s->p, pc))
+		s->overflow = true;
+	return 0;
+}
+
 /* A thread in the vdso has the helper's return address near its stack pointer. */
 static void survey_vdso(struct survey *s, u32 thread)
 {
@@ -213,6 +225,7 @@ static int survey_threads(struct survey *s, bool *ret_all)
 			s->inside[i] = false;
 		survey_vdso(s, i);
 	}
+	inject_homes_each(t, survey_home, s);
 	r = inject_scan_stacks(t, lo, hi, SCAN_LIMIT, survey_word, s);
 	if (!s->sending)
 		forget_mentions(s->p);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every blocking call of the sleeper victim, once in a process of its own, stopped and borrowed several times in the
- * midst of the wait: it must end as if nothing had been. Then all of them as threads of one process.
+ * midst of the wait: it must end as if nothing had been, and when its time is up. Then all of them as threads of one
+ * process, first left alone (does the table hold?), then stopped.
  */
 #include <sys/syscall.h>
 
@@ -32,6 +33,20 @@ static u32 disturb(struct inject_target *t, int times, bool borrow, u64 gap_us, 
 	return repaired;
 }
 
+#define WAIT_US 120000
+#define LATE_US 100000 /* what begins afresh at 12 stops is late by twice that */
+
+static void check_limit(const struct victim *v, const char *name)
+{
+	char key[64];
+	long long us;
+
+	snprintf(key, sizeof(key), "shortest %s", name);
+	us = victim_number(v, key);
+	if (us >= 0)
+		tap_ok(us < WAIT_US + LATE_US, "%s: over in time: %lld us", name, us);
+}
+
 static void check_case(const char *name)
 {
 	char path[512], arg[64];
@@ -57,6 +72,24 @@ static void check_case(const char *name)
 	status = victim_end(&v, 20000);
 	if (!tap_ok(!r && !status, "%s: undisturbed by 12 stops, %u calls repaired", name, repaired))
 		printf("# inject %d, status %#x, said: %s\n", r, status, v.text);
+	else
+		check_limit(&v, name);
+}
+
+static void check_alone(void)
+{
+	char path[512];
+	char *argv[] = {path, NULL};
+	struct victim v;
+	int status;
+
+	snprintf(path, sizeof(path), "%s", victim_path("sleeper"));
+	if (!tap_ok(victim_start(&v, argv, NULL), "sleeper starts"))
+		return;
+	test_sleep_us(300000);
+	status = victim_end(&v, 20000);
+	if (!tap_eq(status, 0, "all at once, left alone"))
+		printf("# said: %s\n", v.text);
 }
 
 static void check_all(void)
@@ -98,6 +131,7 @@ int main(int argc, char **argv)
 	}
 	if (f)
 		pclose(f);
+	check_alone();
 	check_all();
 	return tap_done();
 }
