@@ -159,6 +159,8 @@ int inject_piece_enter(struct inject_target *t, struct inject_thread *th, int in
 	r->r9 = d->a[5];
 	r->rax = (u64)(s64)d->result;
 	th->dirty = true;
+	th->repaired = false; /* what was seen of its call is taken into account */
+	th->wait = (struct inject_wait){.nr = -1};
 	t->repaired++;
 	return 0;
 }

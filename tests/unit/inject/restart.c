@@ -25,6 +25,8 @@ static u32 disturb(struct inject_target *t, int times, bool borrow, u64 gap_us, 
 		} else {
 			r = inject_stop(t, 5000);
 			if (!r)
+				r = inject_settle_pcs(t); /* as for a patch */
+			if (!r)
 				inject_resume(t);
 		}
 		repaired += t->repaired;
