@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every rule (case.h) in compiled code and in the interpreter; and each of its instructions as text and back, so that
- * assembler and disassembler know the same instruction set. Arguments: the files.
+ * Every rule (case.h) in compiled code and in the interpreter, with the verifier's consent; and each of its instructions
+ * as text and back, so that assembler and disassembler know the same instruction set. Arguments: the files.
  */
 #include <errno.h>
 
@@ -9,6 +9,7 @@
 #include "ebpf/disasm.h"
 #include "harness.h"
 #include "tap.h"
+#include "verifier/verifier.h"
 
 static struct jt t;
 
@@ -35,6 +36,22 @@ static bool texts_agree(const struct asm_program *p)
 
 	for (u32 i = 0; i < p->n; i += ebpf_insn_is_ld64(&p->insn[i]) ? 2 : 1)
 		ok &= text_agrees(&p->insn[i]);
+	return ok;
+}
+
+/* The verifier takes what the kernel takes. */
+static bool verifier_agrees(const struct conf_case *c)
+{
+	struct verifier_prog prog = {.insns = c->prog.insn, .n = c->prog.n, .prog_type = BPF_PROG_TYPE_RAW_TRACEPOINT};
+	struct verifier_log log = {.level = 1};
+	struct verifier_result facts = {0};
+	int r = verifier_check(&prog, &log, &facts);
+	bool ok = c->no_kernel || c->refused == (r == -EINVAL || r == -EACCES);
+
+	if (!ok)
+		printf("# the verifier says %d: %.300s\n", r, log.buf ? log.buf : "");
+	verifier_result_deinit(&facts);
+	free(log.buf);
 	return ok;
 }
 
@@ -72,7 +89,7 @@ static void rule(const char *path)
 
 	while (f && case_next(f, name, &line, &c)) {
 		n++;
-		if (!c.bad && texts_agree(&c.prog) && engines_agree(&c))
+		if (!c.bad && texts_agree(&c.prog) && verifier_agrees(&c) && engines_agree(&c))
 			continue;
 		failed++;
 		printf("# %s:%u: fails\n", name, c.line);
