@@ -115,6 +115,7 @@ run_aarch64() {
 	fi
 	run_suite build-aarch64 unit 'unit tests, aarch64' --timeout-multiplier 4
 	run_suite build-aarch64 fuzz 'random programs, aarch64' --timeout-multiplier 4
+	run_suite build-aarch64 stress 'torture, aarch64' --num-processes 1 --timeout-multiplier 4
 }
 
 case $mode in

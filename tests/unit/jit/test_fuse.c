@@ -70,6 +70,12 @@ static void rmw(u8 mem, const char *kind)
 	     ALU64I(BPF_ADD, 1, 1), STX(BPF_W, 6, 0, 1), MOV64(0, 1));
 	SAME("a byte, used", 0x100, mem, LDX(BPF_B, 1, 6, 0), ALU64I(BPF_ADD, 1, 1),
 	     STX(BPF_B, 6, 0, 1), MOV64(0, 1));
+	SAME("across two words", 0x2010000000020000, mem, LDX(BPF_DW, 1, 6, 2), ALU64I(BPF_ADD, 1, 1),
+	     STX(BPF_DW, 6, 2, 1), LDX(BPF_DW, 0, 6, 2));
+	SAME("across two words, used", 0x02000000, mem, LDX(BPF_W, 1, 6, 1), ALU64I(BPF_ADD, 1, 1),
+	     STX(BPF_W, 6, 1, 1), MOV64(0, 1));
+	SAME("across two words, a register", 0x1005, mem, MOV64I(2, 5), LDX(BPF_H, 1, 6, 7),
+	     ALU64(BPF_ADD, 1, 2), STX(BPF_H, 6, 7, 1), LDX(BPF_H, 0, 6, 7));
 	SAME("twice the value", 0x3fffffffe, mem, LDX(BPF_DW, 1, 6, 0), ALU64(BPF_ADD, 1, 1),
 	     STX(BPF_DW, 6, 0, 1), LDX(BPF_DW, 0, 6, 0));
 	SAME("register minus memory", (u64)-0x1fffffffc, mem, MOV64I(2, 3), LDX(BPF_DW, 1, 6, 0),
