@@ -83,7 +83,7 @@ probe_sort() {
 	say "\$ $* -p $sort_pid -d $seconds --cost 'libc.so.6:*'" | sed "s|$PWD/||g"
 	"$@" -p "$sort_pid" -d "$seconds" --cost 'libc.so.6:*' >"$tmp/$name" 2>"$tmp/$name.errors"
 	ended=$?
-	sed -n '1,2s/^/   /p' "$tmp/$name"
+	sed -n '1,2{/./s/^/   /p}' "$tmp/$name"
 	if [ $ended -ne 0 ] || ! grep -q 'never ran\.$' "$tmp/$name"; then
 		kill "$sort_pid" 2>/dev/null
 		finish_sort
