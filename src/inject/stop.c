@@ -168,7 +168,8 @@ static s64 do_stop(struct inject_target *t, void *arg)
 	int r;
 
 	inject_threads_forget(t);
-	qsort(t->thread, t->nthreads, sizeof(*t->thread), by_tid);
+	if (t->nthreads)
+		qsort(t->thread, t->nthreads, sizeof(*t->thread), by_tid);
 	t->rounds = t->repaired = 0;
 	t->stop_begin_ns = t->stop_end_ns = 0;
 	r = wait_for_vfork(t->pid, rq->deadline);

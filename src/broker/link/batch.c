@@ -380,7 +380,8 @@ static int collect_writes(struct batch *b)
 		if (r)
 			return r;
 	}
-	qsort(b->write, b->nwrites, sizeof(*b->write), compare_writes);
+	if (b->nwrites)
+		qsort(b->write, b->nwrites, sizeof(*b->write), compare_writes);
 	return 0;
 }
 

@@ -59,7 +59,8 @@ static void find_newer(struct process *p, struct entries *e)
 {
 	u64 slot = 0, newer = 0;
 
-	qsort(e->entry, e->n, sizeof(*e->entry), compare_slots);
+	if (e->n)
+		qsort(e->entry, e->n, sizeof(*e->entry), compare_slots);
 	for (u32 i = 0; i < e->n; i++) {
 		struct nt_ret_entry *at = &e->entry[i];
 

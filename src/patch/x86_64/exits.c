@@ -194,7 +194,7 @@ static enum patch_reason walk_function(struct walk *w, s64 f)
 	for (u32 i = 0; i < w->nspans; i++)
 		free(w->span[i].seen);
 	free(w->todo);
-	if (!w->reason)
+	if (!w->reason && w->n)
 		qsort(w->out, w->n, sizeof(u64), compare);
 	return w->reason;
 }
