@@ -304,6 +304,10 @@ static void test_signals(void)
 		test_sleep_us(10000);
 	tap_ok(handled[0] == 2 && handled[1] == 4712, "the same during a stop");
 	proc_status_read(pid, &after);
+	for (int i = 0; i < 100 && after.sig_blocked != before.sig_blocked; i++) { /* the handler may not be at its end */
+		test_sleep_us(10000);
+		proc_status_read(pid, &after);
+	}
 	tap_ok(before.sig_blocked == after.sig_blocked && before.sig_ignored == after.sig_ignored &&
 		       before.sig_caught == after.sig_caught,
 	       "masks and handlers are as before: %lx %lx", after.sig_blocked, after.sig_caught);
