@@ -10,6 +10,7 @@
 
 #include "base/bits.h"
 #include "broker/link/link.h"
+#include "broker/object/btf.h"
 #include "broker/object/map.h"
 #include "broker/object/output.h"
 #include "broker/object/perf.h"
@@ -113,6 +114,8 @@ int broker_init(struct broker *b, const char *dir)
 	if (!r)
 		r = trace_new(b, &b->trace);
 	if (!r)
+		object_btf_kernel(b); /* the kernel need not have any */
+	if (!r)
 		r = pins_new(b, &b->pins);
 	if (!r)
 		r = server_new(b, &b->server);
@@ -140,6 +143,8 @@ void broker_deinit(struct broker *b)
 	HASH_ITER(hh, b->objects.by_id[OBJECT_MAP], o, otmp)
 	object_unref(o);
 	HASH_ITER(hh, b->objects.by_id[OBJECT_OUTPUT], o, otmp)
+	object_unref(o);
+	HASH_ITER(hh, b->objects.by_id[OBJECT_BTF], o, otmp)
 	object_unref(o);
 	output_arena_free(b);
 	object_map_news_free(b);

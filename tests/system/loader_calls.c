@@ -73,6 +73,7 @@ int main(void)
 	log_cases();
 	link_cases();
 	info_cases();
+	btf_kernel_cases();
 	perf_cases();
 	return 0;
 }

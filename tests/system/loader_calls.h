@@ -139,6 +139,7 @@ void elem_cases(void);
 void prog_cases(void);
 void log_cases(void);
 void btf_cases(void);
+void btf_kernel_cases(void);
 void link_cases(void);
 void info_cases(void);
 void perf_cases(void);

@@ -80,6 +80,9 @@ def cases(root=None):
           "@[$p->x, $p->y, str($p->label)] = count(); }}",
           ["@[0, 5, even]: 2", "@[0, 5, odd]: 2", "@[1, 5, even]: 2", "@[1, 5, odd]: 2", "@[2, 5, even]: 2", "@[2, 5, odd]: 2"],
           watch=("leaf",)),
+        # A struct that nobody declares: bpftrace looks for the kernel's types by their BTF's number.
+        b("struct of the kernel's", "uprobe:{exe}:leaf {{ @[((struct in_addr *)arg0)->s_addr] = count(); }}", ["@[0]: 4", "@[1]: 4", "@[2]: 4"],
+          watch=("leaf",), quick=("user",)),
         b("if, unroll, variables", "uprobe:{exe}:work {{ $s = arg0 - arg0; unroll(3) {{ $s = $s + arg0; }} if ($s > 5) {{ @big = count(); }} "
           "else {{ @small = count(); }} }}", ["@big: 6", "@small: 6"]),
         b("ustack", "uprobe:{exe}:leaf {{ @[ustack(3)] = count(); }}",

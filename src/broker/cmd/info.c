@@ -179,25 +179,56 @@ static s64 info_prog(struct call *k, const struct object_prog *p)
 	return r < 0 ? r : info_end(k, &i);
 }
 
+static s64 info_btf_data(struct call *k, const struct object_btf *t, u64 addr, u32 room)
+{
+	u32 n = bits_min(room, t->size);
+	u8 *data free_auto = NULL;
+	int r;
+
+	if (!object_btf_is_kernel(t))
+		return client_write(k->c, addr, t->data, n);
+	if (!n)
+		return 0;
+	r = object_btf_kernel_read(t, n, &data);
+	return r ? r : client_write(k->c, addr, data, n);
+}
+
+/* btf_get_info_by_fd() */
+static s64 info_btf_name(struct call *k, struct bpf_btf_info *i, const char *name)
+{
+	u32 room = i->name_len, len = (u32)strlen(name);
+	s64 r;
+
+	if (!i->name != !room)
+		return -EINVAL;
+	i->name_len = len;
+	if (!i->name)
+		return 0;
+	r = client_write(k->c, i->name, name, bits_min(room - 1, len));
+	if (!r)
+		r = client_write(k->c, i->name + bits_min(room - 1, len), "", 1);
+	return r ? r : room > len ? 0 : -ENOSPC;
+}
+
 static s64 info_btf(struct call *k, const struct object_btf *t)
 {
 	struct bpf_btf_info i;
+	s64 r = info_begin(k, &i, sizeof(i)), cut = 0;
 	u32 room;
-	int r = info_begin(k, &i, sizeof(i));
 
 	if (r < 0)
 		return r;
 	room = i.btf_size;
 	i.id = t->obj.id;
 	i.btf_size = t->size;
-	i.kernel_btf = 0;
-	r = client_write(k->c, i.btf, t->data, bits_min(room, t->size));
-	if (!r && !i.name != !i.name_len)
-		r = -EINVAL;
-	if (!r && i.name)
-		r = client_write(k->c, i.name, "", 1);
-	i.name_len = 0;
-	return r < 0 ? r : info_end(k, &i);
+	i.kernel_btf = object_btf_is_kernel(t);
+	r = info_btf_data(k, t, i.btf, room);
+	if (!r)
+		cut = info_btf_name(k, &i, object_btf_is_kernel(t) ? BTF_KERNEL_NAME : "");
+	if (!r && cut != -ENOSPC)
+		r = cut;
+	r = r < 0 ? r : info_end(k, &i);
+	return r < 0 ? r : cut;
 }
 
 static s64 info_link(struct call *k, const struct object_link *l)

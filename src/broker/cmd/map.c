@@ -11,6 +11,7 @@
 #include "broker/cmd/elem.h"
 #include "broker/cmd/slots.h"
 #include "broker/cmd/tasks.h"
+#include "broker/object/btf.h"
 #include "broker/object/slots.h"
 #include "maps/maps.h"
 #include "util/fd.h"
@@ -41,9 +42,17 @@ static int map_create_check(const struct attr_map_create *a)
 
 static int map_create_btf(struct call *k, const struct attr_map_create *a, struct object **ret)
 {
+	struct object *o;
+	int r;
+
 	if (!a->btf_key_type_id && !a->btf_value_type_id)
 		return 0;
-	return object_by_fd(k->c, (int)a->btf_fd, OBJECT_BTF, ret);
+	r = object_by_fd(k->c, (int)a->btf_fd, OBJECT_BTF, &o);
+	if (!r && object_btf_is_kernel(object_to_btf(o)))
+		r = -EACCES;
+	if (!r)
+		*ret = o;
+	return r;
 }
 
 /* bpf_map_meta_alloc(): what the elements of a map of maps will look like. */

@@ -19,6 +19,7 @@
 #include "broker/cmd/prog_maps.h"
 #include "broker/cmd/prog_records.h"
 #include "broker/cmd/vlog.h"
+#include "broker/object/btf.h"
 #include "broker/object/slots.h"
 #include "broker/object/map.h"
 #include "util/fd.h"
@@ -116,6 +117,8 @@ static int prog_check_btf(struct call *k, const struct attr_prog_load *a, struct
 	r = object_by_fd(k->c, (int)a->prog_btf_fd, OBJECT_BTF, &btf);
 	if (r < 0)
 		return r;
+	if (object_btf_is_kernel(object_to_btf(btf)))
+		return -EACCES;
 	p->btf = object_ref(btf);
 	r = prog_funcs_read(k, a, p, log, ret_funcs);
 	return r ? r : prog_records_keep(k, a, p);
