@@ -14,6 +14,9 @@ struct bench {
 	const char *log;		/* gets the stderr of all programs */
 	int rounds;
 	bool takes_part[CONTENDERS];
+	uint64_t calm;	      /* ns, the fastest "calm" that a victim said; 0 = none yet */
+	unsigned int windows;
+	unsigned int restless; /* had a neighbour, however often they were repeated */
 	struct results results;
 };
 

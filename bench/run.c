@@ -169,6 +169,8 @@ int main(int argc, char **argv)
 	b.takes_part[KERNEL] = b.takes_part[KERNEL] && works(&b, KERNEL);
 	bench_hits(&b);
 	bench_attaching(&b);
+	if (b.restless)
+		printf("\n%u of %u windows had a busy neighbour on the same core all the time.\n", b.restless, b.windows);
 	own_broker_end(&b);
 	if (!b.results.n) {
 		fprintf(stderr, "bench: no case begins with '%s'\n", b.prefix);
