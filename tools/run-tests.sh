@@ -14,7 +14,7 @@
 #   4. the parts that exist for aarch64, cross-compiled and run by qemu, in build-aarch64; skipped
 #      where the compiler or qemu is missing.
 #
-# --soak       only the torture tests, with NT_SOAK=1 in their environment: the long tier
+# --soak       only the torture tests and those that also have a long form, with NT_SOAK=1 in their environment
 # --asan-only, --aarch64-only  only step 3, 4
 set -u
 cd "$(dirname "$0")/.." || exit 99
@@ -129,6 +129,7 @@ soak)
 	tools/setup.sh soak || say 'some programs of the soak are not there and will be left out'
 	export NT_SOAK=1
 	run_suite "$build" stress 'torture, long' --num-processes 1 --timeout-multiplier 100
+	run_suite "$build" soak 'others, in their long form' --num-processes 1 --timeout-multiplier 100
 	;;
 asan) run_asan ;;
 aarch64) run_aarch64 ;;

@@ -35,7 +35,11 @@ class Workload:
     returns = 0.5    # and this share of them at their return, too
 
     def __init__(self, long):
-        self.long = long
+        self.long = long  # 0: the short form; 1: the long one; else a part of that
+        self.first = int(os.environ.get('NT_SOAK_FIRST') or 0)  # which part, where there is a choice
+
+    def size(self, short, long):
+        return max(short, round(long * self.long))
 
     def missing(self):
         found = self.find()
@@ -52,7 +56,7 @@ class Sqlite(Workload):
         self.exe = place.program(self.find(), 'sqlite3')
 
     def run(self, place):
-        n = 200000 if self.long else 8000
+        n = self.size(8000, 200000)
         db = place.path('db')
         if os.path.exists(db):
             os.remove(db)
@@ -89,12 +93,12 @@ class Python(Workload):
                     place.add(w[2], 'lib/' + os.path.basename(w[2]))
 
     def run(self, place):
+        env = place.env(PYTHONHOME='/usr', PYTHONHASHSEED='0', PYTHONDONTWRITEBYTECODE='1')
+        names = self.SHORT.split()
         if self.long:
-            names = ['-x', *self.LONG_WITHOUT.split()]
-        else:
-            names = self.SHORT.split()
-        text = said([self.exe, '-m', 'test', '--timeout', '1200', *names], place, merge=True,
-                    env=place.env(PYTHONHOME='/usr', PYTHONHASHSEED='0', PYTHONDONTWRITEBYTECODE='1'))
+            names = said([self.exe, '-m', 'test', '--list-tests'], place, env=env).split()[1:]
+            names = [n for n in names if n not in self.LONG_WITHOUT.split()][self.first::max(1, round(1 / self.long))]
+        text = said([self.exe, '-m', 'test', '--timeout', '1200', *names], place, merge=True, env=env)
         # The lines at the end: how many and which were good, failed, skipped.
         text = re.split(r'\n== Tests result', text)[-1]
         return '\n'.join(line for line in text.splitlines() if not re.search(r'duration|took|[Tt]otal', line))
@@ -111,7 +115,7 @@ class Redis(Workload):
         self.exe = place.program(self.find(), 'redis-server')
 
     def run(self, place):
-        sock, n = place.path('redis.sock'), 1000000 if self.long else 8000
+        sock, n = place.path('redis.sock'), self.size(8000, 1000000)
         cli = [shutil.which('redis-cli'), '-s', sock]
         clean = dict(os.environ)
         server = subprocess.Popen([self.exe, '--port', '0', '--unixsocket', sock, '--save', '', '--appendonly', 'no',
@@ -169,7 +173,7 @@ class Nginx(Workload):
                 break
             except OSError:
                 time.sleep(0.02)
-        load = subprocess.run([shutil.which('wrk'), '-t2', '-c32', f'-d{60 if self.long else 2}s',
+        load = subprocess.run([shutil.which('wrk'), '-t2', '-c32', f'-d{self.size(2, 60)}s',
                                '-H', 'Accept-Encoding: gzip', f'http://127.0.0.1:{port}/7.txt'], capture_output=True, text=True).stdout
         for i in range(200):
             name = f'/{i % 20}.txt' if i % 3 else f'/re/{i % 20}.txt'
@@ -202,7 +206,7 @@ class Postgres(Workload):
         self.bin = place.path(f'{base}/bin')
 
     def run(self, place):
-        n, clients, data = (20000 if self.long else 300), 4, place.path('data')
+        n, clients, data = self.size(300, 20000), 4, place.path('data')
         shutil.rmtree(data, ignore_errors=True)
         nobody = ['unshare', '--user', '--map-user=1000'] # postgres will not be run by root
 
@@ -248,7 +252,7 @@ class Clang(Workload):
         source, out = place.path('big.c'), place.path('big.o')
         with open(source, 'w') as f:
             f.write('typedef unsigned long u; struct s { u a[8]; double d; };\n')
-            for i in range(3000 if self.long else 40):
+            for i in range(self.size(40, 3000)):
                 f.write(f'u f{i}(u x, struct s *p) {{ for (u i = 0; i < x % {i % 9 + 3}; i++) switch (x >> i & 7) {{\n'
                         f'case 0: p->a[i & 7] += x * {i}; break; case 1: x ^= p->a[1]; case 2: p->d *= 1.5 + {i}; break;\n'
                         f'case 5: x = x / {i + 1} + p->a[x & 3]; break; default: p->a[2] -= i << {i % 15}; }}\n'
@@ -272,7 +276,7 @@ class Go(Workload):
         out = place.path('out.a')
         with open(place.path('p.go'), 'w') as f:
             f.write('package p\n\ntype S struct { a [8]uint64; d float64; m map[string]int }\n')
-            for i in range(2000 if self.long else 100):
+            for i in range(self.size(100, 2000)):
                 f.write(f'func f{i}(x uint64, p *S) (r uint64) {{ defer func() {{ if v := recover(); v != nil {{ r = {i} }} }}()\n'
                         f'for i := uint64(0); i < x%{i % 9 + 3}; i++ {{ switch x >> i & 7 {{ case 0: p.a[i&7] += x * {i}\n'
                         f'case 1: x ^= p.a[1]; p.m["k{i}"]++; case 5: x = x/{i + 1} + p.a[x&3]; default: p.a[2] -= i << {i % 15} }} }}\n'
@@ -294,7 +298,7 @@ class Rust(Workload):
         where = sorted(glob.glob('/usr/include/*'))[:None if self.long else 60]
         out = ''
         for pattern in (r'\b(\w+)_t\b.*\1', r'(?i)struct\s+[a-z]+\w*\s*\{', r'[^\x00-\x7f]', 'e(?=x)'):
-            for _ in range(20 if self.long else 1):
+            for _ in range(self.size(1, 20)):
                 out += said([self.exe, '--sort', 'path', '--no-config', '-c', pattern, *where], place, merge=True)
         return hashlib.sha256(out.encode()).hexdigest() + f' {len(out)}'
 
@@ -309,7 +313,7 @@ class Node(Workload):
         self.exe = place.program(self.find(), 'node')
 
     def run(self, place):
-        script = f'const turns = {60 if self.long else 2};' + r'''
+        script = f'const turns = {self.size(2, 60)};' + r'''
             const z = require('zlib'), c = require('crypto'), { Worker, isMainThread } = require('worker_threads');
             function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
             let h = c.createHash('sha256'), caught = 0;

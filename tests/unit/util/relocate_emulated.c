@@ -3,7 +3,7 @@
  * Displaced instructions of real programs, executed by an emulator where they stand and from their copy: the same
  * registers, flags, memory and place to go on must come out. Every distinct window of the functions' entries, and of
  * instructions anywhere (so that all forms occur), once with each of a few sets of registers. The short tier takes a
- * sample, NT_SOAK=1 takes all, of large files too.
+ * sample, NT_SOAK=1 takes all (0.1: one in ten), of large files too; or of those that are named.
  *
  * Memory is made when it is touched, its content is a function of its address: nops around the code, so that whatever is
  * jumped to is an instruction.
@@ -23,7 +23,7 @@
 #define BODY_ROOM 256u
 #define NEAR (1ull << 20)
 
-enum { NREGS = 18, NXMM = 16, PAGES_MAX = 64, WRITES_MAX = 64, SETS = 2, STATUS = 0xcd5 };
+enum { FEW = 1500, NREGS = 18, NXMM = 16, PAGES_MAX = 64, WRITES_MAX = 64, SETS = 2, STATUS = 0xcd5 };
 
 static const int reg_id[NREGS] = {
 	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP,
@@ -361,15 +361,16 @@ static void check_plan(struct machine *m, const struct patch_plan *p, u64 seed, 
 		check_copy(m, &c, c.to, seed, s);
 }
 
-static void check_file(struct machine *m, const char *path, u32 want, u64 seed)
+/* part: of all instructions; 0: a few */
+static void check_file(struct machine *m, const char *path, double part, u64 seed)
 {
-	const u32 bits = want ? 20 : 25;
+	const u32 bits = part > 0 ? 25 : 20;
 	u64 *table = calloc(1ull << bits, sizeof(*table));
 	struct patch_binary *b = NULL;
 	struct util_elf *elf = NULL;
 	struct sums s = { 0 };
 	u64 a = 0, state = seed;
-	u32 all = 0;
+	u32 all = 0, want;
 
 	if (util_elf_open(path, &elf)) {
 		tap_skip("no such file", "%s", path);
@@ -380,11 +381,12 @@ static void check_file(struct machine *m, const char *path, u32 want, u64 seed)
 		goto out;
 	for (; !patch_binary_next_insn(b, a, &a); a++)
 		all++;
+	want = part > 0 ? (u32)(all * part) : FEW;
 	for (a = 0; !patch_binary_next_insn(b, a, &a); a++) {
 		struct patch_plan p;
 
 		state = state * 6364136223846793005ull + 1442695040888963407ull;
-		if (want && (state >> 33) % all >= want)
+		if ((state >> 33) % all >= want)
 			continue;
 		patch_plan_site(b, a, NULL, 0, &p);
 		check_plan(m, &p, state, &s, table, bits);
@@ -410,31 +412,36 @@ static int note_libc(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const char *const large[] = { "/usr/lib/*/libcrypto.so.3", "/usr/lib/*/libstdc++.so.6",
 					     "/usr/lib/*/libpython3.*.so.1.0", "/usr/lib/postgresql/*/bin/postgres",
-					     "/usr/lib/*/libLLVM-1*.so.1", "/usr/bin/node" };
+					     "/usr/lib/*/libLLVM-1*.so.1", "/usr/bin/node", "/usr/bin/rg",
+					     "/usr/lib/go-*/pkg/tool/linux_amd64/compile" };
 	const char *fixed = getenv("NT_SEED"), *soak = getenv("NT_SOAK");
 	u64 seed = fixed ? strtoull(fixed, NULL, 0) : (u64)getpid() * 0x9e3779b97f4a7c15ull;
-	u32 want = soak && *soak ? 0 : 1500;
+	double part = soak ? strtod(soak, NULL) : 0;
 	char libc[4096] = "/lib64/libc.so.6";
 	struct machine m = { 0 };
 
 	if (!tap_ok(machine_open(&m), "an emulator"))
 		return tap_done();
 	printf("# NT_SEED=%#llx\n", (unsigned long long)seed);
-	dl_iterate_phdr(note_libc, libc);
-	check_file(&m, libc, want, seed);
-	check_file(&m, "/bin/bash", want, seed);
-	for (u32 i = 0; !want && i < sizeof(large) / sizeof(large[0]); i++) {
+	for (int i = 1; i < argc; i++)
+		check_file(&m, argv[i], part, seed);
+	if (argc == 1) {
+		dl_iterate_phdr(note_libc, libc);
+		check_file(&m, libc, part, seed);
+		check_file(&m, "/bin/bash", part, seed);
+	}
+	for (u32 i = 0; argc == 1 && part > 0 && i < sizeof(large) / sizeof(large[0]); i++) {
 		glob_t g;
 
 		if (glob(large[i], 0, NULL, &g)) {
 			tap_skip("not installed", "%s", large[i]);
 			continue;
 		}
-		check_file(&m, g.gl_pathv[0], want, seed);
+		check_file(&m, g.gl_pathv[0], part, seed);
 		globfree(&g);
 	}
 	uc_close(m.uc);
