@@ -52,7 +52,8 @@
 #define PENDING_NS 2000000000ull /* the linker's bell should have rung long ago */
 #define REOPEN_NS 3000000000ull	 /* somebody ended the keeper: not again and again */
 #define SEARCH_MS 8u		 /* from the opening of a program to its linker's work */
-#define LOOKS 40		 /* for the thread that waits, 50 us apart */
+#define WAITS_NS 150000000ull	 /* from an event to the sleep of the thread that caused it: on a busy machine, long */
+#define LOOK_NS 50000l
 
 struct birth {
 	struct engine *engine;
@@ -80,6 +81,7 @@ static void birth_close(struct birth *b)
 struct waiter {
 	pid_t pid, tid;
 	bool executes;
+	bool running; /* a thread that is not asleep: it may be on its way to it */
 	u64 pc;
 };
 
@@ -88,8 +90,10 @@ static bool waits(pid_t tid, void *arg)
 	struct waiter *w = arg;
 	long nr;
 	u64 pc;
+	int r = proc_thread_where(w->pid, tid, &nr, &pc);
 
-	if (proc_thread_where(w->pid, tid, &nr, &pc))
+	w->running |= r == -EAGAIN;
+	if (r)
 		return false;
 	if (w->executes ? nr != SYS_execve && nr != SYS_execveat : nr != SYS_open && nr != SYS_openat && nr != SYS_openat2)
 		return false;
@@ -98,17 +102,23 @@ static bool waits(pid_t tid, void *arg)
 	return true;
 }
 
-/* The event names the process only. It may be just about to go to sleep. */
-static bool find_waiter(const struct keeper_guest *g, struct waiter *ret)
+/* The event names the process only. It may be just about to go to sleep, and others may have the processor. */
+static bool find_waiter(struct birth *b, const struct keeper_guest *g, struct waiter *ret)
 {
-	for (int i = 0; i < LOOKS; i++) {
+	u64 end = engine_now_ns() + WAITS_NS;
+	struct timespec pause = { .tv_nsec = LOOK_NS };
+
+	do {
 		*ret = (struct waiter){ .pid = g->pid, .executes = g->executes };
 		if (proc_tids_each(g->pid, waits, ret))
 			return false;
-		if (ret->tid)
-			return true;
-		nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
-	}
+		if (ret->tid || !ret->running)
+			return ret->tid;
+		engine_show_life(b->engine);
+		nanosleep(&pause, NULL);
+		pause.tv_nsec += pause.tv_nsec / 8;
+	} while (engine_now_ns() < end);
+	log_info("pid %d: not caught: it did not come to the door", g->pid);
 	return false;
 }
 
@@ -153,7 +163,7 @@ static bool is_wanted(struct birth *b, const struct keeper_guest *g, struct wait
 		return false;
 	if (!g->executes && p && p->injected && process_alive(p))
 		return false; /* its linker rings */
-	if (proc_tracer(g->pid, &tracer) || tracer || !find_waiter(g, ret))
+	if (proc_tracer(g->pid, &tracer) || tracer || !find_waiter(b, g, ret))
 		return false;
 	return g->executes || is_linker_at(g->pid, ret->pc);
 }
