@@ -40,6 +40,15 @@ int client_write(struct client *c, u64 addr, const void *buf, size_t n)
 	return client_copy_error(process_vm_writev(c->pid, &here, 1, &there, 1, 0), n);
 }
 
+int client_write_all(struct client *c, const struct iovec *here, const struct iovec *there, u32 n)
+{
+	size_t size = 0;
+
+	for (u32 i = 0; i < n; i++)
+		size += here[i].iov_len;
+	return client_copy_error(process_vm_writev(c->pid, here, n, there, n, 0), size);
+}
+
 long client_read_str(struct client *c, u64 addr, char *buf, size_t n)
 {
 	size_t done = 0;

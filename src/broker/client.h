@@ -33,6 +33,10 @@ struct client {
 int client_read(struct client *c, u64 addr, void *buf, size_t n);
 int client_write(struct client *c, u64 addr, const void *buf, size_t n);
 
+/* Many small pieces (n <= IOV_MAX), in their order up to the first that cannot be written. */
+struct iovec;
+int client_write_all(struct client *c, const struct iovec *here, const struct iovec *there, u32 n);
+
 /* A NUL-terminated string with its NUL, at most n bytes. Length without NUL, -EFAULT, or
  * -ENAMETOOLONG: no NUL in n bytes. */
 long client_read_str(struct client *c, u64 addr, char *buf, size_t n);

@@ -29,7 +29,8 @@ int ipc_send(int sock, const void *buf, size_t n, int fd);
 /* Returns bytes (0 = closed); *ret_fd is a new CLOEXEC descriptor or -1. */
 long ipc_recv(int sock, void *buf, size_t n, int *ret_fd);
 /*
- * Request and its answer; *ret_fd as above. 0 or -errno of the transport. An answer that has to come within some time may take
+ * Request and its answer; *ret_fd as above. 0 or -errno of the transport; -EMFILE: there was an answer with a descriptor, and
+ * no free number for it in this process. An answer that has to come within some time may take
  * IPC_PATIENCE times as long while the peer is well: on a machine that is far too busy everything takes its time.
  */
 #define IPC_PATIENCE 40

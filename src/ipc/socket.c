@@ -189,12 +189,13 @@ int ipc_call(int sock, const struct nt_request *req, struct nt_reply *rep, int *
 	/* A short reply carries no text; a wrong number means that the two sides have lost each
 	 * other. */
 	if (n < (long)offsetof(struct nt_reply, text) || rep->seq != req->seq ||
-	    rep->text_len > (u64)n - offsetof(struct nt_reply, text) ||
-	    (rep->flags & NT_REPLY_FD && fd < 0)) {
+	    rep->text_len > (u64)n - offsetof(struct nt_reply, text)) {
 		if (fd >= 0)
 			sys_call3(__NR_close, (u64)fd, 0, 0);
 		return n ? -EPROTO : -ECONNRESET;
 	}
+	if (rep->flags & NT_REPLY_FD && fd < 0)
+		return -EMFILE; /* no free number here: the kernel has dropped it on the way */
 	*ret_fd = fd;
 	return 0;
 }

@@ -135,7 +135,7 @@ int session_call(struct session *s, u32 op, const u64 arg[6], struct nt_reply *r
 	r = session_ready(s, 0);
 	if (!r)
 		r = session_roundtrip(s, op, arg, ret, ret_fd);
-	if (r < 0)
+	if (r < 0 && r != -EMFILE)
 		session_close(s);
 	lock_drop(&s->lock);
 	signals_restore(old);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "abi/bpf.h"
 #include "base/bits.h"
@@ -24,20 +25,30 @@ static int multi_write_path(struct client *c, const struct link_desc *d, struct 
 	return r;
 }
 
-/* values NULL: all zero. */
-static int multi_write_array(struct client *c, u64 addr, const u64 *values, u32 n)
-{
-	u64 *zero free_auto = NULL;
+#define ROWS 256u
 
-	if (!addr)
-		return 0;
-	if (!values) {
-		zero = calloc(n + 1, sizeof(*zero));
-		if (!zero)
-			return -ENOMEM;
-		values = zero;
+/* As the kernel: target by target, so that where something cannot be written what comes before it is. */
+static int multi_write_arrays(struct client *c, const struct link_desc *d, const struct link_info *i, u32 n)
+{
+	const u64 *from[3] = {d->offsets, d->ref_ctr_offsets, d->cookies}, zero = 0;
+	const u64 to[3] = {i->multi.offsets, i->multi.ref_ctr_offsets, i->multi.cookies};
+	struct iovec here[3 * ROWS], there[3 * ROWS];
+	int r = 0;
+
+	for (u32 row = 0; row < n && !r;) {
+		u32 k = 0;
+
+		for (u32 end = bits_min(n, row + ROWS); row < end; row++) {
+			for (u32 a = 0; a < 3; a++) {
+				if (!to[a])
+					continue;
+				here[k] = (struct iovec){(void *)(from[a] ? from[a] + row : &zero), sizeof(zero)};
+				there[k++] = (struct iovec){(void *)(to[a] + 8ull * row), sizeof(zero)};
+			}
+		}
+		r = client_write_all(c, here, there, k);
 	}
-	return client_write(c, addr, values, n * sizeof(*values));
+	return r;
 }
 
 static int multi_fill(struct client *c, const struct link_desc *d, struct link_info *i)
@@ -56,11 +67,7 @@ static int multi_fill(struct client *c, const struct link_desc *d, struct link_i
 	r = multi_write_path(c, d, i);
 	if (r < 0 || !arrays)
 		return r;
-	r = multi_write_array(c, i->multi.offsets, d->offsets, n);
-	if (!r)
-		r = multi_write_array(c, i->multi.ref_ctr_offsets, d->ref_ctr_offsets, n);
-	if (!r)
-		r = multi_write_array(c, i->multi.cookies, d->cookies, n);
+	r = multi_write_arrays(c, d, i, n);
 	if (r < 0)
 		return r;
 	return n < d->count ? -ENOSPC : 0;

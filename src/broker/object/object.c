@@ -138,7 +138,7 @@ int object_give(struct object *o, int mode)
 		return r;
 	}
 	h->fd = pair[0];
-	r = fstat(pair[1], &st) < 0 ? -errno : 0;
+	r = fchmod(pair[1], 0600) < 0 || fstat(pair[1], &st) < 0 ? -errno : 0; /* the kernel's have that mode */
 	if (!r)
 		r = loop_add(o->broker->loop, h->fd, 0, handle_hangup, h, &h->hangup);
 	if (r < 0) {

@@ -14,6 +14,7 @@ static const struct group {
 	{ "life", life_cases },	      { "pins", pin_cases },
 	{ "cookies", cookie_cases },  { "usdt", usdt_cases },
 	{ "create", create_cases },   { "perf", perf_cases },
+	{ "errnos", errno_cases },    { "info", info_cases },
 	{ "regs", regs_cases },	      { "differs", differs_cases },
 	{ "speed", speed_cases },	      { "signals", signal_cases },
 };

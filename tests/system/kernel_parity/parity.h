@@ -81,6 +81,7 @@ void info_cases(struct parity *p);
 void perf_cases(struct parity *p);
 void usdt_cases(struct parity *p);
 void create_cases(struct parity *p);
+void errno_cases(struct parity *p);
 void cookie_cases(struct parity *p);
 void speed_cases(struct parity *p);
 void signal_cases(struct parity *p);

@@ -127,7 +127,7 @@ static void test_call(void)
 	tap_eq(reply_of(&rep, head, &fd), -EPROTO, "an answer to another question");
 	rep.seq = 7;
 	rep.flags = NT_REPLY_FD;
-	tap_eq(reply_of(&rep, head, &fd), -EPROTO, "a promised descriptor that is not there");
+	tap_eq(reply_of(&rep, head, &fd), -EMFILE, "a promised descriptor that is not there: no room for it");
 }
 
 int main(void)
