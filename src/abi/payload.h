@@ -106,7 +106,7 @@ struct nt_slot_meta {
 	u64 body;    /* address of the displaced instructions' relocated copy */
 	u64 thunk;   /* return probes: the address behind the call of body, else 0 */
 	u64 newer;   /* the meta of the slot that took this one's place, 0 = none yet; written by the broker, then ... */
-	u64 exit;    /* ... where returns go: first the own exit, then the code that goes on to newer's (dispatch.c) */
+	u64 exit;    /* ... where returns go: first the own exit, then the code that goes on to newer's (hit_exit.c) */
 	u64 cookie[]; /* one per consumer, in the order of the consumer list; then one function's address per consumer that
 		       * looks at this place as a return */
 };

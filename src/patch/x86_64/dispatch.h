@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Machine code of the shared part of a hit: dispatchers (entry) and exits (return). See dispatch.c. */
+/*
+ * Machine code of the shared part of a hit: one dispatcher (hit_entry.c) and one exit (hit_exit.c) per consumer list. Both run the
+ * programs (hit_programs.c, hit_session.c) in a frame on the stack (frame.c) and know the thread by its row (hit_row.c); what is
+ * reported at its return is a call (hit_call.c).
+ */
 #pragma once
 
 #include "isa/x86_64/writer.h"

@@ -9,6 +9,32 @@
 #define CTX ((s32)sizeof(struct nt_run))
 #define REG(i) (CTX + 8 * (s32)(i))
 
+/* What the frame has to hold. */
+struct frame_need {
+	u64 ctx;      /* pt_regs words that are read */
+	u32 clobbers; /* registers to restore; of the caller-saved */
+};
+
+#define FRAME_CALLER_SAVED                                                                                 \
+	(1u << X86_RAX | 1u << X86_RCX | 1u << X86_RDX | 1u << X86_RSI | 1u << X86_RDI | 1u << X86_R8 | \
+	 1u << X86_R9 | 1u << X86_R10 | 1u << X86_R11)
+
+/* Makes the frame, saves registers and flags; afterwards rax is free. skip: registers that the caller of this stores itself. */
+void frame_open(struct x86_writer *w, struct frame_need n, u64 skip);
+/* The registers in `mask` (of those that were saved), and the flags, through rax. The frame itself stays. */
+void frame_restore(struct x86_writer *w, u32 mask);
+void frame_close_flags(struct x86_writer *w);
+
+/*
+ * Calls a payload function, whose address is in the word, from inside the frame. Every caller-saved register that is not in
+ * the frame yet (saved) is kept, too; the result is in rax. Between begin and end: its arguments.
+ */
+void frame_call(struct x86_writer *w, u64 word, u32 saved);
+/* The same with the address of the return address word as its argument. */
+void frame_call_word(struct x86_writer *w, u64 word, u32 saved);
+void frame_call_begin(struct x86_writer *w, u32 saved);
+void frame_call_end(struct x86_writer *w, u64 word, u32 saved);
+
 /* Where a slot's meta is: relative to the return address into it, through the entry, or at a known address. */
 enum meta_from { META_FROM_SLOT, META_FROM_ENTRY, META_AT };
 
