@@ -9,6 +9,7 @@
 struct cie {
 	u8 fde_enc, lsda_enc;
 	bool has_aug, signal, valid;
+	u32 code_align;
 	struct dwarf_cur insns;
 };
 
@@ -51,7 +52,7 @@ static struct cie read_cie(struct dwarf_cur c)
 	dwarf_take(&c, strlen(aug) + 1);
 	if (version == 4)
 		dwarf_take(&c, 2);
-	dwarf_uleb(&c);
+	ret.code_align = (u32)dwarf_uleb(&c);
 	dwarf_sleb(&c);
 	if (version == 1)
 		dwarf_take(&c, 1);
@@ -76,15 +77,21 @@ struct cfa {
 	bool no_return; /* there is no return address */
 };
 
-/* Runs call frame instructions up to the first that is about a later address; false: one we do not
- * know. */
-static bool run_cfa(struct dwarf_cur c, struct cfa *cfa)
+/* Runs call frame instructions up to the first that is about a later address, and behind that: how much later is in
+ * *ret_step (63: or more; 0: there is none). False: one we do not know. */
+static bool run_cfa(struct dwarf_cur *from, struct cfa *cfa, u32 *ret_step)
 {
+	struct dwarf_cur c = *from;
+
+	*ret_step = 0;
 	while (c.p < c.end && !c.bad) {
 		u8 op = (u8)dwarf_uint(&c, 1);
 
-		if (op >> 6 == 1) /* advance_loc */
+		if (op >> 6 == 1) { /* advance_loc */
+			*ret_step = op & 63;
+			*from = c;
 			return true;
+		}
 		if (op >> 6 == 2) {
 			dwarf_uleb(&c);
 			continue;
@@ -93,7 +100,7 @@ static bool run_cfa(struct dwarf_cur c, struct cfa *cfa)
 			continue;
 		switch (op) {
 		case 0x00: case 0x0a: case 0x0b: case 0x2d: break;
-		case 0x01: case 0x02: case 0x03: case 0x04: return true;
+		case 0x01: case 0x02: case 0x03: case 0x04: *ret_step = 63; return true;
 		case 0x05: case 0x09: case 0x14: dwarf_uleb(&c); dwarf_uleb(&c); break;
 		case 0x06: case 0x08: case 0x2e: dwarf_uleb(&c); break;
 		case 0x07: cfa->no_return |= dwarf_uleb(&c) == DWARF_RA; break; /* undefined */
@@ -114,15 +121,22 @@ static bool run_cfa(struct dwarf_cur c, struct cfa *cfa)
 }
 
 /* At a function's entry the return address is at [rsp] and the CFA is rsp + 8. Where a process or a thread begins there is
- * none. */
+ * none. Compilers begin a piece whose first instruction is a landing pad with a nop, where they describe an entry, and
+ * then a whole frame; but there is no instruction of one byte that pushes more than a word. */
 static bool is_fragment(const struct cie *cie, struct dwarf_cur insns)
 {
 	const u64 dwarf_rsp = 7;
+	struct dwarf_cur first = cie->insns;
 	struct cfa cfa = { 0 };
+	u32 step;
 
-	if (!run_cfa(cie->insns, &cfa) || !run_cfa(insns, &cfa))
+	if (!run_cfa(&first, &cfa, &step) || !run_cfa(&insns, &cfa, &step))
 		return true;
-	return cfa.no_return || cfa.expr || cfa.reg != dwarf_rsp || cfa.off != 8;
+	if (cfa.no_return || cfa.expr || cfa.reg != dwarf_rsp || cfa.off != 8)
+		return true;
+	if (step * cie->code_align != 1)
+		return false;
+	return run_cfa(&insns, &cfa, &step) && (cfa.expr || cfa.reg != dwarf_rsp || cfa.off > 16);
 }
 
 /* c starts at the FDE's CIE pointer; false = broken. */

@@ -41,6 +41,27 @@ static int (*resolve(void))(int)
 
 int elf_test_ifunc(int x) __attribute__((ifunc("resolve")));
 
+#ifdef __x86_64__
+/* A function that begins with a push; what compilers make of a landing pad that a cold piece begins with, seen from rsp and
+ * from rbp. */
+extern const char elf_test_push[], elf_test_pad[], elf_test_pad_rbp[];
+__asm__(".text\n"
+	".macro piece label, insn, cfi:vararg\n"
+	".globl \\label\n"
+	".hidden \\label\n"
+	"\\label:\n"
+	".cfi_startproc\n"
+	"\\insn\n"
+	"\\cfi\n"
+	"endbr64\n"
+	"ud2\n"
+	".cfi_endproc\n"
+	".endm\n"
+	"piece elf_test_push, \"push %rbx\", .cfi_def_cfa_offset 16\n"
+	"piece elf_test_pad, nop, .cfi_def_cfa_offset 48\n"
+	"piece elf_test_pad_rbp, nop, .cfi_def_cfa %rbp, 16\n");
+#endif
+
 static u64 load_base(void)
 {
 	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -127,9 +148,22 @@ static u8 *read_self(size_t *ret_n)
 	return p;
 }
 
-/* Without section headers only the unwind table is left. */
-static void test_sectionless(u8 *image, size_t n, u64 known)
+static void test_pieces(const struct patch_binary_desc *d, u64 base)
 {
+#ifdef __x86_64__
+	const struct patch_func *push = find_at(d, (u64)elf_test_push - base), *pad = find_at(d, (u64)elf_test_pad - base),
+				*pad_rbp = find_at(d, (u64)elf_test_pad_rbp - base);
+
+	tap_ok(push && !push->fragment, "a function that begins with a push");
+	tap_ok(pad && pad->fragment, "a piece that begins with a nop before its landing pad is no function");
+	tap_ok(pad_rbp && pad_rbp->fragment, "neither with a frame pointer");
+#endif
+}
+
+/* Without section headers only the unwind table is left. */
+static void test_sectionless(u8 *image, size_t n, u64 base)
+{
+	u64 known = (u64)elf_test_known - base;
 	Elf64_Ehdr *eh = (Elf64_Ehdr *)image, saved = *eh;
 	struct util_elf *e = NULL;
 	const struct patch_func *f;
@@ -140,6 +174,7 @@ static void test_sectionless(u8 *image, size_t n, u64 known)
 		f = find_at(util_elf_desc(e), known);
 		tap_ok(f && !f->name && f->size && !f->fragment,
 		       "functions come from the unwind table");
+		test_pieces(util_elf_desc(e), base);
 		tap_ok(util_elf_is_stripped(e), "counts as stripped");
 		util_elf_close(e);
 	}
@@ -174,7 +209,7 @@ static void test_refusals(u8 *image, size_t n)
 
 int main(void)
 {
-	u64 base = load_base(), known = (u64)elf_test_known - base;
+	u64 base = load_base();
 	size_t n = 0;
 	u8 *image;
 
@@ -183,7 +218,7 @@ int main(void)
 	test_self(base);
 	image = read_self(&n);
 	if (tap_ok(image && n, "read self")) {
-		test_sectionless(image, n, known);
+		test_sectionless(image, n, base);
 		test_refusals(image, n);
 	}
 	free(image);
