@@ -68,7 +68,7 @@ echo text >"$tmp/text"
 head -c 64 "$counter" >"$tmp/head"
 head -c 8000 "$counter" >"$tmp/cut"
 cp "$counter" "$tmp/stripped" && strip "$tmp/stripped" && objcopy -R .dynsym -R .dynstr "$tmp/stripped" 2>/dev/null
-cp /bin/true "$tmp/true" && strip "$tmp/true"
+cp "$funccount" "$tmp/true" && strip "$tmp/true"
 run="$notrap run -- $funccount -d 0.1"
 expect 1 'not an ELF file' 'a text is not an ELF file' $run "$tmp/text:*"
 expect 1 'funccount: ' 'an ELF header alone' $run "$tmp/head:*"
