@@ -41,6 +41,7 @@ EXPORT int capget(void *hdr, void *data); /* interpose_files.c */
 #define CLOSE_RANGE_FLAG_CLOEXEC 4
 #define MMAP_FAILED ((void *)-1)
 #define PERF_IOCTL_TYPE '$'
+#define PERF_IOCTL_SET_BPF 0x40042408ul
 
 /* Next in line: libc's own, or another preloaded library's. */
 static struct {
@@ -190,7 +191,9 @@ int fcntl64(int fd, int cmd, long arg)
  * asked about. */
 int ioctl(int fd, unsigned long request, long arg)
 {
-	bool perf = (request >> 8 & 0xff) == PERF_IOCTL_TYPE, asked = perf && shim_knows_fd(fd);
+	/* A program of ours for an event of the kernel's is an error that has words, too. */
+	bool perf = (request >> 8 & 0xff) == PERF_IOCTL_TYPE,
+	     asked = perf && (shim_knows_fd(fd) || (request == PERF_IOCTL_SET_BPF && shim_knows_fd((int)arg)));
 	int r, saved = errno;
 	s64 a;
 

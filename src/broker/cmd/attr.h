@@ -120,6 +120,16 @@ struct attr_task_fd_query {
 	u64 probe_offset, probe_addr;
 };
 
+struct attr_raw_tracepoint {
+	u64 name;
+	u32 prog_fd, pad;
+	u64 cookie;
+};
+
+struct attr_prog_attach {
+	u32 target_fd, prog_fd, attach_type, flags;
+};
+
 union attr {
 	u8 bytes[ATTR_SIZE];
 	struct attr_map_create map_create;
@@ -138,5 +148,7 @@ union attr {
 	struct attr_enable_stats stats;
 	struct attr_token_create token;
 	struct attr_task_fd_query query;
+	struct attr_raw_tracepoint raw_tracepoint;
+	struct attr_prog_attach prog_attach;
 };
 _Static_assert(sizeof(union attr) == ATTR_SIZE, "");

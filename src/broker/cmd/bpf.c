@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/kernel_only.h"
 
 struct bpf_cmd_entry {
 	u32 known; /* bytes of attr that the command has */
@@ -75,7 +76,7 @@ static const struct bpf_cmd_entry commands[] = {
     [BPF_PROG_LOAD] = {ATTR_OF(prog_load), cmd_prog_load},
     [BPF_OBJ_PIN] = {ATTR_OF(pin), cmd_obj_pin},
     [BPF_OBJ_GET] = {ATTR_OF(pin), cmd_obj_get},
-    [BPF_PROG_ATTACH] = {ATTR_SIZE, cmd_einval},
+    [BPF_PROG_ATTACH] = {ATTR_SIZE, cmd_prog_attach},
     [BPF_PROG_DETACH] = {ATTR_SIZE, cmd_einval},
     [BPF_PROG_TEST_RUN] = {ATTR_OF(test_run), cmd_prog_test_run},
     [BPF_PROG_GET_NEXT_ID] = {ATTR_UPTO(attr_get_id, next_id), cmd_prog_next_id},
@@ -84,7 +85,7 @@ static const struct bpf_cmd_entry commands[] = {
     [BPF_MAP_GET_FD_BY_ID] = {ATTR_UPTO(attr_get_id, open_flags), cmd_map_by_id},
     [BPF_OBJ_GET_INFO_BY_FD] = {ATTR_OF(info), cmd_obj_info},
     [BPF_PROG_QUERY] = {ATTR_SIZE, cmd_einval},
-    [BPF_RAW_TRACEPOINT_OPEN] = {ATTR_SIZE, cmd_einval},
+    [BPF_RAW_TRACEPOINT_OPEN] = {ATTR_OF(raw_tracepoint), cmd_raw_tracepoint_open},
     [BPF_BTF_LOAD] = {ATTR_OF(btf_load), cmd_btf_load},
     [BPF_BTF_GET_FD_BY_ID] = {ATTR_OF(get_id), cmd_btf_by_id},
     [BPF_TASK_FD_QUERY] = {ATTR_OF(query), cmd_task_fd_query},

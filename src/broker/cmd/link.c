@@ -9,6 +9,7 @@
 
 #include "abi/bpf.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/kernel_only.h"
 #include "broker/link/link.h"
 
 #ifndef BPF_PERF_EVENT
@@ -21,6 +22,11 @@ static bool attach_type_is_multi(u32 t)
 {
 	return t == NT_BPF_TRACE_UPROBE_MULTI || t == NT_BPF_TRACE_UPROBE_SESSION ||
 	       t == TRACE_KPROBE_MULTI || t == TRACE_KPROBE_SESSION;
+}
+
+static bool prog_attaches_here(const struct object_prog *p)
+{
+	return p->type == BPF_PROG_TYPE_KPROBE || p->type == BPF_PROG_TYPE_TRACEPOINT || p->type == BPF_PROG_TYPE_PERF_EVENT;
 }
 
 /* bpf_prog_attach_check_attach_type() for the program types that attach here. */
@@ -78,7 +84,7 @@ static s64 link_create_perf_event(struct call *k, struct object_prog *prog)
 		return -EINVAL;
 	r = object_by_fd(k->c, (int)a->target_fd, OBJECT_PERF, &o);
 	if (r < 0)
-		return -EBADF; /* also what is no perf event */
+		return kernel_only_is_event(k->c, (int)a->target_fd) ? kernel_only_event(k) : -EBADF; /* also what is no event */
 	perf = object_to_perf(o);
 	if (perf->clock.period_ns) {
 		r = perf->linked ? -EEXIST : clock_attach(k, perf, prog);
@@ -100,11 +106,12 @@ s64 cmd_link_create(struct call *k)
 	struct object *o;
 	int r = object_by_fd(k->c, (int)a->prog_fd, OBJECT_PROG, &o);
 
-	if (!r)
-		r = link_check_attach_type(object_to_prog(o), a->attach_type);
 	if (r < 0)
 		return r;
 	prog = object_to_prog(o);
+	r = link_check_attach_type(prog, a->attach_type);
+	if (r < 0)
+		return prog_attaches_here(prog) ? r : kernel_only_prog(k, prog->type);
 	switch (a->attach_type) {
 	case BPF_PERF_EVENT: return link_create_perf_event(k, prog);
 	case NT_BPF_TRACE_UPROBE_MULTI:

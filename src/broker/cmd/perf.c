@@ -16,6 +16,7 @@
 
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/kernel_only.h"
 #include "broker/link/link.h"
 #include "broker/object/output.h"
 #include "broker/object/prog.h"
@@ -161,6 +162,9 @@ s64 cmd_ioctl(struct call *k, int fd, u64 request, u64 argument)
 	u64 id;
 
 	if (object_by_fd(k->c, fd, OBJECT_NKINDS, &o) < 0 || (o->kind != OBJECT_PERF && o->kind != OBJECT_OUTPUT)) {
+		if ((u32)request == (u32)PERF_EVENT_IOC_SET_BPF && !object_by_fd(k->c, (int)argument, OBJECT_PROG, &o) &&
+		    kernel_only_is_event(k->c, fd))
+			return kernel_only_event(k);
 		k->native = true;
 		return 0;
 	}

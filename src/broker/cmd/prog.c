@@ -14,6 +14,7 @@
 #include "base/bits.h"
 #include "broker/arch/cpu.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/kernel_only.h"
 #include "broker/cmd/prog_funcs.h"
 #include "broker/cmd/prog_kfuncs.h"
 #include "broker/cmd/prog_maps.h"
@@ -258,6 +259,20 @@ static u64 boot_ns(void)
 	return (u64)ts.tv_sec * 1000000000u + (u64)ts.tv_nsec;
 }
 
+/* Loaders show the log of a program that fails. */
+static void prog_tell_refused(struct call *k, const struct attr_prog_load *a)
+{
+	const struct vlog_user user = {a->log_level, a->log_size, a->log_buf};
+	struct verifier_log log = {.level = a->log_level};
+	u32 true_size;
+
+	if (a->log_level && !vlog_check(&user) && prog_check_type(a) < 0) {
+		kernel_only_log(&log, a->type);
+		vlog_copy_out(k->c, &user, &log, &true_size);
+	}
+	free(log.buf);
+}
+
 s64 cmd_prog_load(struct call *k)
 {
 	const struct attr_prog_load *a = &k->attr.prog_load;
@@ -272,7 +287,9 @@ s64 cmd_prog_load(struct call *k)
 	int r;
 
 	r = prog_check_attr(a);
-	if (!r)
+	if (r < 0)
+		prog_tell_refused(k, a);
+	else
 		r = prog_copy_in(k, a, &p);
 	if (!r)
 		prog_tag(p.insns, p.n, p.tag);
