@@ -5,7 +5,8 @@
 #
 # Runs real tools (bpftrace, libbpf-tools, BCC, bpftool, Go and Rust loaders) on a target whose numbers are known: on the
 # kernel as root, and under notrap as root, as a user and in a sandbox. Installs them first where that is possible; what
-# cannot be had, or not in time, is skipped by name. The last line is "N passed, N failed".
+# cannot be had, or not in time, is skipped by name. The last line is "N passed, N failed". Newer releases, headers and
+# what is built for them are kept in NOTRAP_TOOLS_CACHE (/var/tmp/notrap-tools, 4 GB) for the next time.
 #
 # A full run also puts the table of results into README.md. One with a limit (CI) does not: it may have left something out,
 # as the limit is for everything, downloads included.
@@ -42,6 +43,8 @@ if [ -n "$missing" ] && [ "$(id -u)" -ne 0 ]; then
 elif [ -n "$missing" ] && ! python3 -c 'import sys; sys.path.append("tests/tools"); import headers; sys.exit(not headers.reachable())'; then
 	echo "test-tools: missing, and the mirror does not answer:$missing"
 else
+	echo "test-tools: apt-get update"
+	timeout "$(at_most 120)" apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 update >/dev/null 2>&1 </dev/null
 	for p in $missing; do
 		echo "test-tools: installing $p"
 		DEBIAN_FRONTEND=noninteractive timeout "$(at_most 180)" apt-get -qq -o DPkg::Lock::Timeout=60 \
@@ -57,7 +60,7 @@ trap 'rm -f "$out" "$table" "$part"' EXIT
 tap() {
 	name=$1
 	shift
-	{ "$@" </dev/null || echo "status $?"; } 2>&1 | tee "$part" | grep -v '^status '
+	{ "$@" </dev/null || echo "status $?"; } 2>&1 | tee "$part" | grep --line-buffered -v '^status '
 	grep -v '^status ' "$part" >>"$out"
 	if grep -q '^status 124$' "$part" && [ -n "$limit" ]; then
 		echo "ok - $name # SKIP the time limit of this run is over" >>"$out"
@@ -71,7 +74,7 @@ tap() {
 	tap "libbpf of Debian $suite" timeout "$(at_most 300)" tests/tools/libbpf/run.sh "$build" $suite
 done
 [ $# -eq 0 ] && tap "several loaders" timeout "$(at_most 180)" tests/tools/loaders.py "$build"
-tap "tools" tests/tools/run.py --table "$table" "$@" "$build"
+tap "tools" tests/tools/run.py --jobs 2 --table "$table" "$@" "$build"
 if [ $# -eq 0 ] && [ -z "$limit" ] && [ -s "$table" ]; then
 	tools/update-readme.py tools <"$table"
 fi

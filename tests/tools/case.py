@@ -23,8 +23,10 @@ class Case:
         self.normalise = sorted_lines
         self.rounds = (12,)        # lines the target is given, one after another
         self.pause = 0.1           # s after each
-        self.watch = ("work",)     # functions whose code has changed when the tool is attached; also LIBRARY:FUNCTION
-        self.settle = 0.3          # s to wait then, or, with nothing to watch, altogether
+        self.watch = ("work",)     # what has changed when the tool is attached: functions, also LIBRARY:FUNCTION, [LIBRARY:]usdt:PROBE
+        self.settle = 0.3          # s that the tool is idle then before it is taken to be ready
+        self.live = False          # it tells events as they happen: it is stopped when it has told all
+        self.alone = False         # it looks at every process of the machine
         self.patience = 30         # s at most for one step
         self.target = True         # a running target; else the tool starts one itself
         self.stop = "int"          # how the tool ends: "int" by Ctrl-C, "exit" by itself

@@ -11,7 +11,7 @@ import roots
 def all_cases():
     """The machine's own release first: when time is short, that is what is not left out."""
     own = cases_bpftrace.cases() + cases_bcc.CASES + cases_other.CASES
-    return own + cases_bpftrace.cases("trixie") + cases_bpftrace.cases("sid") + cases_other.NEWER + cases_rust.CASES
+    return own + cases_bpftrace.cases("trixie") + cases_bpftrace.cases("sid") + cases_other.NEWER + cases_bcc.of("trixie") + cases_rust.CASES
 
 
 def versions():

@@ -20,7 +20,8 @@ def c(name, argv, want, **more):
     tool = "bcc, " + more["root"] if "root" in more else "bcc"
     more.setdefault("normalise", table)
     more.setdefault("settle", 1.0)
-    return Case(f"{tool}: {name}", tool, argv, want, package="bpfcc-tools", env={"BCC_KERNEL_SOURCE": headers.folder() or "/none"},
+    env = {"BCC_KERNEL_SOURCE": headers.folder() or "/none", "PYTHONUNBUFFERED": "1"}
+    return Case(f"{tool}: {name}", tool, argv, want, package="bpfcc-tools", env=env,
                 needs=lambda: None if headers.folder() else "no kernel headers can be had", **more)
 
 
@@ -47,15 +48,30 @@ def conversation(text):
     return "\n".join(" ".join(h) + " " + d.strip() for h, d in zip(heads, data))
 
 
-PYTHON = dict(exe_from="/usr/bin/python3", exe_name="python", driver=("{exe}", "{here}/gc_driver.py"), watch=())
+PYTHON = dict(exe_from="/usr/bin/python3", exe_name="python", driver=("{exe}", "{here}/gc_driver.py"))
+
+def of(root):
+    """Of another release."""
+    return [
+        c("funccount", ["funccount-bpfcc", "-p", "{pid}", "{exe}:work"], "work 12", root=root),
+        c("trace", ["trace-bpfcc", "-p", "{pid}", '{exe}:work "%d %s", arg1, arg2'],
+          "\n".join(sorted("PID PID victim work " + w for w in ("0 even", "1 odd", "2 even", "3 odd"))), rounds=(4,), mask_pid=True,
+          status=(0, 1), live=True, root=root),
+        c("argdist", ["argdist-bpfcc", "-n", "1", "-i", "6", "-p", "{pid}", "-C", "p:{exe}:work(int a):int:a"],
+          "\n".join(["3 a = 0", "3 a = 1", "3 a = 2", "3 a = 3", "COUNT EVENT", "p:EXE:work(int a):int:a"]), stop="exit", root=root),
+        c("funclatency", ["funclatency-bpfcc", "-p", "{pid}", "{exe}:work"], "count: 12", normalise=total, root=root),
+        c("memleak", ["memleak-bpfcc", "-p", "{pid}", "4", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
+          watch=("libc.so.6:munmap",), rounds=("m7",), normalise=leaks, stop="exit", root=root, target_in_root=True),
+    ]
+
 
 CASES = [
     c("funccount", ["funccount-bpfcc", "-p", "{pid}", "{exe}:work"], "work 12"),
     c("funccount, pattern", ["funccount-bpfcc", "-p", "{pid}", "{exe}:*e*r"], "outer 12", watch=("outer",)),
     c("trace", ["trace-bpfcc", "-p", "{pid}", '{exe}:work "%d %s", arg1, arg2'],
-      "\n".join(sorted("PID PID victim work " + w for w in ("0 even", "1 odd", "2 even", "3 odd"))), rounds=(4,), mask_pid=True, status=(0, 1)),
+      "\n".join(sorted("PID PID victim work " + w for w in ("0 even", "1 odd", "2 even", "3 odd"))), rounds=(4,), mask_pid=True, status=(0, 1), live=True),
     c("trace, return", ["trace-bpfcc", "-p", "{pid}", 'r:{exe}:work "%d", retval'],
-      "\n".join(f"PID PID victim work {v}" for v in (0, 10, 20, 30)), rounds=(4,), mask_pid=True, status=(0, 1)),
+      "\n".join(f"PID PID victim work {v}" for v in (0, 10, 20, 30)), rounds=(4,), mask_pid=True, status=(0, 1), live=True),
     c("argdist", ["argdist-bpfcc", "-n", "1", "-i", "6", "-p", "{pid}", "-C", "p:{exe}:work(int a):int:a"],
       "\n".join(["3 a = 0", "3 a = 1", "3 a = 2", "3 a = 3", "COUNT EVENT", "p:EXE:work(int a):int:a"]), stop="exit"),
     c("funclatency", ["funclatency-bpfcc", "-p", "{pid}", "{exe}:work"], "count: 12", normalise=total),
@@ -64,13 +80,15 @@ CASES = [
     c("memleak", ["memleak-bpfcc", "-p", "{pid}", "4", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
       watch=("libc.so.6:munmap",), rounds=("m7",), normalise=leaks, stop="exit"),
     c("gethostlatency", ["gethostlatency-bpfcc", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
-      normalise=lambda t: "\n".join(f"{w[2]} {w[4]}" for w in map(str.split, t.splitlines()) if w[2:3] == ["victim"]), watch=(),
-      settle=3.0, rounds=("h3",)),
+      normalise=lambda t: "\n".join(f"{w[2]} {w[4]}" for w in map(str.split, t.splitlines()) if w[2:3] == ["victim"]),
+      watch=("libc.so.6:getaddrinfo",), rounds=("h3",), live=True),
     # The target's own machinery, through USDT probes with semaphores.
-    c("ugc (python)", ["/usr/sbin/ugc", "-l", "python", "{pid}"], "5 collections", rounds=(5,), normalise=collections, settle=3.0, **PYTHON),
-    c("ustat (python)", ["/usr/sbin/ustat", "-l", "python", "-C", "5", "1"], "0 10 0 0 0 0", rounds=(50,), normalise=rates, stop="exit", settle=3.0, **PYTHON),
+    c("ugc (python)", ["/usr/sbin/ugc", "-l", "python", "{pid}"], "5 collections", rounds=(5,), normalise=collections,
+      watch=("usdt:gc__start", "usdt:gc__done"), live=True, **PYTHON),
+    c("ustat (python)", ["/usr/sbin/ustat", "-l", "python", "-C", "5", "1"], "0 10 0 0 0 0", rounds=(50,), normalise=rates, stop="exit",
+      watch=("usdt:gc__start",), alone=True, **PYTHON),
     c("sslsniff", ["sslsniff-bpfcc", "--no-gnutls", "--no-nss", "-p", "{pid}"],
       "\n".join(f"WRITE/SEND openssl 9 secret {i}" for i in range(3)), exe_from="/usr/bin/openssl",
       driver=("/usr/bin/python3", "{here}/tls_driver.py", "{exe}", "{dir}"), watch=("libssl.so.3:SSL_read",), rounds=(3,),
-      pause=0.5, normalise=conversation),
+      live=True, normalise=conversation),
 ]

@@ -48,7 +48,7 @@ def java_driver(build):
 
 
 JAVA = dict(exe_from="/usr/bin/java", driver=("/usr/bin/java", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx64m", "-cp",
-            "{build}/tests/tools", "GcDriver"), prepare=java_driver, watch=(), package="default-jdk-headless")
+            "{build}/tests/tools", "GcDriver"), prepare=java_driver, package="default-jdk-headless")
 
 
 def events(text):
@@ -82,9 +82,10 @@ CASES = [
     l("bashreadline", ["/usr/sbin/bashreadline", "-s", "{exe}"], ["echo 1", "echo 2"], exe_from="/bin/bash",
       driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline",), rounds=(3,), pause=0.5, normalise=columns(2, 3)),
     l("gethostlatency", ["/usr/sbin/gethostlatency", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
-      normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=(), settle=2.0,
-      rounds=("h3",)),
-    l("javagc", ["/usr/sbin/javagc", "-p", "{pid}", "-t", "1"], "5 times", normalise=events, settle=2.0, rounds=(5,), **JAVA),
+      normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=("libc.so.6:getaddrinfo",),
+      settle=1.0, rounds=("h3",), pause=0.5),
+    l("javagc", ["/usr/sbin/javagc", "-p", "{pid}", "-t", "1"], "5 times", normalise=events, watch=("libjvm.so:usdt:mem__pool__gc__begin",
+      "libjvm.so:usdt:mem__pool__gc__end"), rounds=(5,), pause=0.5, **JAVA),
     bpftool("prog load, show", LOAD + "bpftool prog show pinned " + PIN + " | grep -o 'kprobe  name count_calls'",
             "kprobe  name count_calls", quick=("root", "user")),
     bpftool("prog dump xlated", LOAD + "bpftool prog dump xlated pinned " + PIN + " | grep -e '^int' -e exit | sed 's/.*(95)/(95)/'",
@@ -101,6 +102,13 @@ CASES = [
     bpftool("link, perf, map show of others", "bpftrace -q -e 'uprobe:{exe}:work {{ @[arg0] = count(); }}' >/dev/null 2>&1 & sleep 2; "
             "bpftool perf show | grep -o 'uprobe  filename {exe}'; bpftool map show | grep -o 'name AT_'; kill $!; wait",
             "uprobe  filename EXE\nname AT_"),
+    # Debian builds it without.
+    bpftool("prog profile", LOAD + "bpftool prog profile pinned " + PIN + " duration 1 cycles 2>&1 | grep -o 'prog profile command is not supported'",
+            "prog profile command is not supported"),
+    bpftool("prog load, of the kernel's own", "bpftool prog load {build}/tests/tools/tool_kernel.bpf.o " + PIN + " 2>&1 | "
+            "grep -o 'this program is for .*: only the kernel can run'",
+            "this program is for a function of the kernel or another program (fentry, fexit, iterators): only the kernel can run",
+            skip={"kernel": "the kernel runs it"}),
     go("cilium/ebpf, static", "go_loader", "count 12\nready"),
     go("perf buffer", "go_perf", "ready\nsamples 12 sum 18"),
     Case("python: ctypes", "python3 (ctypes)", [sys.executable if sys.executable.startswith("/usr") else "/usr/bin/python3",
@@ -112,6 +120,13 @@ NEWER = [
     l("memleak", ["/usr/sbin/memleak-libbpf", "-p", "{pid}", "4", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
       watch=("libc.so.6:free",), settle=1.0, rounds=("m7",), normalise=leaks, stop="exit", root="trixie",
       target_in_root=True),
+    l("gethostlatency", ["/usr/sbin/gethostlatency-libbpf", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
+      normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=("libc.so.6:getaddrinfo",),
+      settle=1.0, rounds=("h3",), pause=0.5, root="trixie", target_in_root=True),
+    # It looks at a function that the call which waited makes at its end.
+    l("bashreadline", ["/usr/sbin/bashreadline-libbpf", "-s", "{exe}"], ["echo 0", "echo 1", "echo 2"], exe_from="/bin/bash",
+      driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline_internal_teardown",), rounds=(3,), pause=0.5, normalise=columns(2, 3),
+      root="trixie"),
     bpftool("loadall autoattach", "sed 's|/tmp/notrap-tools-XXXXXXXX|{dir}|g' {build}/tests/tools/tool_auto.bpf.o >{dir}/auto.o && "
             f"bpftool prog loadall {{dir}}/auto.o {PIN}_auto pinmaps {PIN}_maps autoattach && trap 'rm -r {PIN}_auto {PIN}_maps' EXIT && "
             f"{{exe}} 12 && ls {PIN}_auto && bpftool -j map dump pinned {PIN}_maps/auto_counts | grep -o '\"value\":[0-9][0-9]*'",

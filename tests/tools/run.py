@@ -10,9 +10,12 @@ and mount namespace). In each of them its output must be exactly what the case s
   --quick        only cases marked quick, only under notrap
   --only TEXT    only cases whose name begins so
   --modes LIST   of kernel,root,user,sandbox
+  --jobs N       so many at once; on the kernel always one alone
   --table FILE   writes the results as a table for README.md
+
+No case takes longer than some minutes, whatever the tool does, and none leaves a process behind.
 """
-import argparse, functools, os, re, select, shutil, signal, subprocess, sys, tempfile, time
+import argparse, concurrent.futures, functools, os, re, select, shutil, signal, subprocess, sys, tempfile, threading, time
 
 import cases
 import limit
@@ -22,6 +25,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 UID = 1000
 MODES = ("kernel", "root", "user", "sandbox")
 TITLES = {"kernel": "kernel, root", "root": "notrap, root", "user": "notrap, user", "sandbox": "notrap, in sandbox"}
+
+
+LATE = "the time limit of this run is over"
 
 
 class Failed(Exception):
@@ -34,6 +40,40 @@ def symbols(exe):
         out = subprocess.run(["nm", *options, exe], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
         table.update({w[2].split("@")[0]: int(w[0], 16) for w in (line.split() for line in out.splitlines()) if len(w) == 3})
     return table
+
+
+def usdt(exe):
+    """Addresses of each USDT probe by its name."""
+    out = subprocess.run(["readelf", "-nW", exe], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    table = {}
+    for name, addr in re.findall(r"^ +Name: (\S+)\n +Location: (0x[0-9a-f]+)", out, re.M):
+        table.setdefault(name, []).append(int(addr, 16))
+    return table
+
+
+def is_movable(exe):
+    with open(exe, "rb") as f:
+        return f.read(18)[16] == 3  # ET_DYN
+
+
+def processes():
+    """(pid, command, state, session) of all."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                text = f.read()
+        except OSError:
+            continue
+        fields = text.rpartition(")")[2].split()
+        yield int(pid), text.partition("(")[2].rpartition(")")[0], fields[0], int(fields[3])
+
+
+def has_in_environment(pid, text):
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as f:
+            return text.encode() in f.read().split(b"\0")
+    except OSError:
+        return False
 
 
 def code_at(pid, addr):
@@ -68,7 +108,8 @@ class Run:
         self.build, self.case, self.mode = build, case, mode
         self.dir = tempfile.mkdtemp(prefix="notrap-tools-")
         self.exe = os.path.join(self.dir, case.exe_name or os.path.basename(case.exe_from or "victim"))
-        shutil.copy(case.exe_from or os.path.join(build, "tests/tools/tool_victim"), self.exe)
+        # A file that we wrote ourselves could not be run while a process that another thread forks has it open.
+        subprocess.run(["cp", case.exe_from or os.path.join(build, "tests/tools/tool_victim"), self.exe], check=True)
         self.nt = os.path.join(self.dir, "nt")
         os.mkdir(self.nt, 0o700)
         if mode in ("user", "sandbox"):
@@ -104,7 +145,7 @@ class Run:
     def start_target(self):
         command = [self.fill(word) for word in self.case.driver] or [self.exe]
         self.target = subprocess.Popen(self.become(tool=False) + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       env=self.env)
+                                       env=self.env, start_new_session=True)
         self.answers = Lines(self.target.stdout)
         said = self.answers.next(10).split()
         if said[0] != "ready":
@@ -132,17 +173,21 @@ class Run:
         raise Failed(f"no process {inside} in the sandbox")
 
     def sites(self):
-        """Addresses of case.watch: functions of the target itself, or LIBRARY:FUNCTION."""
+        """Addresses of case.watch: functions of the target itself, LIBRARY:FUNCTION, or [LIBRARY:]usdt:PROBE."""
         with open(f"/proc/{self.pid}/maps") as f:
             lines = [line.split() for line in f]
 
-        def address(name):
-            library, _, function = name.rpartition(":")
+        def addresses(name):
+            *library, function = name.split(":")
+            is_usdt = library[-1:] == ["usdt"]
+            library = "".join(library[:-1] if is_usdt else library)
             of = [line for line in lines if len(line) > 5 and (line[5].endswith("/" + library) if library else line[5] == self.exe)]
             if not of:
                 raise Failed(f"the target has no {library or self.exe}")
-            return min(int(line[0].split("-")[0], 16) for line in of) + symbols(of[0][5])[function]
-        return [address(name) for name in self.case.watch]
+            path = of[0][5]
+            base = min(int(line[0].split("-")[0], 16) for line in of) if is_movable(path) else 0
+            return [base + a for a in (usdt(path)[function] if is_usdt else [symbols(path)[function]])]
+        return [a for name in self.case.watch for a in addresses(name)]
 
     def await_attached(self, sites, before):
         end = time.time() + self.case.patience
@@ -150,9 +195,19 @@ class Run:
             if self.tool.poll() is not None:
                 raise Failed(f"the tool ended before it was attached, with status {self.tool.returncode}")
             if all(code_at(self.pid, s) != b for s, b in zip(sites, before)):
-                return time.sleep(self.case.settle)
+                return self.await_idle()
             time.sleep(0.02)
         raise Failed("the tool does not attach")
+
+    def await_idle(self):
+        """It may have more to attach: until neither the tool nor its broker has wanted a processor for some time, however
+        slow the machine is."""
+        brokers = {p for p, command, *_ in processes() if command == "notrapd" and has_in_environment(p, "NOTRAP_DIR=" + self.nt)}
+        begin = idle_since = time.time()
+        while time.time() < min(idle_since + self.case.settle, begin + 10):
+            if any(state not in "SZ" and (session == self.tool.pid or pid in brokers) for pid, _, state, session in processes()):
+                idle_since = time.time()
+            time.sleep(0.04)
 
     def stop_tool(self):
         if self.case.stop == "int":
@@ -183,11 +238,11 @@ class Run:
         self.files = (out, err)
         for command in case.before:
             done = subprocess.run(self.become() + self.notrap("run", "--") + [self.fill(a) for a in command], env=self.env,
-                                  stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+                                  stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=case.patience)
             if done.returncode:
                 raise Failed(f"{command[0]}: status {done.returncode}")
         self.tool = subprocess.Popen(self.become() + self.notrap("run", "--") + [self.fill(a) for a in case.argv],
-                                     stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env)
+                                     stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env, start_new_session=True)
         if case.target and sites:
             self.await_attached(sites, before)
         elif case.target:
@@ -198,18 +253,31 @@ class Run:
             if self.answers.next(10) != "done":
                 raise Failed("the target went wrong")
             time.sleep(case.pause)
+        if case.live:
+            self.await_output()
         self.stop_tool()
         if case.target and self.target.poll() is not None:
             raise Failed("the target has died")
         if self.tool.returncode not in case.status:
             raise Failed(f"the tool's exit status is {self.tool.returncode}")
-        out.seek(0)
-        err.seek(0)
-        text, errors = out.read().decode(errors="replace"), err.read().decode(errors="replace")
-        got = case.normalise(self.fill_back(text + (errors if case.with_errors else "")))
-        want = "\n".join(case.better) if case.better and self.mode != "kernel" else case.want
+        got, want = self.got(), self.want()
         if got != want:
             raise Failed("the output is\n" + got + "\nand should be\n" + want)
+
+    def want(self):
+        return "\n".join(self.case.better) if self.case.better and self.mode != "kernel" else self.case.want
+
+    def got(self):
+        texts = []
+        for f in self.files:
+            with open(f.name, "rb") as again:  # a position of its own: the tool writes at f's
+                texts.append(again.read().decode(errors="replace"))
+        return self.case.normalise(self.fill_back("".join(texts if self.case.with_errors else texts[:1])))
+
+    def await_output(self):
+        end = time.time() + self.case.patience / 3
+        while self.got() != self.want() and time.time() < end and self.tool.poll() is None:
+            time.sleep(0.05)
 
     def fill_back(self, text):
         text = text.replace(self.exe, "EXE").replace(self.dir, "DIR")
@@ -226,17 +294,24 @@ class Run:
                 except subprocess.TimeoutExpired:
                     p.kill()
                     p.wait()
-        if self.mode != "kernel":
-            if self.mode != "sandbox":
+            if p and p != self.holder:  # what it has started
+                try:
+                    os.killpg(p.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        if self.mode in ("root", "user"):
+            try:
                 subprocess.run(self.become() + self.notrap("stop", "-a"), env=self.env, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+                               stderr=subprocess.DEVNULL, timeout=30)
+            except subprocess.TimeoutExpired:
+                print("# the broker does not end", flush=True)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def run(self):
         try:
             self.body()
             return None
-        except Failed as e:
+        except (Failed, subprocess.TimeoutExpired, BrokenPipeError) as e:
             text = str(e)
             for f in getattr(self, "files", ()):
                 f.seek(0)
@@ -259,13 +334,17 @@ def why_not(case, mode, build):
     if os.geteuid():
         return "only root can try all modes"
     if limit.left() <= 0:
-        return "the time limit of this run is over"
+        return LATE
     if mode in case.skip:
         return case.skip[mode]
     if mode in ("user", "sandbox") and not user_reads(build):
         return "user 1000 cannot read the build folder"
     why = case.missing()
-    return why if why or case.prepare(build) else f"{case.tool} cannot be built here"
+    if why:
+        return why
+    if case.root and not roots.mounted(case.root, build, HERE):
+        return f"the {case.root} root cannot be used"
+    return None if case.prepare(build) else f"{case.tool} cannot be built here"
 
 
 def table(results, versions):
@@ -279,6 +358,65 @@ def table(results, versions):
     return "\n".join(rows) + "\n"
 
 
+ON_KERNEL = threading.Lock()  # kernel-wide names: pins, lists of all programs
+
+
+def run_case(build, case, mode):
+    """(error or None, seconds)"""
+    if limit.left() <= 0:
+        return LATE, 0
+    begin = time.time()
+    if mode != "kernel":
+        return Run(build, case, mode).run(), time.time() - begin
+    with ON_KERNEL:
+        begin = time.time()
+        return Run(build, case, mode).run(), time.time() - begin
+
+
+class Report:
+    def __init__(self):
+        self.count = self.failed = 0
+        self.results = {}
+
+    def skipped(self, case, mode, why):
+        self.count += 1
+        print(f"ok {self.count} - {case.name} ({TITLES[mode]}) # SKIP {why}", flush=True)
+
+    def ran(self, case, mode, error, seconds):
+        if error == LATE:
+            return self.skipped(case, mode, LATE)
+        self.count += 1
+        self.failed += bool(error)
+        print(f"{'not ' if error else ''}ok {self.count} - {case.name} ({TITLES[mode]})\n# {seconds:.1f} s", flush=True)
+        if error:
+            print("".join(f"# {line}\n" for line in error.splitlines()), end="", flush=True)
+        cell = self.results.setdefault((case.tool, mode), [0, 0])
+        cell[0] += not error
+        cell[1] += 1
+
+
+def run_all(report, jobs, build, wanted):
+    """wanted: (case, mode). What a case needs is installed and built here, one after another."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        running = []
+
+        def settle(n):
+            while len(running) > n or running and running[0][2].done():
+                case, mode, future = running.pop(0)
+                report.ran(case, mode, *future.result())
+        for case, mode in wanted:
+            why = why_not(case, mode, build)
+            if why:
+                settle(0)
+                report.skipped(case, mode, why)
+                continue
+            if case.alone:
+                settle(0)
+            running.append((case, mode, pool.submit(run_case, build, case, mode)))
+            settle(0 if case.alone else 2 * jobs - 1)
+        settle(0)
+
+
 def main():
     roots.enter_namespace()
     p = argparse.ArgumentParser()
@@ -286,38 +424,19 @@ def main():
     p.add_argument("--quick", action="store_true")
     p.add_argument("--only", default="")
     p.add_argument("--modes", default="")
+    p.add_argument("--jobs", type=int, default=1)
     p.add_argument("--table")
     o = p.parse_args()
     build = os.path.abspath(o.build)
     modes = [m for m in MODES if m in (o.modes.split(",") if o.modes else MODES) and not (o.quick and m == "kernel")]
-    count = failed = 0
-    results = {}
-    for case in cases.all_cases():
-        if not case.name.startswith(o.only) or (o.quick and not case.quick):
-            continue
-        for mode in modes:
-            if o.quick and mode not in case.quick:
-                continue
-            count += 1
-            why = why_not(case, mode, build)
-            if why:
-                print(f"ok {count} - {case.name} ({TITLES[mode]}) # SKIP {why}", flush=True)
-                continue
-            begin = time.time()
-            error = Run(build, case, mode).run()
-            print(f"{'not ' if error else ''}ok {count} - {case.name} ({TITLES[mode]})", flush=True)
-            print(f"# {time.time() - begin:.1f} s")
-            if error:
-                failed += 1
-                print("".join(f"# {line}\n" for line in error.splitlines()), end="", flush=True)
-            cell = results.setdefault((case.tool, mode), [0, 0])
-            cell[0] += not error
-            cell[1] += 1
-    print(f"1..{count}" + ("" if count else " # SKIP no case"))
+    report = Report()
+    wanted = [(c, m) for c in cases.all_cases() if c.name.startswith(o.only) for m in modes if not o.quick or m in c.quick]
+    run_all(report, o.jobs, build, wanted)
+    print(f"1..{report.count}" + ("" if report.count else " # SKIP no case"))
     if o.table:
         with open(o.table, "w") as f:
-            f.write(table(results, cases.versions()))
-    sys.exit(failed > 0)
+            f.write(table(report.results, cases.versions()))
+    sys.exit(report.failed > 0)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@
 set -u
 build=$(cd "$1" && pwd) suite=$2
 here=$(cd "$(dirname "$0")" && pwd)
-root=${NOTRAP_CACHE:-/var/tmp/notrap-tools}/libbpf-$suite
+root=${NOTRAP_TOOLS_CACHE:-/var/tmp/notrap-tools}/libbpf-$suite
 lib=$root/usr/lib/x86_64-linux-gnu
 
 skip() {
