@@ -4,10 +4,11 @@
  * must come, whatever happens to us. The rules:
  *
  *   - The fanotify group belongs to this process alone. When it dies the kernel closes the group and lets everybody in.
- *   - It opens no file, takes no lock, allocates nothing, and never waits for the broker: when that has given no sign of
+ *   - It opens no file that can be marked, takes no lock, allocates nothing, and never waits for the broker: when that has given no sign of
  *     life for WAIT_MS (nt_bell.alive), or has not come to a guest in MOST_MS, the guest is let in, and from then on
  *     everybody is, until the broker speaks to us (`tired`).
  *   - The broker and its hands (link/steady.h) are let in at once: they look at the files of others while those wait.
+ *     So are those of another broker, which may wait for a process that waits for us.
  *     So is, once it is let in, a process that the broker is about to stop: its exec may open more than one marked file.
  *   - A broker that dies closes the socket: the keeper leaves. A broker that is stopped is only slow.
  *   - A keeper that is stopped (by SIGSTOP to it alone) is killed by the broker (keeper_check()).
@@ -34,9 +35,11 @@
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "broker/link/steady.h"
 #include "ipc/ipc.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/proc.h"
 
 #define WAIT_MS 200u
 #define MOST_MS 1200u /* less than we wait for a thread to stop: it may be the very one that waits here */
@@ -114,6 +117,14 @@ static bool is_known(struct door *d, s32 pid)
 	return false;
 }
 
+/* Another broker, which looks at a process that we may be waiting for, too. Who only calls himself so is found by looking. */
+static bool is_broker(s32 pid)
+{
+	char comm[16];
+
+	return !proc_comm(pid, comm) && (!strcmp(comm, "notrapd") || !strcmp(comm, STEADY_NAME));
+}
+
 /* Privileges are gained: nobody looks into that. */
 static bool is_privileged(int fd)
 {
@@ -129,7 +140,7 @@ static void announce(struct door *d, int fd, s32 pid, bool executes)
 	for (u32 i = 0; i < GUESTS_MAX && !g; i++)
 		if (d->guest[i].fd < 0)
 			g = &d->guest[i];
-	if (!g || d->tired || is_known(d, pid) || (executes && is_privileged(fd))) {
+	if (!g || d->tired || is_known(d, pid) || (executes ? is_privileged(fd) : is_broker(pid))) {
 		let_in(d, fd);
 		return;
 	}
