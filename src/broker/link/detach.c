@@ -25,13 +25,23 @@ struct detach {
 	bool used; /* its program still is, by another link */
 };
 
-static int take_out(const struct detach *d)
+static int take_out_modules(const struct detach *d)
 {
 	int r = 0;
 
 	for (struct module *m = d->p->modules; m && !r; m = m->next)
 		if (m->binary == d->link->binary)
 			r = attach_module(d->p, m, d->link->site, d->link->nsites);
+	return r;
+}
+
+static int take_out(const struct detach *d)
+{
+	int r = take_out_modules(d);
+
+	/* Unmapped since, maybe something else is there: that must not keep us from the file's other mappings. */
+	if ((r == -EFAULT || r == -EAGAIN) && process_scan_modules(d->p, d->link->binary) >= 0)
+		r = take_out_modules(d);
 	if (!r && d->last)
 		r = linker_leave_process(d->p);
 	return r;

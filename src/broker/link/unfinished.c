@@ -55,8 +55,13 @@ static int finish(struct process *p)
 	struct process_prog *pp, *tmp;
 	int r = 0;
 
-	for (struct module *m = p->modules; m && !r; m = m->next)
+	for (struct module *m = p->modules; m && !r; m = m->next) {
 		r = finish_module(p, m);
+		if (r) { /* is it there at all? For the next time: m may be gone now */
+			process_scan_modules(p, m->binary);
+			break;
+		}
+	}
 	if (!r)
 		r = attach_quiesce(p, QUIESCE_MS);
 	if (r)
