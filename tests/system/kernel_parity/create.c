@@ -95,7 +95,7 @@ static void *with_tid(void *arg)
 	return NULL;
 }
 
-static void place_cases(struct parity *p)
+static void path_cases(struct parity *p)
 {
 	static char longest[4200], component[400];
 	u64 off[2] = { 0, 0 }, size;
@@ -176,7 +176,7 @@ static void rollback_cases(struct parity *p)
 void create_cases(struct parity *p)
 {
 	array_cases(p);
-	place_cases(p);
+	path_cases(p);
 	rollback_cases(p);
 }
 

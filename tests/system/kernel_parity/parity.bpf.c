@@ -121,6 +121,68 @@ int signaller(struct pt_regs *ctx)
 	return 0;
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u64);
+	__type(value, __u64);
+} busy_hash SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 65536);
+} busy_ring SEC(".maps");
+
+char busy_text[128];
+__u64 busy_stack[32];
+__u64 busy_runs;
+
+/* Uses what takes the longest ways. */
+SEC("uprobe.multi")
+int busy(struct pt_regs *ctx)
+{
+	__u64 key = bpf_get_attach_cookie(ctx), *v, word = 0, args[2] = { ctx->rip, key };
+	char comm[16];
+	__u64 *e;
+
+	__sync_fetch_and_add(&busy_runs, 1);
+	bpf_get_current_comm(comm, sizeof(comm));
+	bpf_probe_read_user(&word, sizeof(word), (void *)ctx->rsp);
+	bpf_map_update_elem(&busy_hash, &key, &word, BPF_ANY);
+	v = bpf_map_lookup_elem(&busy_hash, &key);
+	if (v)
+		*v += bpf_ktime_get_ns() + bpf_get_prandom_u32();
+	bpf_snprintf(busy_text, sizeof(busy_text), "at %llx cookie %lld", args, sizeof(args));
+	bpf_get_stack(ctx, busy_stack, sizeof(busy_stack), BPF_F_USER_STACK);
+	e = bpf_ringbuf_reserve(&busy_ring, 8, 0);
+	if (e) {
+		*e = key;
+		bpf_ringbuf_submit(e, 0);
+	}
+	return 0;
+}
+
+__u64 many_calls, many_cookies;
+
+static __always_inline int many_count(struct pt_regs *ctx)
+{
+	many_calls++;
+	many_cookies += bpf_get_attach_cookie(ctx);
+	return 0;
+}
+
+SEC("uprobe.multi")
+int many(struct pt_regs *ctx)
+{
+	return many_count(ctx);
+}
+
+SEC("uretprobe.multi")
+int many_leave(struct pt_regs *ctx)
+{
+	return many_count(ctx);
+}
+
 __u64 tally[TALLY_ROWS][TALLY_THREADS];
 
 /* By cookie and thread: the probed functions' second argument, which they leave in its register. */

@@ -15,6 +15,8 @@ static const struct group {
 	{ "cookies", cookie_cases },  { "usdt", usdt_cases },
 	{ "create", create_cases },   { "perf", perf_cases },
 	{ "errnos", errno_cases },    { "info", info_cases },
+	{ "many", many_cases },	      { "places", place_cases },
+	{ "state", state_cases },
 	{ "regs", regs_cases },	      { "differs", differs_cases },
 	{ "speed", speed_cases },	      { "signals", signal_cases },
 };
@@ -49,6 +51,9 @@ void parity_load(struct parity *p)
 	p->session = bpf_program__fd(p->skel->progs.session);
 	p->session_cookie = bpf_program__fd(p->skel->progs.session_cookie);
 	p->signaller = bpf_program__fd(p->skel->progs.signaller);
+	p->busy = bpf_program__fd(p->skel->progs.busy);
+	p->many = bpf_program__fd(p->skel->progs.many);
+	p->many_leave = bpf_program__fd(p->skel->progs.many_leave);
 	p->tally = bpf_program__fd(p->skel->progs.tally_multi);
 	p->tally_single = bpf_program__fd(p->skel->progs.tally_single);
 	p->tally_session = bpf_program__fd(p->skel->progs.tally_session);

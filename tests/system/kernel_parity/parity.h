@@ -36,7 +36,7 @@ extern char call_regs_back[], p_red_mid[], p_many[], p_many_end[];
 struct parity {
 	struct parity_bpf *skel;
 	int entry, entry_1, leave, single_entry, single_leave, session, session_cookie; /* programs */
-	int tally, tally_single, tally_session, signaller;
+	int tally, tally_single, tally_session, signaller, many, many_leave, busy;
 };
 
 /* Loads everything; ends the process with a line when that fails. */
@@ -82,6 +82,9 @@ void perf_cases(struct parity *p);
 void usdt_cases(struct parity *p);
 void create_cases(struct parity *p);
 void errno_cases(struct parity *p);
+void many_cases(struct parity *p);
+void place_cases(struct parity *p);
+void state_cases(struct parity *p);
 void cookie_cases(struct parity *p);
 void speed_cases(struct parity *p);
 void signal_cases(struct parity *p);
