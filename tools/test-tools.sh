@@ -70,7 +70,7 @@ tap() {
 }
 
 # Newer versions of libbpf than the system's.
-[ $# -eq 0 ] && for suite in trixie sid; do
+[ $# -eq 0 ] && for suite in bookworm bookworm-backports trixie sid; do
 	tap "libbpf of Debian $suite" timeout "$(at_most 300)" tests/tools/libbpf/run.sh "$build" $suite
 done
 [ $# -eq 0 ] && tap "several loaders" timeout "$(at_most 180)" tests/tools/loaders.py "$build"

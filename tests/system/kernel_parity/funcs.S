@@ -159,30 +159,7 @@ p_red_mid:
 	.cfi_endproc
 	.size p_red, . - p_red
 
-	.macro USDT name sem args
-9990:	nop
-	.pushsection .note.stapsdt, "", "note"
-	.balign 4
-	.4byte 9992f - 9991f, 9994f - 9993f, 3
-9991:	.asciz "stapsdt"
-9992:	.balign 4
-9993:	.8byte 9990b
-	.8byte _.stapsdt.base
-	.8byte \sem
-	.asciz "parity"
-	.asciz "\name"
-	.asciz "\args"
-9994:	.balign 4
-	.popsection
-	.endm
-
-	.pushsection .stapsdt.base, "aG", "progbits", .stapsdt.base, comdat
-	.weak _.stapsdt.base
-	.hidden _.stapsdt.base
-_.stapsdt.base:
-	.space 1
-	.size _.stapsdt.base, 1
-	.popsection
+#include "usdt_site.h"
 
 	.pushsection .probes, "aw", "progbits"
 	.balign 2
@@ -215,6 +192,34 @@ p_usdt:
 	ret
 	.cfi_endproc
 	.size p_usdt, . - p_usdt
+
+/* u64 p_combo(a, b): a site as newer headers make it: a nop that libbpf before 1.7 takes, a nop of five bytes for later ones. */
+	.balign 32
+	.globl p_combo
+	.type p_combo, @function
+p_combo:
+	.cfi_startproc
+	lea 1(%rdi,%rsi), %rax
+	USDT combo 0 "8@%rdi 8@%rax"
+	.globl p_combo_5
+p_combo_5:
+	.byte 0x0f, 0x1f, 0x44, 0x00, 0x00
+	ret
+	.cfi_endproc
+	.size p_combo, . - p_combo
+
+/* What no probe may be put on: somebody's breakpoint. */
+	.balign 32
+	.globl p_broken
+	.type p_broken, @function
+p_broken:
+	int3
+	nop
+	nop
+	nop
+	nop
+	ret
+	.size p_broken, . - p_broken
 
 /* Thousands of functions of one kind. */
 	.balign 16

@@ -22,9 +22,11 @@ esac
 mkdir "$NOTRAP_DIR/kernel" "$NOTRAP_DIR/notrap"
 cp "$parity" "$NOTRAP_DIR/kernel/parity"
 cp "$parity" "$NOTRAP_DIR/notrap/parity"
-PARITY_MANY=15 "$NOTRAP_DIR/kernel/parity" "$group" >"$NOTRAP_DIR/want" 2>"$NOTRAP_DIR/err" || echo "on the kernel: exit status $?" >>"$NOTRAP_DIR/want"
+cp "$(dirname "$parity")/libparity.so" "$NOTRAP_DIR/kernel"
+cp "$(dirname "$parity")/libparity.so" "$NOTRAP_DIR/notrap"
+PARITY_MANY=15 PARITY_LIB=$NOTRAP_DIR/kernel/libparity.so "$NOTRAP_DIR/kernel/parity" "$group" >"$NOTRAP_DIR/want" 2>"$NOTRAP_DIR/err" || echo "on the kernel: exit status $?" >>"$NOTRAP_DIR/want"
 sed 's/^/# kernel: /' "$NOTRAP_DIR/err"
-"$build/notrap" run -- "$NOTRAP_DIR/notrap/parity" "$group" >"$NOTRAP_DIR/out" 2>"$NOTRAP_DIR/err" ||
+PARITY_LIB=$NOTRAP_DIR/notrap/libparity.so "$build/notrap" run -- "$NOTRAP_DIR/notrap/parity" "$group" >"$NOTRAP_DIR/out" 2>"$NOTRAP_DIR/err" ||
 	echo "under notrap: exit status $?" >>"$NOTRAP_DIR/out"
 sed 's/^/# notrap: /' "$NOTRAP_DIR/err"
 failed=0

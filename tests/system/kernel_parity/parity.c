@@ -16,7 +16,7 @@ static const struct group {
 	{ "create", create_cases },   { "perf", perf_cases },
 	{ "errnos", errno_cases },    { "info", info_cases },
 	{ "many", many_cases },	      { "places", place_cases },
-	{ "state", state_cases },
+	{ "state", state_cases },     { "usdt-late", usdt_late_cases },
 	{ "regs", regs_cases },	      { "differs", differs_cases },
 	{ "speed", speed_cases },	      { "signals", signal_cases },
 };
@@ -225,6 +225,10 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!strcmp(argv[1], "usdt-child")) {
+		usdt_child();
+		return 0;
+	}
 	parity_load(&p);
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
 		if (!strcmp(argv[1], groups[i].name))

@@ -23,11 +23,11 @@ typedef uint64_t u64;
 typedef uint32_t u32;
 
 typedef u64 parity_fn(void (*callback)(void *), void *arg);
-parity_fn p_0, p_1, p_2, p_3, p_4, p_5, p_6, p_7, p_jump, p_jump_2;
-u64 p_regs(void), p_red(void), p_usdt(u64 a, u64 b);
+parity_fn p_0, p_1, p_2, p_3, p_4, p_5, p_6, p_7, p_broken, p_jump, p_jump_2;
+u64 p_regs(void), p_red(void), p_usdt(u64 a, u64 b), p_combo(u64 a, u64 b);
 extern unsigned short usdt_semaphore;
 void call_regs(u64 after[24]);
-extern char call_regs_back[], p_red_mid[], p_many[], p_many_end[];
+extern char call_regs_back[], p_red_mid[], p_combo_5[], p_many[], p_many_end[];
 
 #define LINK_MULTI 48
 #define LINK_SESSION 57
@@ -80,6 +80,8 @@ void pin_cases(struct parity *p);
 void info_cases(struct parity *p);
 void perf_cases(struct parity *p);
 void usdt_cases(struct parity *p);
+void usdt_late_cases(struct parity *p);
+void usdt_child(void);
 void create_cases(struct parity *p);
 void errno_cases(struct parity *p);
 void many_cases(struct parity *p);

@@ -235,8 +235,16 @@ void thread_cases(struct parity *p)
 /* What docs/differences.md tells of. The kernel never forgets calls that were left from that deep. */
 void differs_cases(struct parity *p)
 {
-	int in = link_one(p->entry, 0, p_6, 1), out = link_one(p->leave, FLAG_RETURN, p_6, 1);
+	const struct target bad[] = { { p_6, 1, 0 }, { p_broken, 2, 0 }, { p_7, 3, 0 } };
+	int in = link_targets(p->entry, LINK_MULTI, 0, getpid(), bad, 3), out;
 
+	show("one of three cannot be probed", in);
+	p_6(NULL, NULL);
+	p_7(NULL, NULL);
+	show_events(p, "the others");
+	close(in);
+	in = link_one(p->entry, 0, p_6, 1);
+	out = link_one(p->leave, FLAG_RETURN, p_6, 1);
 	depth_left = 80;
 	if (!setjmp(back))
 		p_6(jump_out_deep, NULL);

@@ -3,8 +3,10 @@
 #
 # run.sh BUILD_FOLDER SUITE
 #
-# Every section type of the libbpf in Debian SUITE (trixie: 1.5, sid: 1.7 or newer), on the kernel (root) and under notrap.
-# The packages are fetched and unpacked, not installed, and kept for the next time; the loader runs with their C library.
+# Every section type of the libbpf in Debian SUITE (bookworm: 1.1, bookworm-backports: 1.4, trixie: 1.5, sid: 1.7 or newer),
+# on the kernel (root, Linux 6.18) and under notrap; both must say the same. The packages are fetched and unpacked, not
+# installed, and kept for the next time; the loader runs with their C library. Without them and without a mirror that
+# answers it is skipped.
 set -u
 build=$(cd "$1" && pwd) suite=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,10 +18,16 @@ skip() {
 	exit 0
 }
 
-# apt with a configuration of its own: nothing of the system's is changed.
-fetch() {
-	mkdir -p "$root/apt/lists/partial" "$root/apt/archives/partial" || return 1
-	echo "deb http://deb.debian.org/debian $suite main" >"$root/apt/sources.list"
+# Into $root/apt/archives, by the system's apt if it knows this suite, or by one with a configuration of its own.
+download() {
+	(cd "$root/apt/archives" && apt-get -qq download "libbpf1/$suite" "libbpf-dev/$suite" "$elf/$release" libc6/"$release" \
+		zlib1g/"$release" libzstd1/"$release") >/dev/null 2>&1
+}
+
+own_apt() {
+	for s in "$release" $([ "$release" = "$suite" ] || echo "$suite"); do
+		echo "deb http://deb.debian.org/debian $s main"
+	done >"$root/apt/sources.list"
 	cat >"$root/apt/apt.conf" <<-EOF
 		Dir::Etc::sourcelist "$root/apt/sources.list";
 		Dir::Etc::sourceparts "/dev/null";
@@ -32,40 +40,71 @@ fetch() {
 	EOF
 	APT_CONFIG=$root/apt/apt.conf
 	export APT_CONFIG
-	apt-get -qq update >/dev/null 2>&1 || return 1
-	(cd "$root/apt/archives" && apt-get -qq download libbpf1 libbpf-dev libelf1t64 libc6 zlib1g libzstd1) >/dev/null 2>&1 || return 1
+	apt-get -qq update >/dev/null 2>&1
+}
+
+fetch() {
+	release=${suite%-backports} elf=libelf1t64
+	[ "$release" = bookworm ] && elf=libelf1
+	mkdir -p "$root/apt/lists/partial" "$root/apt/archives/partial" || return 1
+	download || { own_apt && download; } || return 1
+	unset APT_CONFIG
 	for deb in "$root"/apt/archives/*.deb; do
 		dpkg-deb -x "$deb" "$root" || return 1
 	done
 	rm -rf "$root/apt"
-	unset APT_CONFIG
 	touch "$root/complete"
 }
 
+mirror_answers() {
+	python3 -c 'import sys; sys.path.append(sys.argv[1]); import headers; sys.exit(not headers.reachable())' "$here/.."
+}
+
 command -v clang >/dev/null && command -v apt-get >/dev/null || skip "needs clang and apt-get"
-[ -e "$root/complete" ] || fetch || { rm -rf "$root"; skip "cannot be fetched"; }
+if ! [ -e "$root/complete" ]; then
+	mirror_answers || skip "not here, and the mirror does not answer"
+	fetch || { rm -rf "$root"; skip "cannot be fetched"; }
+fi
 
 work=$(mktemp -d /tmp/notrap-libbpf-XXXXXX) || exit 99
 NOTRAP_DIR=$work/notrap
 export NOTRAP_DIR
 mkdir -m 700 "$NOTRAP_DIR"
 trap '"$build/notrap" stop -a >/dev/null 2>&1; rm -rf "$work"' EXIT
-sessions=
-[ "$(sed -n 's/#define LIBBPF_MINOR_VERSION //p' "$root/usr/include/bpf/libbpf_version.h")" -ge 6 ] && sessions=-DSESSIONS
+minor=$(sed -n 's/#define LIBBPF_MINOR_VERSION //p' "$root/usr/include/bpf/libbpf_version.h")
+kinds=
+[ "$minor" -ge 3 ] && kinds=-DMULTI
+[ "$minor" -ge 6 ] && kinds="$kinds -DSESSIONS"
+linker=$root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
+[ -e "$linker" ] || linker=$root/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
 cc -O1 -g -o "$work/sections" "$here/sections.c" -I "$root/usr/include" -L "$lib" -lbpf -Wl,--allow-shlib-undefined \
-	-Wl,-rpath,"$lib" -Wl,--dynamic-linker="$(echo "$root"/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2)" || exit 99
+	-Wl,-rpath,"$lib:$root/lib/x86_64-linux-gnu" -Wl,--dynamic-linker="$linker" || exit 99
 
 # On the kernel and under notrap with a target each: probes of both must not meet on one file.
 for how in kernel notrap; do
 	cc -O1 -o "$work/victim-$how" "$here/victim.c" "$here/../../system/kernel_parity/funcs.S" || exit 99
-	clang -target bpf -mcpu=v3 -g -O2 -Wall -D__TARGET_ARCH_x86 "-DVICTIM=\"$work/victim-$how\"" $sessions \
+	# shellcheck disable=SC2086 # a list of words
+	clang -target bpf -mcpu=v3 -g -O2 -Wall -D__TARGET_ARCH_x86 "-DVICTIM=\"$work/victim-$how\"" $kinds \
 		-I "$root/usr/include" -idirafter /usr/include/x86_64-linux-gnu \
 		-c "$here/sections.bpf.c" -o "$work/$how.o" || exit 99
 done
-failed=0
-case $(id -u):$(uname -r) in
-0:6.18.*) "$work/sections" "$work/kernel.o" "$work/victim-kernel" | sed 's/^/# kernel: /' ;;
-esac
-"$build/notrap" run -- "$work/sections" "$work/notrap.o" "$work/victim-notrap" || failed=1
+failed=0 n=0
+"$build/notrap" run -- "$work/sections" "$work/notrap.o" "$work/victim-notrap" >"$work/out" || failed=1
 [ $failed = 0 ] || tail -20 "$NOTRAP_DIR/log" | sed 's/^/# broker: /'
+grep -v '^1\.\.' "$work/out"
+n=$(grep -c -e '^ok ' -e '^not ok ' "$work/out")
+case $(id -u):$(uname -r) in
+0:6.18.*)
+	"$work/sections" "$work/kernel.o" "$work/victim-kernel" >"$work/want"
+	n=$((n + 1))
+	if diff "$work/want" "$work/out" >"$work/diff"; then
+		echo "ok $n - the kernel says the same"
+	else
+		echo "not ok $n - the kernel says the same"
+		sed 's/^/# /' "$work/diff"
+		failed=1
+	fi
+	;;
+esac
+echo "1..$n"
 exit $failed

@@ -53,6 +53,7 @@ int s_3_uretprobe_sleepable(struct pt_regs *ctx)
 	return count(3);
 }
 
+#ifdef MULTI
 SEC("uprobe.multi/" VICTIM ":p_?")
 int s_4_uprobe_multi(struct pt_regs *ctx)
 {
@@ -76,6 +77,7 @@ int s_7_uretprobe_multi_sleepable(struct pt_regs *ctx)
 {
 	return count(7);
 }
+#endif
 
 SEC("usdt/" VICTIM ":parity:twice")
 int s_8_usdt(struct pt_regs *ctx)
@@ -90,6 +92,17 @@ SEC("usdt/" VICTIM ":parity:once")
 int s_9_usdt_semaphore(struct pt_regs *ctx)
 {
 	return count(9);
+}
+
+/* A nop in front of one of five bytes: from 1.7 on, and where the kernel knows how to make that fast, the second is taken. */
+SEC("usdt/" VICTIM ":parity:combo")
+int s_12_usdt_combo(struct pt_regs *ctx)
+{
+	long a = 0, b = 0;
+
+	bpf_usdt_arg(ctx, 0, &a);
+	bpf_usdt_arg(ctx, 1, &b);
+	return a == 3 && b == 8 ? count(12) : 0;
 }
 
 #ifdef SESSIONS

@@ -4,7 +4,7 @@
 
 typedef unsigned long fn(void *callback, void *arg);
 fn p_0, p_1, p_2, p_3, p_4, p_5, p_6, p_7;
-unsigned long p_usdt(unsigned long a, unsigned long b);
+unsigned long p_usdt(unsigned long a, unsigned long b), p_combo(unsigned long a, unsigned long b);
 
 int main(void)
 {
@@ -18,6 +18,7 @@ int main(void)
 			for (int k = 0; k < 8; k++)
 				all[k](NULL, NULL);
 			p_usdt(3, 4);
+			p_combo(3, 4);
 		}
 		puts("done");
 	}
