@@ -23,13 +23,21 @@ struct batch {
 	u32 key_size, value_size, done;
 	u8 *key, *next, *value; /* one element each */
 	bool by_token;		/* a hash */
+	/* Elements on their way to or from the client, so that it is not asked for each: [room], these are [at, at + n)
+	 * of the batch. */
+	u8 *keys, *values;
+	u32 room, at, n;
 };
+
+#define BATCH_BYTES (256u << 10) /* about so many at a time */
 
 static void batch_deinit(struct batch *t)
 {
 	free(t->key);
 	free(t->next);
 	free(t->value);
+	free(t->keys);
+	free(t->values);
 }
 
 static bool batch_is_hash(const struct object_map *m)
@@ -76,7 +84,10 @@ static int batch_init(struct call *k, u32 may, enum batch_kind kind, struct batc
 	t->key = calloc(1, bits_max(t->key_size, 8u));
 	t->next = calloc(1, bits_max(t->key_size, 8u));
 	t->value = calloc(1, bits_max(t->value_size, 8u));
-	return t->key && t->next && t->value ? 0 : -ENOMEM;
+	t->room = bits_max(bits_min(BATCH_BYTES / bits_max(t->key_size + t->value_size, 1u), a->count), 1u);
+	t->keys = calloc(t->room, bits_max(t->key_size, 1u));
+	t->values = calloc(t->room, bits_max(t->value_size, 1u));
+	return t->key && t->next && t->value && t->keys && t->values ? 0 : -ENOMEM;
 }
 
 static int batch_put_count(struct call *k, u32 count)
@@ -112,14 +123,52 @@ static int batch_seek(struct call *k, struct batch *t)
 	return 0;
 }
 
-static int batch_emit(struct call *k, struct batch *t, u32 i)
+static int batch_flush(struct call *k, struct batch *t)
 {
 	const struct attr_batch *a = &k->attr.batch;
-	int r = client_write(k->c, a->keys + (u64)i * t->key_size, t->key, t->key_size);
+	int r = client_write(k->c, a->keys + (u64)t->at * t->key_size, t->keys, (size_t)t->n * t->key_size);
 
-	return r < 0 ? r
-		     : client_write(k->c, a->values + (u64)i * t->value_size, t->value,
-				    t->value_size);
+	if (!r)
+		r = client_write(k->c, a->values + (u64)t->at * t->value_size, t->values,
+				 (size_t)t->n * t->value_size);
+	t->at += t->n;
+	t->n = 0;
+	return r;
+}
+
+/* The element in t->key, t->value is the batch's next. */
+static int batch_emit(struct call *k, struct batch *t)
+{
+	memcpy(t->keys + (size_t)t->n * t->key_size, t->key, t->key_size);
+	memcpy(t->values + (size_t)t->n * t->value_size, t->value, t->value_size);
+	return ++t->n == t->room ? batch_flush(k, t) : 0;
+}
+
+/* Element i of the client's into t->key and, if wanted, t->value; in the batch's order. */
+static int batch_fetch(struct call *k, struct batch *t, u32 i, bool values)
+{
+	const struct attr_batch *a = &k->attr.batch;
+	int r = 0;
+
+	if (i >= t->at + t->n) {
+		t->at = i;
+		t->n = bits_min(t->room, a->count - i);
+		r = client_read(k->c, a->keys + (u64)i * t->key_size, t->keys, (size_t)t->n * t->key_size);
+		if (!r && values)
+			r = client_read(k->c, a->values + (u64)i * t->value_size, t->values,
+					(size_t)t->n * t->value_size);
+	}
+	if (r < 0 && t->n > 1) {
+		/* somewhere in there memory ends: up to there it counts */
+		t->room = 1;
+		t->n = 0;
+		return batch_fetch(k, t, i, values);
+	}
+	if (r < 0)
+		return r;
+	memcpy(t->key, t->keys + (size_t)(i - t->at) * t->key_size, t->key_size);
+	memcpy(t->value, t->values + (size_t)(i - t->at) * t->value_size, t->value_size);
+	return 0;
 }
 
 /* One element; of a map of maps its id, and what is stored is a descriptor. */
@@ -168,13 +217,13 @@ static int batch_walk(struct call *k, struct batch *t, bool first, bool and_dele
 		if (r == -ENOENT)
 			continue;
 		if (!r)
-			r = batch_emit(k, t, n);
+			r = batch_emit(k, t);
 		if (r < 0)
 			break;
 		n++;
 	}
 	*ret_n = n;
-	return r;
+	return batch_flush(k, t) < 0 ? -EFAULT : r;
 }
 
 static s64 batch_lookup(struct call *k, bool and_delete)
@@ -227,10 +276,7 @@ static s64 batch_change(struct call *k, bool update)
 	if (r < 0)
 		return r;
 	for (n = 0; n < a->count; n++) {
-		r = client_read(k->c, a->keys + (u64)n * t.key_size, t.key, t.key_size);
-		if (!r && update)
-			r = client_read(k->c, a->values + (u64)n * t.value_size, t.value,
-					t.value_size);
+		r = batch_fetch(k, &t, n, update);
 		if (r < 0)
 			break;
 		r = update ? batch_put(k, &t) : batch_drop(k, &t);
