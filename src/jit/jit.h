@@ -33,6 +33,7 @@ struct jit_input {
 	const struct verifier_result *facts;
 	const struct nt_map_view *maps; /* geometry only; base is not read */
 	u32 nmaps;
+	bool has_bmi2;	/* x86-64: shifts by any register */
 	bool has_rdpid; /* the machine has RDPID: smp_processor_id and per-CPU addresses are inlined */
 };
 

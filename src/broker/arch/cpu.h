@@ -6,3 +6,5 @@
 
 /* The CPU number can be read by one unprivileged instruction. */
 bool cpu_has_rdpid(void);
+/* x86-64: BMI2. */
+bool cpu_has_bmi2(void);

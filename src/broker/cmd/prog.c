@@ -183,6 +183,7 @@ static int prog_compile(struct object_prog *p)
 	    .facts = &p->facts,
 	    .maps = maps,
 	    .nmaps = p->nmaps,
+	    .has_bmi2 = cpu_has_bmi2(),
 	    .has_rdpid = cpu_has_rdpid(),
 	};
 	int r;

@@ -255,6 +255,19 @@ void x86_shift_imm(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_r
 	x86_byte(w, imm);
 }
 
+/* VEX.LZ.{66,F2,F3}.0F38.W F7 /r */
+void x86_shift_reg(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_reg dst, enum x86_reg src,
+		   enum x86_reg count)
+{
+	u8 prefix = op == X86_SHL ? 1 : op == X86_SHR ? 3 : 2;
+
+	x86_byte(w, 0xc4);
+	x86_byte(w, (u8)((dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 2));
+	x86_byte(w, (u8)((w64 ? 0x80 : 0) | (~count & 15) << 3 | prefix));
+	x86_byte(w, 0xf7);
+	x86_byte(w, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
+}
+
 void x86_shift_cl(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_reg dst)
 {
 	x86_op_reg(w, w64, OP(0xd3), op, dst);

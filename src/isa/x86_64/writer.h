@@ -69,6 +69,9 @@ void x86_alu_mem(struct x86_writer *w, enum x86_alu op, u32 size, bool lock, enu
 void x86_alu_mem_imm(struct x86_writer *w, enum x86_alu op, u32 size, bool lock, enum x86_reg base, s32 disp, s32 imm);
 void x86_test(struct x86_writer *w, bool w64, enum x86_reg a, enum x86_reg b);
 void x86_shift_imm(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_reg dst, u8 imm);
+/* BMI2: SHLX, SHRX, SARX: dst = src shifted by the low bits of count. */
+void x86_shift_reg(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_reg dst, enum x86_reg src,
+		   enum x86_reg count);
 void x86_shift_cl(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_reg dst);
 
 void x86_push(struct x86_writer *w, enum x86_reg r);

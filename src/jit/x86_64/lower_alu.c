@@ -47,7 +47,7 @@ static void lower_mov(struct lower *l, const struct bpf_insn *insn)
 }
 
 /*
- * Shift by a register: the machine takes the count in cl, which is R4. The count is masked by the
+ * Shift by a register: without BMI2 the machine takes the count in cl, which is R4. The count is masked by the
  * machine as BPF wants it. When R4 itself is shifted the value moves to r11 and back.
  */
 static void lower_shift_reg(struct lower *l, const struct bpf_insn *insn, enum x86_shift op)
@@ -55,6 +55,10 @@ static void lower_shift_reg(struct lower *l, const struct bpf_insn *insn, enum x
 	enum x86_reg dst = lower_def(l, insn->dst_reg), src = lower_reg(l, insn->src_reg);
 	bool w64 = is_w64(insn), save = lower_live(l, 4);
 
+	if (l->p->in->has_bmi2) {
+		x86_shift_reg(&l->w, op, w64, dst, dst, src);
+		return;
+	}
 	if (dst == X86_RCX) {
 		lower_touch(l, X86_R11);
 		x86_mov(&l->w, w64, X86_R11, X86_RCX);

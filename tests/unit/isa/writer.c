@@ -186,6 +186,13 @@ static void one_register(u32 r)
 		}
 		x86_shift_imm(&w, X86_SAR, w64, r, 9), is("sar %s, 0x9", n);
 		x86_shift_cl(&w, X86_SHL, w64, r), is("shl %s, cl", n);
+		for (u32 src = 0; src < 16; src += 5) {
+			const char *const *name = w64 ? r64 : r32;
+
+			x86_shift_reg(&w, X86_SHL, w64, r, src, r ^ 9), is("shlx %s, %s, %s", name[r], name[src], name[r ^ 9]);
+			x86_shift_reg(&w, X86_SHR, w64, r, src, r ^ 3), is("shrx %s, %s, %s", name[r], name[src], name[r ^ 3]);
+			x86_shift_reg(&w, X86_SAR, w64, r, src, r ^ 12), is("sarx %s, %s, %s", name[r], name[src], name[r ^ 12]);
+		}
 		x86_test_imm(&w, w64, r, 0x12345), is("test %s, 0x12345", n);
 		x86_bswap(&w, w64, r), is("bswap %s", n);
 	}

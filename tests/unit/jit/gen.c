@@ -517,6 +517,7 @@ void gen_program(struct gen *g, u32 statements)
 		jt_map(t, BPF_MAP_TYPE_PERCPU_ARRAY, 24, 3, 300);
 	}
 	t->no_rdpid = gen_below(g, 4) == 0;
+	t->no_bmi2 = gen_below(g, 3) == 0;
 	begin(g);
 	g->body = t->n;
 	while (statements--)

@@ -162,6 +162,7 @@ int jt_compile(struct jt *t)
 			       .facts = &facts,
 			       .maps = t->map,
 			       .nmaps = t->nmaps,
+			       .has_bmi2 = !t->no_bmi2 && __builtin_cpu_supports("bmi2"),
 			       .has_rdpid = !t->no_rdpid};
 	int r = jit_compile(&in, &t->img);
 

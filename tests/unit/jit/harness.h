@@ -46,7 +46,7 @@ struct jt {
 	u32 n;
 	struct nt_map_view map[JT_MAX_MAPS];
 	u32 nmaps;
-	bool no_rdpid;
+	bool no_rdpid, no_bmi2;
 	u64 ctx[JT_RUN + JT_CTX_BYTES / 8]; /* struct nt_run, then pt_regs */
 	/* after jt_compile() */
 	struct jit_image img;
