@@ -55,6 +55,7 @@
 #include "base/bits.h"
 #include "base/syscall.h"
 #include "maps/hash_walk.h"
+#include "maps/maps.h"
 #include "maps/pair.h"
 
 #define HASH_TRIES (1u << 12)
@@ -155,6 +156,21 @@ static inline __attribute__((always_inline)) void *lookup_sized(const struct nt_
 	if (hash_walk(v, key, hash, ksize, &pos) <= 0)
 		return NULL;
 	return hash_is_small(v) ? (u8 *)&pos.elem->small : hash_value(v, pos.elem, cpu);
+}
+
+void *map_hash_lookup4(const struct nt_map_view *v, const void *key)
+{
+	return lookup_sized(v, 0, key, 4);
+}
+
+void *map_hash_lookup8(const struct nt_map_view *v, const void *key)
+{
+	return lookup_sized(v, 0, key, 8);
+}
+
+void *map_hash_lookup(const struct nt_map_view *v, const void *key)
+{
+	return lookup_sized(v, 0, key, v->key_size);
 }
 
 /* The hottest function of all maps: compiled for the two usual key sizes. */

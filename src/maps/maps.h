@@ -24,6 +24,10 @@ int map_init(const struct nt_map_view *v);
  * Per-CPU types return the value of c->cpu. NULL: no such element. */
 /* Maps of maps: the pointer is to the inner map's id (u32), 0 = there is none. */
 void *map_lookup(const struct nt_map_view *v, const struct nt_caller *c, const void *key);
+/* The same for a map that is known to be a BPF_MAP_TYPE_HASH, with keys of 4, 8 or any number of bytes. */
+void *map_hash_lookup4(const struct nt_map_view *v, const void *key);
+void *map_hash_lookup8(const struct nt_map_view *v, const void *key);
+void *map_hash_lookup(const struct nt_map_view *v, const void *key);
 /* Programs' side: 0 or -errno. Per-CPU types write c->cpu's value only (a new element is zero elsewhere). */
 int map_update(const struct nt_map_view *v, const struct nt_caller *c, const void *key, const void *value, u64 flags);
 int map_delete(const struct nt_map_view *v, const struct nt_caller *c, const void *key);

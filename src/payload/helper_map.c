@@ -36,6 +36,22 @@ u64 helper_map_lookup(u64 map, u64 key, u64 r3, u64 r4, u64 r5)
 	return (u64)map_lookup(v, &c, (void *)key);
 }
 
+/* What compiled code calls when it knows the map: nothing is left to find out. */
+u64 helper_hash_lookup4(u64 map, u64 key, u64 r3, u64 r4, u64 r5)
+{
+	return (u64)map_hash_lookup4((void *)map, (void *)key);
+}
+
+u64 helper_hash_lookup8(u64 map, u64 key, u64 r3, u64 r4, u64 r5)
+{
+	return (u64)map_hash_lookup8((void *)map, (void *)key);
+}
+
+u64 helper_hash_lookup(u64 map, u64 key, u64 r3, u64 r4, u64 r5)
+{
+	return (u64)map_hash_lookup((void *)map, (void *)key);
+}
+
 u64 helper_map_update(u64 map, u64 key, u64 value, u64 flags, u64 r5)
 {
 	const struct nt_map_view *v = (void *)map;

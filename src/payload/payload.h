@@ -45,6 +45,7 @@ s64 sent_call(long nr, u64 a0, u64 a1, u64 a2); /* sent_pc lies behind its syste
  */
 typedef u64 helper_fn(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5);
 
+helper_fn helper_hash_lookup4, helper_hash_lookup8, helper_hash_lookup;
 helper_fn helper_map_lookup, helper_map_update, helper_map_delete;
 helper_fn helper_probe_read, helper_probe_read_str;
 helper_fn helper_copy_from_user_task;

@@ -206,6 +206,20 @@ static void lower_helper(struct lower *l, u32 id)
 	x86_call_rip(&l->w, lower_got(l, JIT_GOT_HELPER, id));
 }
 
+/* A look-up in a map that is known to be a hash goes to the function for its size of keys. */
+static u32 helper_for(const struct lower *l, const struct bpf_insn *insn)
+{
+	const struct verifier_insn *fact = &l->p->in->facts->insn[l->i];
+	const struct nt_map_view *m;
+
+	if (insn->imm != JIT_FN_LOOKUP || !fact->map_known || fact->map_index >= l->p->in->nmaps)
+		return (u32)insn->imm;
+	m = &l->p->in->maps[fact->map_index];
+	if (m->type != BPF_MAP_TYPE_HASH)
+		return (u32)insn->imm;
+	return NT_HELPER_HASH_LOOKUP + (m->key_size == 4 ? 0 : m->key_size == 8 ? 1 : 2);
+}
+
 /* The helper gives the address of the other program, or 0: then this one goes on. */
 static void lower_tail_call(struct lower *l)
 {
@@ -241,7 +255,7 @@ void lower_call(struct lower *l, const struct bpf_insn *insn)
 	if (jit_is_helper(insn) && insn->imm == JIT_FN_TAIL_CALL)
 		lower_tail_call(l);
 	else if (jit_is_helper(insn))
-		lower_helper(l, (u32)insn->imm);
+		lower_helper(l, helper_for(l, insn));
 	else if (jit_is_kfunc(insn))
 		lower_helper(l, NT_HELPER_KFUNC + (u32)insn->imm);
 	else

@@ -155,6 +155,35 @@ static void hash_lookup(void)
 	jt_deinit(&t);
 }
 
+/* The helper that a look-up calls. */
+static u32 looked_up_by(u32 type, u32 key_size, bool known)
+{
+	u32 id = 0;
+
+	LOAD(ST(BPF_DW, 10, -8, 1), ST(BPF_DW, 10, -16, 1), MOV64(2, 10), ALU64I(BPF_ADD, 2, -16), LD_MAP(1, 0), CALL(1),
+	     MOV64I(0, 0), EXIT());
+	jt_map(&t, type, 8, 8, 1);
+	t.map[0].key_size = key_size;
+	if (known)
+		jt_fact_lookup(&t, 6, 0, -1);
+	if (jt_compile(&t))
+		return 0;
+	for (u32 i = 0; i < t.img.ngot; i++)
+		if (t.img.got[i].kind == JIT_GOT_HELPER)
+			id = t.img.got[i].index;
+	jt_deinit(&t);
+	return id;
+}
+
+static void hash_by_key_size(void)
+{
+	tap_eq(looked_up_by(BPF_MAP_TYPE_HASH, 4, true), NT_HELPER_HASH_LOOKUP, "hash, 4 bytes of key");
+	tap_eq(looked_up_by(BPF_MAP_TYPE_HASH, 8, true), NT_HELPER_HASH_LOOKUP + 1, "hash, 8 bytes of key");
+	tap_eq(looked_up_by(BPF_MAP_TYPE_HASH, 16, true), NT_HELPER_HASH_LOOKUP + 2, "hash, 16 bytes of key");
+	tap_eq(looked_up_by(BPF_MAP_TYPE_HASH, 8, false), 1, "a map that is not known");
+	tap_eq(looked_up_by(BPF_MAP_TYPE_LRU_HASH, 8, true), 1, "another kind of hash");
+}
+
 int main(void)
 {
 	array_counter();
@@ -168,5 +197,6 @@ int main(void)
 	histogram();
 	run_fields();
 	hash_lookup();
+	hash_by_key_size();
 	return tap_done();
 }

@@ -124,7 +124,7 @@ static void call_kfuncs(const struct subject *s, char *text, u64 *dynptr)
 
 /* Maps of the types that some helpers are for. */
 struct call_maps {
-	struct nt_map_view *hash, *ring, *orders, *tasks;
+	struct nt_map_view *hash, *hash4, *ring, *orders, *tasks;
 };
 
 /* Everything that there is, with arguments that are good enough; nobody looks at the results. */
@@ -180,6 +180,9 @@ static void call_everything(const struct subject *s, const struct call_maps *m)
 	    {200, {(u64)d, 0}},
 	    {197, {text, sizeof(buf), 0, (u64)d}},
 	    {209, {(u64)m->orders, 0, 0, 0}},
+	    {NT_HELPER_HASH_LOOKUP, {(u64)m->hash4, (u64)&key}},
+	    {NT_HELPER_HASH_LOOKUP + 1, {(u64)hash, (u64)&key}},
+	    {NT_HELPER_HASH_LOOKUP + 2, {(u64)hash, (u64)&key}},
 	};
 	/* 141: is 67 with the ctx that compiled code has in r12 */
 	bool done[NT_HELPER_MAX] = {[1] = true,	  [2] = true,	[3] = true, [131] = true,
@@ -218,6 +221,7 @@ static int sandboxed(const struct subject *s, u32 flags)
 	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
 	struct nt_map_view *ring = subject_map(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 1);
 	struct call_maps maps = {.hash = subject_map(BPF_MAP_TYPE_HASH, 8, 8, 64, 1),
+				 .hash4 = subject_map(BPF_MAP_TYPE_HASH, 4, 8, 64, 1),
 				 .ring = ring,
 				 .orders = subject_map(31 /* BPF_MAP_TYPE_USER_RINGBUF */, 0, 0, 4096, 1),
 				 .tasks = subject_map(BPF_MAP_TYPE_TASK_STORAGE, 4, 16, 0, 1)};

@@ -28,6 +28,34 @@ static void test_hash(const struct subject *s)
 	tap_eq(helper_call(s, 1, v, &key, 0), 0, "hash: gone");
 }
 
+/* Those that compiled code calls find what the general one finds, and only that. */
+static void test_hash_sizes(const struct subject *s)
+{
+	static const u32 size[] = {4, 8, 16, 5};
+	u64 value[2] = {1, 2};
+
+	for (u32 i = 0; i < 4; i++) {
+		struct nt_map_view *v = subject_map(BPF_MAP_TYPE_HASH, size[i], 16, 64, 1);
+		u32 id = NT_HELPER_HASH_LOOKUP;
+		u32 wrong = 0;
+
+		for (u8 k = 0; k < 32; k++) {
+			u8 key[16] = {k, 0, 0, 1, (u8)-k};
+
+			if (k % 2)
+				call5(s->helper[2], (u64)v, (u64)key, (u64)value, BPF_ANY, 0);
+		}
+		for (u8 k = 0; k < 32; k++) {
+			u8 key[16] = {k, 0, 0, 1, (u8)-k};
+			s64 p = helper_call(s, 1, v, key, 0);
+
+			wrong += !p != !(k % 2) || helper_call(s, id + (i > 2 ? 2 : i), v, key, 0) != p ||
+				 helper_call(s, id + 2, v, key, 0) != p;
+		}
+		tap_eq(wrong, 0, "hash: keys of %u bytes", size[i]);
+	}
+}
+
 static void test_array(const struct subject *s)
 {
 	struct nt_map_view *v = subject_map(BPF_MAP_TYPE_ARRAY, 4, 8, 3, 1);
@@ -106,6 +134,7 @@ int main(void)
 	const struct subject *s = subject_new();
 
 	test_hash(s);
+	test_hash_sizes(s);
 	test_array(s);
 	test_per_cpu(s);
 	test_nobody(s);

@@ -12,6 +12,9 @@ static const struct {
 	subject_helper *fn;
 } helpers[] = {
     {1, helper_map_lookup},
+    {NT_HELPER_HASH_LOOKUP, helper_hash_lookup4},
+    {NT_HELPER_HASH_LOOKUP + 1, helper_hash_lookup8},
+    {NT_HELPER_HASH_LOOKUP + 2, helper_hash_lookup},
     {2, helper_map_update},
     {3, helper_map_delete},
     {4, helper_probe_read},
