@@ -9,7 +9,7 @@
 #include "results.h"
 
 struct bench {
-	char *victim, *loader, *notrap; /* paths of programs */
+	char *victim, *loader, *engine, *notrap; /* paths of programs */
 	const char *prefix;		/* of the cases that are asked for */
 	const char *log;		/* gets the stderr of all programs */
 	int rounds;
@@ -30,3 +30,4 @@ int bench_loader(const struct bench *b, enum contender c, const char *program, c
 
 void bench_hits(struct bench *b);      /* hit.c */
 void bench_attaching(struct bench *b); /* attach.c */
+void bench_engine(struct bench *b);    /* engine.c */

@@ -82,7 +82,7 @@ static struct summary summarize(const struct series *s)
 	return (struct summary){(v[s->n / 2] + v[(s->n - 1) / 2]) / 2, v[0], v[s->n - 1]};
 }
 
-/* A time in the unit that reads best. */
+/* A time in the unit that reads best, or a plain number. */
 static void print_ns(const struct series *s)
 {
 	double ns;
@@ -92,7 +92,9 @@ static void print_ns(const struct series *s)
 		return;
 	}
 	ns = summarize(s).median;
-	if (ns < 1e3)
+	if (strcmp(s->unit, "ns"))
+		printf(" %9.3f%s", ns, strcmp(s->unit, "%") ? "/k" : " %");
+	else if (ns < 1e3)
 		printf(" %8.2f ns", ns);
 	else if (ns < 1e6)
 		printf(" %8.2f us", ns / 1e3);
@@ -111,7 +113,7 @@ static void show_row(const struct results *r, const char *name)
 		s[c] = find(r, name, c);
 		print_ns(s[c]);
 	}
-	if (s[NOTRAP] && s[NOTRAP]->n && s[KERNEL] && s[KERNEL]->n) {
+	if (s[NOTRAP] && s[NOTRAP]->n && s[KERNEL] && s[KERNEL]->n && !strcmp(s[NOTRAP]->unit, "ns")) {
 		bare = s[BARE] && !strncmp(name, "hit", 3) ? summarize(s[BARE]).median : 0;
 		hit = summarize(s[NOTRAP]).median - bare;
 		if (hit > 0)

@@ -25,7 +25,10 @@ static void usage(FILE *f)
 		   "hit-multi/... and hit-single/... (one function by a link and by a single "
 		   "uprobe), and\n"
 		   "attach/N, detach/N, attach-busy/N, detach-busy/N, pause/N, pause-seen/N for\n"
-		   "N = 1, 100, 1000, 10000, 50000.\n");
+		   "N = 1, 100, 1000, 10000, 50000;\n"
+		   "engine/PROGRAM (compute kernels, helpers, map operations of programs), engine/loader/OPERATION\n"
+		   "(on map elements, by the loader itself), engine/load/N (a program of N instructions, per\n"
+		   "instruction), engine/ring/N (N threads fill a ring buffer, one event; lost ones; wake-ups).\n");
 }
 
 bool bench_wants(const struct bench *b, const char *name)
@@ -159,6 +162,7 @@ int main(int argc, char **argv)
 		b.prefix = argv[optind];
 	b.victim = beside(argv[0], "victim");
 	b.loader = beside(argv[0], "loader");
+	b.engine = beside(argv[0], "engine_loader");
 	b.notrap = beside(argv[0], "../notrap");
 	b.log = beside(argv[0], "bench.log");
 	unlink(b.log);
@@ -169,6 +173,7 @@ int main(int argc, char **argv)
 	b.takes_part[KERNEL] = b.takes_part[KERNEL] && works(&b, KERNEL);
 	bench_hits(&b);
 	bench_attaching(&b);
+	bench_engine(&b);
 	if (b.restless)
 		printf("\n%u of %u windows had a busy neighbour on the same core all the time.\n", b.restless, b.windows);
 	own_broker_end(&b);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """bench-docs.py BENCH.json SENTENCE: puts the figures of `make bench` into README.md and docs/benchmarks.md, between the
-lines <!-- NAME --> and <!-- /NAME -->. SENTENCE says when and where: "Debian 12; 2026-01-01, a quiet machine"."""
+lines <!-- NAME --> and <!-- /NAME -->; a table none of whose cases was run stays as it is. SENTENCE says when and where: "Debian 12; 2026-01-01, a quiet machine"."""
 import json, re, sys
 
 README_HITS = [
@@ -18,6 +18,8 @@ CONTENDERS = ("none", "notrap", "kernel")
 
 
 def human(value, unit):
+    if unit == "per 1000":
+        return f"{value:.2f} {unit}"
     if unit != "ns":
         return f"{value:,.1f} {unit}" if value < 100 else f"{value:,.0f} {unit}"
     for scale, name in ((1e9, "s"), (1e6, "ms"), (1e3, "us")):
@@ -55,10 +57,25 @@ def readme_attach(table):
                     "|---:|---:|---:|---:|---:|---:|", rows)
 
 
-def all_cases(table, family):
-    rows = [[case] + [cell(table, case, c) for c in CONTENDERS] for case in table if (case.startswith("hit")) == family]
-    return markdown(f"| {'per call, the call included' if family else ''} | no probe | notrap | kernel |",
+def all_cases(table, hits):
+    rows = [[case] + [cell(table, case, c) for c in CONTENDERS] for case in table
+            if not case.startswith("engine/") and case.startswith("hit") == hits]
+    return markdown(f"| {'per call, the call included' if hits else ''} | no probe | notrap | kernel |",
                     "|---|---:|---:|---:|", rows)
+
+
+def ratio(row):
+    pair = [row.get(c, {}) for c in ("kernel", "notrap")]
+    if any(p.get("unit") != "ns" or not p.get("median") for p in pair):
+        return "-"
+    times = pair[0]["median"] / pair[1]["median"]
+    return f"{times:.1f}x" if times < 10 else f"{times:.0f}x"
+
+
+def engine(table):
+    rows = [[case] + [cell(table, case, c) for c in ("notrap", "kernel")] + [ratio(row)]
+            for case, row in table.items() if case.startswith("engine/")]
+    return markdown("| per operation | notrap | kernel | faster |", "|---|---:|---:|---:|", rows)
 
 
 def put(path, parts):
@@ -75,6 +92,9 @@ def put(path, parts):
 
 table = load(sys.argv[1])
 where = sys.argv[2] + "\n"
-put("README.md", {"bench where": where, "bench hits": readme_hits(table), "bench attach": readme_attach(table)})
-put("docs/benchmarks.md", {"bench where": where, "bench hits": all_cases(table, True),
-                           "bench others": all_cases(table, False)})
+if any(case.startswith("hit") for case in table):
+    put("README.md", {"bench where": where, "bench hits": readme_hits(table), "bench attach": readme_attach(table)})
+    put("docs/benchmarks.md", {"bench where": where, "bench hits": all_cases(table, True),
+                               "bench others": all_cases(table, False)})
+if any(case.startswith("engine/") for case in table):
+    put("docs/benchmarks.md", {"bench engine where": where, "bench engine": engine(table)})
