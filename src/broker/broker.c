@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "broker/arch/cpu.h"
 #include "broker/link/link.h"
 #include "broker/object/btf.h"
 #include "broker/object/map.h"
@@ -106,7 +107,10 @@ int broker_init(struct broker *b, const char *dir)
 {
 	int r;
 
-	*b = (struct broker){.ncpus = possible_cpus(), .uprobe_type = uprobe_pmu_type()};
+	*b = (struct broker){.ncpus = possible_cpus(),
+			     .has_bmi2 = cpu_has_bmi2(),
+			     .has_rdpid = cpu_has_rdpid(),
+			     .uprobe_type = uprobe_pmu_type()};
 	b->caller.tid = (u32)gettid();
 	if (snprintf(b->dir, sizeof(b->dir), "%s", dir) >= (int)sizeof(b->dir))
 		return -ENAMETOOLONG;

@@ -35,6 +35,7 @@ struct broker {
 	struct nt_caller caller; /* us, as a caller of the maps library */
 	pid_t held_caller;	 /* a filtered process whose call we are making (notify.c): it cannot be stopped; 0 = none */
 	u32 ncpus;		 /* possible CPUs: per-CPU maps have one value for each */
+	bool has_bmi2, has_rdpid; /* of this machine: asking is slow where a hypervisor answers */
 	s32 uprobe_type; /* type of the uprobe PMU for perf_event_open, -1: the kernel has none */
 	struct loop_source *reap_timer; /* maps nobody has open any more */
 	struct loop_source *idle_timer;

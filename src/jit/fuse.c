@@ -91,8 +91,11 @@ static void forward_key(struct jit_prog *p, u32 call)
 	}
 }
 
-static void fuse_lookup_keys(struct jit_prog *p)
+/* True: something else is alive now. */
+static bool fuse_lookup_keys(struct jit_prog *p)
 {
+	bool changed = false;
+
 	for (u32 i = 0; i < p->n; i++) {
 		struct jit_note *note = &p->note[i];
 		s16 off = p->flow[i].fp_off[2];
@@ -104,10 +107,12 @@ static void fuse_lookup_keys(struct jit_prog *p)
 			continue;
 		note->key = JIT_KEY_STACK;
 		note->key_off = off;
+		changed = true;
 		jit_live_out(p, i, &out);
 		if (!jit_is_dead(p, i, &out) && !(off & 3))
 			forward_key(p, i);
 	}
+	return changed;
 }
 
 static void fuse_null_check(struct jit_prog *p, u32 i)
@@ -259,8 +264,8 @@ static void note_frames(struct jit_prog *p)
 void jit_fuse(struct jit_prog *p)
 {
 	jit_live(p);
-	fuse_lookup_keys(p);
-	jit_live(p);
+	if (fuse_lookup_keys(p))
+		jit_live(p);
 	skip_dead(p);
 	note_frames(p);
 	for (u32 i = 0; i < p->n; i++) {

@@ -190,6 +190,11 @@ void jit_effect_get(const struct jit_prog *p, u32 i, struct jit_effect *ret)
 	*ret = e;
 }
 
+static bool effect_is_dead(const struct jit_effect *e, const struct jit_live *out)
+{
+	return !e->side && !(e->def & out->regs) && !jit_words_meet(&e->wr, &out->words);
+}
+
 bool jit_is_dead(const struct jit_prog *p, u32 i, const struct jit_live *out)
 {
 	struct jit_effect e;
@@ -197,7 +202,7 @@ bool jit_is_dead(const struct jit_prog *p, u32 i, const struct jit_live *out)
 	if (p->note[i].action == JIT_SKIP)
 		return true;
 	jit_effect_get(p, i, &e);
-	return !e.side && !(e.def & out->regs) && !jit_words_meet(&e.wr, &out->words);
+	return effect_is_dead(&e, out);
 }
 
 void jit_live_out(const struct jit_prog *p, u32 i, struct jit_live *ret)
@@ -227,12 +232,12 @@ static void live_step(const struct jit_prog *p, u32 i, struct jit_live *live)
 	 * after it. */
 	bool call = BPF_CLASS(p->insns[i].code) == BPF_JMP && BPF_OP(p->insns[i].code) == BPF_CALL;
 
-	if (jit_is_dead(p, i, live)) {
+	jit_effect_get(p, i, &e);
+	if (p->note[i].action == JIT_SKIP || effect_is_dead(&e, live)) {
 		if (call)
 			live->regs &= (u16)~JIT_CALLER_REGS;
 		return;
 	}
-	jit_effect_get(p, i, &e);
 	live->regs = (u16)((live->regs & ~e.def) | e.use);
 	for (int k = 0; k < 2; k++)
 		live->words.w[k] =

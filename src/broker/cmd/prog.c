@@ -12,7 +12,6 @@
 #include <time.h>
 
 #include "base/bits.h"
-#include "broker/arch/cpu.h"
 #include "broker/cmd/cmd.h"
 #include "broker/cmd/kernel_only.h"
 #include "broker/cmd/prog_funcs.h"
@@ -173,7 +172,7 @@ static int prog_verify(struct object_prog *p, const struct prog_callees *callees
 	return verifier_check(&in, log, &p->facts);
 }
 
-static int prog_compile(struct object_prog *p)
+static int prog_compile(const struct broker *b, struct object_prog *p)
 {
 	struct nt_map_view *maps free_auto = calloc(p->nmaps + 1, sizeof(*maps));
 	struct jit_input in = {
@@ -183,8 +182,8 @@ static int prog_compile(struct object_prog *p)
 	    .facts = &p->facts,
 	    .maps = maps,
 	    .nmaps = p->nmaps,
-	    .has_bmi2 = cpu_has_bmi2(),
-	    .has_rdpid = cpu_has_rdpid(),
+	    .has_bmi2 = b->has_bmi2,
+	    .has_rdpid = b->has_rdpid,
 	};
 	int r;
 
@@ -297,7 +296,7 @@ s64 cmd_prog_load(struct call *k)
 	if (!r)
 		r = prog_check_logged(k, a, &p);
 	if (!r && prog_type_runs(p.type))
-		r = prog_compile(&p);
+		r = prog_compile(k->b, &p);
 	if (!r)
 		r = object_prog_new(k->b, &p, &prog);
 	if (r < 0) {
