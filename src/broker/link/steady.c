@@ -35,6 +35,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -78,10 +79,13 @@ static int hands_main(void *arg)
 
 void steady_init(struct engine *e)
 {
+	const struct sigaction quiet = { .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP };
 	void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 
 	syscall(SYS_set_tid_address, NULL); /* nobody joins the main thread */
+	/* Each stop of a thread that we trace would be a signal to us, and wake up a thread that waits for something else. */
+	sigaction(SIGCHLD, &quiet, NULL);
 	e->pid = getpid();
 	if (proc_exe(e->pid, &e->exe_dev, &e->exe_ino))
 		e->exe_ino = 0;
