@@ -18,6 +18,7 @@
 #include "util/proc.h"
 
 #define SCAN_CHUNK 65536u
+#define VDSO_PAGES 8u
 #define SCAN_MAX (8u << 20) /* bytes looked at in one mapping */
 
 static int open_proc(pid_t pid, const char *file, int flags)
@@ -30,6 +31,11 @@ static int open_proc(pid_t pid, const char *file, int flags)
 	if (fd >= 0)
 		return fd;
 	return errno == ENOENT ? -ESRCH : errno == EACCES ? -EPERM : -errno;
+}
+
+static bool is_machine(const Elf64_Ehdr *eh)
+{
+	return !memcmp(eh->e_ident, ELFMAG, SELFMAG) && eh->e_ident[EI_CLASS] == ELFCLASS64 && eh->e_machine == EM_X86_64;
 }
 
 /* The program file tells whether this is a process of our kind; -ENOEXEC when not. */
@@ -45,10 +51,7 @@ static int check_machine(pid_t pid)
 		return fd;
 	n = pread(fd, &eh, sizeof(eh), 0);
 	close(fd);
-	if (n != sizeof(eh) || memcmp(eh.e_ident, ELFMAG, SELFMAG) ||
-	    eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_machine != EM_X86_64)
-		return -ENOEXEC;
-	return 0;
+	return n == sizeof(eh) && is_machine(&eh) ? 0 : -ENOEXEC;
 }
 
 struct insn_search {
@@ -57,6 +60,16 @@ struct insn_search {
 	bool readable; /* some code could be read: the process is not on its way out */
 	u64 found;
 };
+
+static bool search_bytes(struct insn_search *s, u64 at, const u8 *bytes, size_t n)
+{
+	for (size_t i = 0; i + 1 < n; i++)
+		if (regs_is_syscall_insn(bytes + i)) {
+			s->found = at + i;
+			return true;
+		}
+	return false;
+}
 
 static bool search_mapping(const struct proc_map *m, void *arg)
 {
@@ -77,21 +90,40 @@ static bool search_mapping(const struct proc_map *m, void *arg)
 		if (inject_read(s->t, a, buf, n))
 			break;
 		s->readable = true;
-		for (size_t i = 0; i + 1 < n; i++)
-			if (regs_is_syscall_insn(buf + i)) {
-				s->found = a + i;
-				break;
-			}
+		search_bytes(s, a, buf, n);
 	}
 	free(buf);
 	return s->found != 0;
 }
 
-/* Any `syscall` instruction serves, even one inside another instruction. The vdso has one in nearly every process. */
+/*
+ * Any `syscall` instruction serves, even one inside another instruction. The vdso has one in nearly every process, tells
+ * whether this is a process of our kind, and is there without opening a file, for which we may have to wait ourselves
+ * (a program file that others are made to wait for).
+ */
+static bool find_in_vdso(struct inject_target *t)
+{
+	_Alignas(Elf64_Ehdr) u8 page[NT_PAGE];
+	struct insn_search s = {.t = t};
+	u64 base;
+
+	if (proc_auxv(t->pid, AT_SYSINFO_EHDR, &base) || inject_read(t, base, page, sizeof(page)) ||
+	    !is_machine((const Elf64_Ehdr *)page))
+		return false;
+	for (u32 i = 0; i < VDSO_PAGES && !search_bytes(&s, base + i * sizeof(page), page, sizeof(page)); i++)
+		if (inject_read(t, base + (i + 1) * sizeof(page), page, sizeof(page)))
+			return false;
+	t->syscall_insn = s.found;
+	return s.found;
+}
+
 static int find_syscall_insn(struct inject_target *t)
 {
 	struct insn_search s = {.t = t, .vdso_only = true};
-	int r = proc_maps_each(t->pid, search_mapping, &s);
+	int r = check_machine(t->pid);
+
+	if (!r)
+		r = proc_maps_each(t->pid, search_mapping, &s);
 
 	if (!r && !s.found) {
 		s.vdso_only = false;
@@ -107,20 +139,19 @@ static int find_syscall_insn(struct inject_target *t)
 
 static int open_files(struct inject_target *t)
 {
-	int r = check_machine(t->pid);
-
-	if (r)
-		return r;
 	t->mem = open_proc(t->pid, "mem", O_RDWR);
-	if (t->mem < 0)
-		return t->mem;
+	if (t->mem < 0) {
+		int r = check_machine(t->pid); /* kernel threads have no memory */
+
+		return r ? r : t->mem;
+	}
 	t->taskfd = open_proc(t->pid, "task", O_RDONLY | O_DIRECTORY);
 	if (t->taskfd < 0)
 		return t->taskfd;
 	t->pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
 	if (t->pidfd < 0)
 		return -errno;
-	return find_syscall_insn(t);
+	return find_in_vdso(t) ? 0 : find_syscall_insn(t);
 }
 
 int inject_open_files(struct inject_target *t)

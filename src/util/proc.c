@@ -289,6 +289,25 @@ int proc_ns_pid(pid_t pid, pid_t *ret)
 	return r;
 }
 
+int proc_auxv(pid_t pid, u64 type, u64 *ret)
+{
+	__attribute__((cleanup(close_fd))) int fd = proc_open(O_RDONLY, "/proc/%d/auxv", pid);
+	u64 pair[64][2];
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = read(fd, pair, sizeof(pair));
+	if (n < 0)
+		return gone(errno);
+	for (size_t i = 0; i < (size_t)n / sizeof(pair[0]); i++)
+		if (pair[i][0] == type) {
+			*ret = pair[i][1];
+			return 0;
+		}
+	return -ENOENT;
+}
+
 int proc_comm(pid_t pid, char ret[16])
 {
 	__attribute__((cleanup(close_fd))) int fd = proc_open(O_RDONLY, "/proc/%d/comm", pid);

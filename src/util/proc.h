@@ -73,6 +73,9 @@ int proc_start_time(pid_t pid, u64 *ret);
 /* The executable; -ENOENT for a kernel thread. */
 int proc_exe(pid_t pid, dev_t *ret_dev, u64 *ret_ino);
 
+/* A value of the auxiliary vector (AT_* of getauxval(3)). -ENOENT: it has none of this type, or is a 32-bit process. */
+int proc_auxv(pid_t pid, u64 type, u64 *ret);
+
 /* Ids of the process' cgroup (version 2) and those above it, the root's first; their number, at most max, or -errno:
  * -ENOENT where the hierarchy is not visible. */
 int proc_cgroup_ids(pid_t pid, u64 *ids, u32 max);

@@ -29,19 +29,11 @@ static u64 vdso_symbol(const char *name)
 	return 0;
 }
 
-static bool vdso_visit(const struct proc_map *map, void *arg)
-{
-	if (strcmp(map->path, "[vdso]"))
-		return false;
-	*(u64 *)arg = map->start;
-	return true;
-}
-
 u64 vdso_clock_gettime(pid_t pid)
 {
 	u64 off = vdso_symbol("__vdso_clock_gettime"), base = 0;
 
-	if (!off || proc_maps_each(pid, vdso_visit, &base) < 0 || !base)
+	if (!off || proc_auxv(pid, AT_SYSINFO_EHDR, &base) || !base)
 		return 0;
 	return base + off;
 }
