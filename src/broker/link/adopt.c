@@ -119,7 +119,7 @@ static int take_region(struct process *p, const struct process *parent, const st
 										  : data->ledger_off };
 	r->next = p->regions;
 	p->regions = r;
-	p->spare_used |= r->base == p->spare;
+	process_note_spare(p, r->base);
 	if (take_notes(r, p, parent))
 		return -ENOMEM;
 	if (data->state != NT_REGION_LIVE)
@@ -392,7 +392,7 @@ static int bury(struct process *p, struct nt_state *state)
 int attach_adopt(struct process *p, u64 gates_addr, u64 gates_ino, bool others)
 {
 	struct nt_state *state free_auto = malloc(sizeof(*state));
-	bool ours = gates_ino == p->engine->shared.gates_ino;
+	bool ours = gates_ino == p->engine->shared.ino;
 	int r;
 
 	if (!state)

@@ -250,7 +250,7 @@ static int batch_enter_steps(void *arg)
 /* A few sites, and all their programs are in the process: nothing needs a borrowed thread but the room. */
 static bool batch_is_small(const struct batch *b)
 {
-	if (!b->p->injected || b->p->spare_used || b->nplaced > SMALL)
+	if (!b->p->injected || !process_has_spare(b->p) || b->nplaced > SMALL)
 		return false;
 	for (u32 i = 0; i < b->nlinks; i++) {
 		const struct link *l = b->links[i].link;

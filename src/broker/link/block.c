@@ -47,7 +47,7 @@ static void block_addresses(struct process *p, u64 image)
 	p->stats = p->trace + p->engine->shared.trace.size;
 	p->haven = bits_round_up(p->stats + STATS_SIZE, (u64)NT_PAGE);
 	p->spare = p->haven + INJECT_HAVEN_SIZE;
-	p->block_size = p->spare + PROCESS_SPARE_SIZE - image;
+	p->block_size = p->spare + PROCESS_SPARES * PROCESS_SPARE_SIZE - image;
 	p->env = (struct region_env){ .fn_ret_slow = image + blob_hdr()->fn_ret_slow,
 				      .fn_row_slow = image + blob_hdr()->fn_row_slow,
 				      .fn_ret_deep = image + blob_hdr()->fn_ret_deep,
@@ -147,6 +147,20 @@ void process_learn_thread_block(struct process *p)
 	inject_write(&p->target, at, &s.flags, sizeof(s.flags));
 }
 
+/* Into memory that is new: pages of zeros stay untouched. */
+static int write_new(struct process *p, u64 addr, const u8 *bytes, u64 size)
+{
+	static const u8 zeros[NT_PAGE];
+	int r = 0;
+
+	for (u64 at = 0, n; at < size && !r; at += n) {
+		n = bits_min(size - at, NT_PAGE - (addr + at) % NT_PAGE);
+		if (memcmp(bytes + at, zeros, n))
+			r = inject_write(&p->target, addr + at, bytes + at, n);
+	}
+	return r;
+}
+
 static int fill_block(struct process *p)
 {
 	struct shared *s = &p->engine->shared;
@@ -177,7 +191,7 @@ static int fill_block(struct process *p)
 	p->token = state->token;
 	r = inject_write(&p->target, p->image, nt_payload_blob, blob_hdr()->image_size);
 	if (!r)
-		r = inject_write(&p->target, p->state + 8, (u8 *)state + 8, sizeof(*state) - 8);
+		r = write_new(p, p->state + 8, (u8 *)state + 8, sizeof(*state) - 8);
 	state->magic = NT_STATE_MAGIC; /* last: whoever sees it sees all of it */
 	if (!r)
 		r = inject_write(&p->target, p->state, &state->magic, 8);
@@ -203,11 +217,9 @@ static int inject_block(struct process *p)
 	at = inject_syscall(&p->target, SYS_madvise, p->local, LOCAL_SIZE, MADV_WIPEONFORK, 0, 0, 0);
 	if (remote_failed(at))
 		goto undo;
-	at = remote_map_files(p, (const struct remote_file[]){
-		{ s->gates_fd, p->gates, GATES_SIZE, PROT_READ },
-		{ s->bell_fd, p->bell, NT_PAGE, PROT_READ | PROT_WRITE },
-		{ s->trace_fd, p->trace, s->trace.size, PROT_READ | PROT_WRITE },
-		{ s->stats_fd, p->stats, STATS_SIZE, PROT_READ | PROT_WRITE } }, 4);
+	at = remote_map_parts(p, s->fd, (const struct remote_part[]){
+		{ p->gates, GATES_SIZE, PROT_READ, 0 },
+		{ p->bell, s->size - GATES_SIZE, PROT_READ | PROT_WRITE, GATES_SIZE } }, 2);
 	if (remote_failed(at))
 		goto undo;
 	r = fill_block(p);

@@ -32,15 +32,13 @@ struct process;
 struct watch;
 
 /* Memory that every target maps: made once per broker. */
-struct shared {
-	int gates_fd, bell_fd;
+struct shared { /* one file: gates, which targets only read, bell, trace, stats */
+	int fd;
+	u64 size, ino;
 	u32 *gates;
 	struct nt_bell *bell;
-	u64 gates_ino;
 	struct nt_map_view trace;
-	int trace_fd;
 	struct nt_prog_stats *stats; /* [NT_STATS_MAX] */
-	int stats_fd;
 };
 
 struct engine {

@@ -69,23 +69,46 @@ int process_place(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_base)
 	return -ENOMEM;
 }
 
+/* Which spare begins there; PROCESS_SPARES: none. */
+static u32 spare_at(const struct process *p, u64 base)
+{
+	u32 i = 0;
+
+	while (i < PROCESS_SPARES && base != p->spare + i * PROCESS_SPARE_SIZE)
+		i++;
+	return i;
+}
+
+bool process_has_spare(const struct process *p)
+{
+	return p->spares_used != (1u << PROCESS_SPARES) - 1;
+}
+
 bool process_take_spare(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_base)
 {
-	struct gap_search g = { .lo = lo, .hi = hi, .size = PROCESS_SPARE_SIZE };
+	struct gap_search g = { .lo = lo, .hi = hi, .size = PROCESS_SPARES * PROCESS_SPARE_SIZE };
+	u32 i = 0;
 
-	if (!p->injected || p->spare_used || size > PROCESS_SPARE_SIZE || distance(&g, p->spare) > REACH)
+	if (!p->injected || !process_has_spare(p) || size > PROCESS_SPARE_SIZE || distance(&g, p->spare) > REACH)
 		return false;
-	p->spare_used = true;
-	*ret_base = p->spare;
+	while (p->spares_used & 1u << i)
+		i++;
+	p->spares_used |= 1u << i;
+	*ret_base = p->spare + i * PROCESS_SPARE_SIZE;
 	return true;
 }
 
 bool process_give_spare(struct process *p, u64 base)
 {
-	if (base != p->spare)
-		return false;
-	p->spare_used = false;
-	return true;
+	u32 i = spare_at(p, base);
+
+	p->spares_used &= ~(1u << i);
+	return i < PROCESS_SPARES;
+}
+
+void process_note_spare(struct process *p, u64 base)
+{
+	p->spares_used |= (1u << spare_at(p, base)) & ((1u << PROCESS_SPARES) - 1);
 }
 
 int process_publish_region(struct process *p, struct code_region *r, const struct nt_region *data)

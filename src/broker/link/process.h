@@ -3,7 +3,7 @@
  * A target process: the payload in it, what of ours is mapped there, and what is written into its code.
  *
  *     [payload image r-x][nt_state, nt_local, rows, pool rw-][gates r--, shared][bell, trace, stats rw-, shared]
- *     [haven, spare r-x]       all of this is one block
+ *     [haven, spares r-x]      all of this is one block
  *     [views, program r-x]     per program
  *     [map memory rw-, shared] per map
  *     [code region r-x]        per batch, within 2 GiB of the module that it serves
@@ -76,7 +76,8 @@ struct process_prog {
 	UT_hash_handle hh;
 };
 
-#define PROCESS_SPARE_SIZE (2u * NT_PAGE)
+#define PROCESS_SPARE_SIZE (4u * NT_PAGE) /* of each: a region of one site is bound by three */
+#define PROCESS_SPARES 4u
 
 struct process {
 	struct engine *engine;
@@ -90,7 +91,7 @@ struct process {
 	bool unfinished; /* a detach is still to be done: unfinished.h */
 	u32 tries;	 /* so often it was tried */
 	bool unwind_hooked, linker_watched;
-	bool spare_used; /* a code region is in it */
+	u32 spares_used; /* bits: a code region is in it */
 	bool no_returns; /* its unwinder cannot be told about return probes (unwind.h): it gets none */
 	u64 image, state, local, rows, pool, gates, bell, trace, stats, haven, spare; /* addresses in it, 0 before injection */
 	u64 block_size;
@@ -162,10 +163,13 @@ void process_unmap_prog(struct process *p, struct process_prog *pp);
 /* Room for a code region within reach of [lo, hi); writes nothing. With a borrowed thread. -ENOMEM: no room in reach. */
 int process_place(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_base);
 
-/* The spare of the block, as room for a small region that needs no remote call. False: it is used, too small or too far. */
+/* A spare of the block, as room for a small region that needs no remote call. False: they are used, too small or too far. */
 bool process_take_spare(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_base);
-/* Is this the spare? Then it is free again, and not to be unmapped. */
+/* Is this a spare? Then it is free again, and not to be unmapped. */
 bool process_give_spare(struct process *p, u64 base);
+/* A region was found there, which another broker may have made. */
+void process_note_spare(struct process *p, u64 base);
+bool process_has_spare(const struct process *p);
 
 int process_open_gate(struct process *p, u32 local_gate, u32 value);
 /* Publishes or withdraws a region in the target's struct nt_state. */

@@ -29,25 +29,18 @@ s64 remote_map_file(struct process *p, int fd, u64 addr, u64 size, int prot)
 	return at;
 }
 
-#define FILES_MAX 8u
-
-int remote_map_files(struct process *p, const struct remote_file *file, u32 n)
+int remote_map_parts(struct process *p, int fd, const struct remote_part *part, u32 n)
 {
-	int fd[FILES_MAX] = { -1 }, remote[FILES_MAX], r;
+	int remote, r = inject_send_fds(&p->target, &fd, 1, &remote);
 
-	if (n > FILES_MAX)
-		return -E2BIG;
-	for (u32 i = 0; i < n; i++)
-		fd[i] = file[i].fd;
-	r = inject_send_fds(&p->target, fd, n, remote);
 	if (r)
 		return r;
-	for (u32 i = 0; i < n; i++) {
-		s64 at = r ? r : remote_mmap(p, file[i].addr, file[i].size, file[i].prot, MAP_SHARED | MAP_FIXED, remote[i], 0);
+	for (u32 i = 0; i < n && !r; i++) {
+		s64 at = remote_mmap(p, part[i].addr, part[i].size, part[i].prot, MAP_SHARED | MAP_FIXED, remote, part[i].off);
 
 		if (remote_failed(at))
 			r = (int)at;
-		inject_syscall(&p->target, SYS_close, (u64)remote[i], 0, 0, 0, 0, 0);
 	}
+	inject_syscall(&p->target, SYS_close, (u64)remote, 0, 0, 0, 0, 0);
 	return r;
 }

@@ -13,12 +13,12 @@ static inline bool remote_failed(s64 addr)
 /* mmap(2) in the target: the address or -errno. fd is a number of the target's, -1 none. */
 s64 remote_mmap(struct process *p, u64 addr, u64 size, int prot, int flags, int fd, u64 off);
 void remote_munmap(struct process *p, u64 addr, u64 size);
-/* Maps several of our files, shared, over addresses that are reserved. 0 or -errno: then some may be mapped. */
-struct remote_file {
-	int fd;
+/* Maps parts of one of our files, shared, over addresses that are reserved. 0 or -errno: then some may be mapped. */
+struct remote_part {
 	u64 addr, size;
 	int prot;
+	u64 off;
 };
-int remote_map_files(struct process *p, const struct remote_file *file, u32 n);
+int remote_map_parts(struct process *p, int fd, const struct remote_part *part, u32 n);
 /* Maps one of our files, shared, over [addr, addr + size) or, with addr 0, anywhere; no descriptor stays there. */
 s64 remote_map_file(struct process *p, int fd, u64 addr, u64 size, int prot);

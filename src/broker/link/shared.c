@@ -21,9 +21,9 @@ u64 engine_now_ns(void)
 	return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
 }
 
-static int shared_file(const char *name, size_t size, int *ret_fd, void **ret_mem)
+static int shared_file(size_t size, int *ret_fd, void **ret_mem)
 {
-	int fd fd_auto = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd fd_auto = memfd_create("notrap-gates", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *mem;
 
 	if (fd < 0)
@@ -38,65 +38,39 @@ static int shared_file(const char *name, size_t size, int *ret_fd, void **ret_me
 	return 0;
 }
 
-static int shared_trace(struct shared *s)
-{
-	struct nt_map_view v = { .type = BPF_MAP_TYPE_RINGBUF, .max_entries = TRACE_RING_SIZE, .ncpus = 1 };
-	void *mem;
-	int r;
-
-	r = map_geometry(&v);
-	if (r)
-		return r;
-	r = shared_file("notrap-trace", v.size, &s->trace_fd, &mem);
-	if (r)
-		return r;
-	v.base = mem;
-	s->trace = v;
-	return map_init(&s->trace);
-}
-
 int shared_init(struct shared *s)
 {
+	struct nt_map_view trace = { .type = BPF_MAP_TYPE_RINGBUF, .max_entries = TRACE_RING_SIZE, .ncpus = 1 };
 	struct stat st;
-	void *mem;
-	int r;
+	void *mem = NULL;
+	int r = map_geometry(&trace);
 
-	*s = (struct shared){ .gates_fd = -1, .bell_fd = -1, .trace_fd = -1, .stats_fd = -1 };
-	r = shared_file("notrap-gates", GATES_SIZE, &s->gates_fd, &mem);
+	*s = (struct shared){ .fd = -1 };
+	if (r)
+		return r;
+	s->size = GATES_SIZE + NT_PAGE + trace.size + STATS_SIZE;
+	r = shared_file(s->size, &s->fd, &mem);
 	if (r)
 		return r;
 	s->gates = mem;
-	if (fstat(s->gates_fd, &st) < 0)
+	if (fstat(s->fd, &st) < 0)
 		return -errno;
-	s->gates_ino = st.st_ino;
+	s->ino = st.st_ino;
 	s->gates[GATE_OWNER] = (u32)getpid();
-	r = shared_file("notrap-bell", NT_PAGE, &s->bell_fd, &mem);
-	if (r)
-		return r;
-	s->bell = mem;
+	s->bell = (void *)((u8 *)mem + GATES_SIZE);
 	s->bell->owner_pid = (u32)getpid();
 	r = proc_start_time(getpid(), &s->bell->owner_start);
 	if (r)
 		return r;
-	r = shared_file("notrap-stats", STATS_SIZE, &s->stats_fd, &mem);
-	if (r)
-		return r;
-	s->stats = mem;
-	return shared_trace(s);
+	trace.base = (u8 *)mem + GATES_SIZE + NT_PAGE;
+	s->trace = trace;
+	s->stats = (void *)(trace.base + trace.size);
+	return map_init(&s->trace);
 }
 
 void shared_deinit(struct shared *s)
 {
 	if (s->gates)
-		munmap(s->gates, GATES_SIZE);
-	if (s->bell)
-		munmap(s->bell, NT_PAGE);
-	if (s->stats)
-		munmap(s->stats, STATS_SIZE);
-	if (s->trace.base)
-		munmap(s->trace.base, s->trace.size);
-	fd_closep(&s->gates_fd);
-	fd_closep(&s->bell_fd);
-	fd_closep(&s->trace_fd);
-	fd_closep(&s->stats_fd);
+		munmap(s->gates, s->size);
+	fd_closep(&s->fd);
 }

@@ -47,7 +47,7 @@ static bool gates_visit(const struct proc_map *map, void *arg)
 {
 	struct blocks *b = arg;
 
-	if (!map->shared || strncmp(map->path, "/memfd:notrap-gates", 19))
+	if (!map->shared || map->off || strncmp(map->path, "/memfd:notrap-gates", 19))
 		return false;
 	if (b->n == b->cap) { /* one for each broker that was killed in its time */
 		u32 cap = b->cap ? 2 * b->cap : 4;
@@ -70,7 +70,7 @@ static void blocks_deinit(struct blocks *b)
 /* False: it has none. */
 static bool find_blocks(const struct heirs *h, pid_t pid, struct blocks *ret)
 {
-	*ret = (struct blocks){ .own_ino = h->engine->shared.gates_ino };
+	*ret = (struct blocks){ .own_ino = h->engine->shared.ino };
 	return !proc_maps_each(pid, gates_visit, ret) && ret->n;
 }
 
