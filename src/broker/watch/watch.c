@@ -324,7 +324,8 @@ static bool open_in_pid(pid_t pid, void *arg)
 		return false;
 	p->round = o->w->round;
 	p->last_error = 0;
-	heirs_look(o->w->heirs, p, process_scan_modules(p, o->link->binary) > 0);
+	if (!p->injected) /* else it is ours already */
+		heirs_look(o->w->heirs, p, process_scan_modules(p, o->link->binary) > 0);
 	r = attach_link(p, o->link);
 	if (r < 0) {
 		p->last_error = r;
