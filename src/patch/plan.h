@@ -101,6 +101,7 @@ struct patch_plan {
 	bool go;	/* Go code: not one byte of the stack that is found may be used */
 	u8 ret_reason;	/* PATCH_OK: a call-through return probe is possible here; else why not: see patch_function_rets() */
 	u8 ninsn;	/* displaced instructions */
+	u16 room;	/* patch_relocated_size() */
 	u8 insn_off[PATCH_INSNS_MAX]; /* their offsets in the window */
 	u8 orig[PATCH_WINDOW_MAX]; /* the window's bytes */
 	u64 island;	/* where the far bytes go ... */

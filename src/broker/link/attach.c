@@ -225,11 +225,8 @@ static int batch_shapes(struct batch *b)
 
 	if (!r)
 		r = batch_consumers(b);
-	for (u32 i = 0; i < b->nplaced && !r; i++)
-		if (b->placed[i].plan->go) {
-			r = process_go_stacks(b->p);
-			break;
-		}
+	if (!r && b->go)
+		r = process_go_stacks(b->p);
 	if (r)
 		return r;
 	b->region.index = region_free_index(b->p);
@@ -284,7 +281,7 @@ static int batch_enter(struct batch *b)
 static int region_create(struct batch *b)
 {
 	struct process *p = b->p;
-	u32 bound = region_bound(b->shape, b->nshapes, b->placed, b->nplaced);
+	u32 bound = (u32)b->region.size; /* of batch_shapes() */
 	struct region_layout layout;
 	u8 *bytes free_auto = malloc(bound);
 	int r;

@@ -204,6 +204,7 @@ static int add_site(struct batch *b, struct site *s, u32 *hint)
 		return r;
 	b->placed[b->nplaced] = (struct region_site){ .plan = &s->plan, .addr = s->plan.vaddr + b->m->bias, .shape = *hint };
 	b->placed_site[b->nplaced++] = s;
+	b->go |= s->plan.go;
 	return 0;
 }
 
@@ -319,7 +320,7 @@ static void add_write(struct batch *b, const struct site *s, bool far, const str
 	struct batch_write *w = &b->write[b->nwrites++];
 
 	*w = (struct batch_write){ .addr = (far ? s->plan.island : patch_plan_at(&s->plan)) + b->m->bias,
-				   .len = far ? s->plan.far_len : s->plan.patch_len, .placed = placed, .site = s, .far = far };
+				   .len = far ? s->plan.far_len : s->plan.patch_len, .placed = placed, .id = s->id, .site = s, .far = far };
 	memcpy(w->old, far ? old->far : old->at, w->len);
 	memcpy(w->new, far ? new->far : new->at, w->len);
 }
@@ -380,8 +381,12 @@ static int collect_writes(struct batch *b)
 		if (r)
 			return r;
 	}
-	if (b->nwrites)
-		qsort(b->write, b->nwrites, sizeof(*b->write), compare_writes);
+	/* Both lists came in this order; only what lies elsewhere (islands), or one list behind the other, disturbs it. */
+	for (u32 i = 1; i < b->nwrites; i++)
+		if (compare_writes(&b->write[i - 1], &b->write[i]) > 0) {
+			qsort(b->write, b->nwrites, sizeof(*b->write), compare_writes);
+			break;
+		}
 	return 0;
 }
 
@@ -433,8 +438,8 @@ static void find_conflicts(struct batch *b)
 			continue;
 		if (w->placed != ~0u)
 			b->placed[w->placed].error = -EBUSY;
-		if (b->m->patch[w->site->id].region)
-			b->m->patch[w->site->id].busy = true;
+		if (b->m->patch[w->id].region)
+			b->m->patch[w->id].busy = true;
 	}
 }
 
@@ -447,7 +452,7 @@ static void apply_writes(struct batch *b)
 
 		while (w->addr >= b->run[r].hi)
 			r++;
-		if (!b->m->patch[w->site->id].busy && (w->placed == ~0u || !b->placed[w->placed].error))
+		if (!b->m->patch[w->id].busy && (w->placed == ~0u || !b->placed[w->placed].error))
 			memcpy(b->after + b->run[r].at + (w->addr - b->run[r].lo), w->new, w->len);
 	}
 }
@@ -466,7 +471,7 @@ int batch_prepare_runs(struct batch *b)
 	bytes = b->run[b->nruns - 1].at + b->run[b->nruns - 1].hi - b->run[b->nruns - 1].lo;
 	memcpy(b->after, b->before, bytes);
 	for (u32 i = 0; i < b->nwrites; i++)
-		b->m->patch[b->write[i].site->id].busy = false;
+		b->m->patch[b->write[i].id].busy = false;
 	find_conflicts(b);
 	apply_writes(b);
 	return 0;

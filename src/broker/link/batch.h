@@ -16,6 +16,7 @@ struct batch_write {
 	u8 old[PATCH_FAR_MAX], new[PATCH_FAR_MAX];
 	bool far; /* where a short jump leads, not the site itself */
 	u32 placed; /* index in placed, or ~0: a jump is taken out */
+	u32 id; /* the site's: with many, each look at a site is a cache miss */
 	const struct site *site;
 };
 
@@ -43,6 +44,7 @@ struct batch {
 	struct region_site *placed;
 	struct site **placed_site;
 	u32 nplaced;
+	bool go; /* Go code is among them */
 	struct site **left;
 	u32 nleft;
 	u64 *cookies;

@@ -239,6 +239,7 @@ void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64
 	/* Most functions of Go jump back to their first instruction, from where the stack was grown: the flags are dead all the
 	 * same, and the kernel too counts such a call twice. */
 	p.entry = !p.back && (go ? b->desc.func[f].vaddr == vaddr : is_entry(b, f, vaddr));
+	p.room = (u16)patch_relocated_size(&p);
 	p.ret_reason = (u8)(p.go ? PATCH_R_GO : p.entry ? return_refused(b, f) : PATCH_R_NOT_ENTRY);
 	*ret = p;
 }

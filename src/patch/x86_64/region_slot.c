@@ -49,7 +49,7 @@ u32 slot_bound(const struct region_shape *shape, const struct region_site *s, u3
 {
 	u32 inlined = slot_inlined(shape, s, nsites) ? INLINE_BOUND + INLINE_ALIGN + slot_consumers_bound(&shape[s->shape]) : 0;
 
-	return inlined + (s->plan->go ? GO_BOUND : 0) + dispatch_meta_size(&shape[s->shape]) + SLOT_FIXED + patch_relocated_size(s->plan) + SLOT_ALIGN;
+	return inlined + (s->plan->go ? GO_BOUND : 0) + dispatch_meta_size(&shape[s->shape]) + SLOT_FIXED + s->plan->room + SLOT_ALIGN;
 }
 
 /* What else the patch displaces, behind the slot: the instructions before the site, and a victim's. Advances *at. */

@@ -92,7 +92,7 @@ static u8 *code;
 
 static struct patch_plan plan_of(bool entry)
 {
-	struct patch_plan p = { .vaddr = CODE_AT, .form = PATCH_JMP_N, .wlen = 8, .patch_len = 5, .entry = entry,
+	struct patch_plan p = { .vaddr = CODE_AT, .form = PATCH_JMP_N, .wlen = 8, .room = 64, .patch_len = 5, .entry = entry,
 				.ninsn = 3, .insn_off = { 0, 1, 4 } };
 
 	memcpy(p.orig, function, sizeof(function));
