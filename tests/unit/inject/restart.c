@@ -1,81 +1,100 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every blocking call of the sleeper victim, once in a process of its own, stopped and borrowed several times in the
- * midst of the wait: it must end as if nothing had been, and when its time is up. Then all of them as threads of one
- * process, first left alone (does the table hold?), then stopped.
+ * Every blocking call of the sleeper victim, in a process of its own, held STOPS times in the midst of its waits, every
+ * other time as a thread that is borrowed: each wait must end as if nothing had been, and when its time is up. Then all
+ * of them as threads of one process, first left alone (does the table hold?), then stopped.
  */
+#include <stdlib.h>
 #include <sys/syscall.h>
 
 #include "inject/inject.h"
 #include "victim_run.h"
 
-static u32 disturb(struct inject_target *t, int times, bool borrow, u64 gap_us, int *ret_err)
-{
-	u32 repaired = 0;
-	int r = 0;
-
-	for (int i = 0; i < times && !r; i++) {
-		test_sleep_us(gap_us);
-		if (borrow && i % 2) {
-			r = inject_borrow(t);
-			if (!r && inject_syscall(t, SYS_getpid, 0, 0, 0, 0, 0, 0) != t->pid)
-				r = -EBADMSG;
-			if (!r)
-				inject_give_back(t);
-		} else {
-			r = inject_stop(t, 5000);
-			if (!r)
-				r = inject_settle_pcs(t); /* as for a patch */
-			if (!r)
-				inject_resume(t);
-		}
-		repaired += t->repaired;
-	}
-	*ret_err = r;
-	return repaired;
-}
-
+#define STOPS 200
+#define GROUP 10 /* processes at a time */
+#define GAP_US 3000
 #define WAIT_US 120000
-#define LATE_US 100000 /* what begins afresh at 12 stops is late by twice that */
+#define LATE_US 100000 /* a wait that begins afresh at each stop never ends */
 
-static void check_limit(const struct victim *v, const char *name)
+static int hold(struct inject_target *t, bool borrow)
 {
-	char key[64];
-	long long us;
+	int r;
 
-	snprintf(key, sizeof(key), "shortest %s", name);
-	us = victim_number(v, key);
-	if (us >= 0)
-		tap_ok(us < WAIT_US + LATE_US, "%s: over in time: %lld us", name, us);
+	if (!borrow) {
+		r = inject_stop(t, 5000);
+		if (!r)
+			r = inject_settle_pcs(t); /* as for a patch */
+		if (!r)
+			inject_resume(t);
+		return r;
+	}
+	r = inject_borrow(t);
+	if (!r && inject_syscall(t, SYS_getpid, 0, 0, 0, 0, 0, 0) != t->pid)
+		r = -EBADMSG;
+	if (!r)
+		inject_give_back(t);
+	return r;
 }
 
-static void check_case(const char *name)
-{
-	char path[512], arg[64];
-	char *argv[] = {path, arg, NULL};
+struct subject {
+	char name[64];
+	struct victim v;
 	struct inject_target t;
 	u32 repaired;
-	struct victim v;
-	int r, status;
+	int error;
+};
+
+static void subject_begin(struct subject *s)
+{
+	char path[512];
+	char *argv[] = {path, s->name, NULL};
 
 	snprintf(path, sizeof(path), "%s", victim_path("sleeper"));
-	snprintf(arg, sizeof(arg), "%s", name);
-	if (!victim_start(&v, argv, NULL)) {
-		tap_ok(false, "%s: starts", name);
+	s->error = victim_start(&s->v, argv, NULL) ? inject_open(s->v.pid, &s->t) : -ECHILD;
+}
+
+static void check_limit(const struct subject *s)
+{
+	char key[80];
+	long long us;
+
+	snprintf(key, sizeof(key), "shortest %s", s->name);
+	us = victim_number(&s->v, key);
+	if (us >= 0)
+		tap_ok(us < WAIT_US + LATE_US, "%s: over in time: %lld us", s->name, us);
+}
+
+static void subject_end(struct subject *s)
+{
+	int status;
+
+	if (s->error == -ECHILD) {
+		tap_ok(false, "%s: starts", s->name);
 		return;
 	}
-	r = inject_open(v.pid, &t);
-	if (r) {
-		tap_eq(r, 0, "%s: open", name);
-		return;
-	}
-	repaired = disturb(&t, 12, true, 17000, &r);
-	inject_close(&t);
-	status = victim_end(&v, 20000);
-	if (!tap_ok(!r && !status, "%s: undisturbed by 12 stops, %u calls repaired", name, repaired))
-		printf("# inject %d, status %#x, said: %s\n", r, status, v.text);
+	inject_close(&s->t);
+	status = victim_end(&s->v, 20000);
+	if (!tap_ok(!s->error && !status, "%s: undisturbed by %u stops, %u calls repaired", s->name, STOPS, s->repaired))
+		printf("# inject %d, status %#x, said: %s\n", s->error, status, s->v.text);
 	else
-		check_limit(&v, name);
+		check_limit(s);
+}
+
+static void check_group(struct subject *s, u32 n)
+{
+	for (u32 i = 0; i < n; i++)
+		subject_begin(&s[i]);
+	for (int k = 0; k < STOPS; k++) {
+		test_sleep_us(GAP_US);
+		for (u32 i = 0; i < n; i++) {
+			if (s[i].error)
+				continue;
+			s[i].error = hold(&s[i].t, k % 2);
+			s[i].repaired += s[i].t.repaired;
+		}
+	}
+	for (u32 i = 0; i < n; i++)
+		subject_end(&s[i]);
 }
 
 static void check_alone(void)
@@ -100,40 +119,64 @@ static void check_all(void)
 	char *argv[] = {path, NULL};
 	struct inject_target t;
 	struct victim v;
-	u32 repaired;
-	int r, status;
+	u32 repaired = 0;
+	int r = 0, status;
 
 	snprintf(path, sizeof(path), "%s", victim_path("sleeper"));
 	if (!tap_ok(victim_start(&v, argv, NULL), "sleeper starts"))
 		return;
 	tap_eq(inject_open(v.pid, &t), 0, "open");
-	repaired = disturb(&t, 60, false, 20000, &r);
+	for (int k = 0; k < STOPS && !r; k++) {
+		test_sleep_us(GAP_US);
+		r = hold(&t, false);
+		repaired += t.repaired;
+	}
 	inject_close(&t);
 	status = victim_end(&v, 20000);
-	if (!tap_ok(!r && !status, "all at once: undisturbed by 60 stops, %u calls repaired", repaired))
+	if (!tap_ok(!r && !status, "all at once: undisturbed by %u stops, %u calls repaired", STOPS, repaired))
 		printf("# inject %d, status %#x, said: %s\n", r, status, v.text);
-	tap_ok(repaired > 60, "stops did hit calls that need repair");
+	tap_ok(repaired > STOPS, "stops did hit calls that need repair");
+}
+
+/* The cases named, or all that there are. */
+static void check_cases(int argc, char **argv)
+{
+	struct subject *s = calloc(GROUP, sizeof(*s));
+	char cmd[600], line[64];
+	u32 n = 0;
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd), "'%s' -l", victim_path("sleeper"));
+	f = popen(cmd, "r");
+	while (s && f && fgets(line, sizeof(line), f)) {
+		bool wanted = argc < 2;
+
+		line[strcspn(line, "\n")] = 0;
+		for (int i = 1; i < argc; i++)
+			wanted |= !strcmp(line, argv[i]);
+		if (!wanted)
+			continue;
+		s[n] = (struct subject){.repaired = 0};
+		snprintf(s[n].name, sizeof(s[n].name), "%s", line);
+		if (++n < GROUP)
+			continue;
+		check_group(s, n);
+		n = 0;
+	}
+	if (s)
+		check_group(s, n);
+	if (f)
+		pclose(f);
+	free(s);
 }
 
 int main(int argc, char **argv)
 {
-	char cmd[600], line[64];
-	FILE *f;
-
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (int i = 1; i < argc; i++)
-		check_case(argv[i]);
-	if (argc > 1)
-		return tap_done();
-	snprintf(cmd, sizeof(cmd), "'%s' -l", victim_path("sleeper"));
-	f = popen(cmd, "r");
-	while (f && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = 0;
-		check_case(line);
+	check_cases(argc, argv);
+	if (argc < 2) {
+		check_alone();
+		check_all();
 	}
-	if (f)
-		pclose(f);
-	check_alone();
-	check_all();
 	return tap_done();
 }
