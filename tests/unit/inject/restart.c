@@ -11,8 +11,8 @@
 #include "victim_run.h"
 
 #define STOPS 200
-#define GROUP 10 /* processes at a time */
-#define GAP_US 3000
+#define GROUP 20 /* processes at a time */
+#define GAP_US 1000
 #define WAIT_US 120000
 #define LATE_US 100000 /* a wait that begins afresh at each stop never ends */
 
