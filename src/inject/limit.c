@@ -10,6 +10,9 @@
  *
  * When did the wait begin? wait.c tells; where it cannot, the whole time counts from the first stop that sees the wait.
  * Never is a limit shorter than it would have been.
+ *
+ * Not done: connect() of a Unix socket to a listener whose queue is full. poll(2) says that it is ready, so its SO_SNDTIMEO
+ * begins afresh.
  */
 #include "inject/internal.h"
 

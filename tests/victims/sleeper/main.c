@@ -3,14 +3,14 @@
  * sleeper [-l | CASE...]: one thread for each blocking system call that a stop could show to the program, each in a loop
  * of waits of about WAIT_MS. A wait that ends in a way it cannot end by itself (EINTR without a signal, a part of what
  * was asked for), or that ends too early, is reported as "wrong CASE ...", exit 3. -l lists the cases. At the end:
- * "waits CASE N", and where a time limit ends the wait "shortest CASE MICROSECONDS".
+ * "waits CASE N", and where a time limit ends the wait "shortest CASE MICROSECONDS", and "mean ...".
  */
 #include "sleeper.h"
 
 struct sleeper {
 	const struct sleep_case *c;
 	pthread_t thread;
-	uint64_t waits, shortest; /* ns */
+	uint64_t waits, shortest, total; /* ns */
 };
 
 static uint64_t now_ns(void)
@@ -39,6 +39,7 @@ static void *sleeper_main(void *arg)
 		if (!s->waits || took < s->shortest)
 			s->shortest = took;
 		s->waits++;
+		s->total += took;
 	}
 	return NULL;
 }
@@ -92,7 +93,8 @@ int main(int argc, char **argv)
 		pthread_join(s[i].thread, NULL);
 		printf("waits %s %lu\n", s[i].c->name, s[i].waits);
 		if (s[i].c->limited)
-			printf("shortest %s %lu\n", s[i].c->name, s[i].shortest / 1000);
+			printf("shortest %s %lu\nmean %s %lu\n", s[i].c->name, s[i].shortest / 1000, s[i].c->name,
+			       s[i].total / s[i].waits / 1000);
 	}
 	return n ? 0 : 2;
 }
