@@ -92,7 +92,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < n; i++) {
 		pthread_join(s[i].thread, NULL);
 		printf("waits %s %lu\n", s[i].c->name, s[i].waits);
-		if (s[i].c->limited)
+		if (s[i].c->limited && s[i].waits)
 			printf("shortest %s %lu\nmean %s %lu\n", s[i].c->name, s[i].shortest / 1000, s[i].c->name,
 			       s[i].total / s[i].waits / 1000);
 	}
