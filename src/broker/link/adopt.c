@@ -381,7 +381,7 @@ static int bury(struct process *p, struct nt_state *state)
 		state->magic = 0;
 		if (!r)
 			r = inject_write(&p->target, p->state, &state->magic, sizeof(state->magic));
-		inject_resume(&p->target);
+		process_resume(p);
 	}
 	free(rs.r);
 	log_info("pid %d (%s): took out %u jumps that an earlier broker left%s%s", p->pid, p->comm, rs.n, r ? ": " : "",

@@ -198,9 +198,7 @@ static int batch_commit(struct batch *b)
 		r = inject_settle_pcs(&p->target);
 	if (!r)
 		r = write_runs(b);
-	inject_resume(&p->target);
-	p->pause_ns = inject_pause_ns(&p->target);
-	p->pause_max_ns = bits_max(p->pause_max_ns, p->pause_ns);
+	process_resume(p);
 	return r;
 }
 

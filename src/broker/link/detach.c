@@ -75,6 +75,7 @@ static void detach_process(struct detach *d)
 	u32 tries = 0;
 	int r;
 
+	d->p->pause_ns = 0;
 	do
 		r = d->link->nsites > ATTACH_MANY ? steps(d) : process_hold(d->p, steps, d);
 	while (attach_again(d->p, r, &tries));

@@ -156,6 +156,16 @@ int process_hold(struct process *p, int (*fn)(void *arg), void *arg)
 	return r ? r : inject_hold(&p->target, fn, arg);
 }
 
+void process_resume(struct process *p)
+{
+	u64 ns;
+
+	inject_resume(&p->target);
+	ns = inject_pause_ns(&p->target);
+	p->pause_ns = bits_max(p->pause_ns, ns);
+	p->pause_max_ns = bits_max(p->pause_max_ns, ns);
+}
+
 int process_borrow(struct process *p)
 {
 	int r = process_open(p);

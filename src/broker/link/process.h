@@ -100,7 +100,7 @@ struct process {
 	struct code_region *regions;
 	struct process_map *maps;
 	struct process_prog *progs;
-	u64 pause_ns, pause_max_ns; /* of the last stop, of the longest */
+	u64 pause_ns, pause_max_ns; /* the longest stop of the last attach or detach, and of all */
 	u64 token; /* of its block */
 	u64 statm, retry_ns, round; /* watch: size at the last look, when to try again, last round that saw it */
 	u32 rbrk_seq;
@@ -127,6 +127,8 @@ void process_gone(struct process *p);
  * thread. What takes long does not belong in between. Opens the target (ptrace access is checked). -errno of
  * inject_open() and inject_borrow().
  */
+/* After inject_stop(); notes how long it was. */
+void process_resume(struct process *p);
 int process_borrow(struct process *p);
 void process_give_back(struct process *p);
 

@@ -310,7 +310,7 @@ int attach_quiesce(struct process *p, u32 timeout_ms)
 		r = survey_threads(&s, &all);
 		if (!r && all && anything_dead(p))
 			reclaim_stopped(p, &s);
-		inject_resume(&p->target);
+		process_resume(p);
 		if (r || all)
 			break;
 		r = engine_now_ns() < end ? 0 : -ETIMEDOUT;

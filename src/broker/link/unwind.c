@@ -135,7 +135,7 @@ static int swap_pointer(struct process *p, u64 at)
 	if (r)
 		return r;
 	r = inject_write(&p->target, at, &ours, sizeof(ours));
-	inject_resume(&p->target);
+	process_resume(p);
 	return r;
 }
 

@@ -93,6 +93,7 @@ static int attach_link(struct process *p, struct link *l)
 		linker_watch_process(p);
 	if (r <= 0)
 		return r;
+	p->pause_ns = 0;
 	do
 		r = l->nsites > ATTACH_MANY ? attach_steps(&j) : process_hold(p, attach_steps, &j);
 	while (attach_again(p, r, &tries));
