@@ -78,6 +78,14 @@ struct inject_clock {
 	u64 at_ns;
 };
 
+/* Readable memory, as inject_scan_prepare() saw it. */
+struct inject_areas {
+	struct inject_area {
+		u64 start, end;
+	} *area;
+	u32 n, cap;
+};
+
 /* Bytes of a haven, see inject_target.haven. */
 #define INJECT_HAVEN_SIZE (4u * NT_PAGE)
 #define INJECT_HAVEN_TEXT 64u /* at its end: an argument of a call */
@@ -106,6 +114,7 @@ struct inject_target {
 	u32 repaired;	 /* system calls restarted or completed by the last resume or give back */
 	struct inject_pieces pieces;
 	struct inject_clock clock[INJECT_CLOCKS];
+	struct inject_areas areas;
 	struct inject_urgency urgency;
 	struct inject_tracer *tracer;
 	const struct inject_willing *willing; /* its thread makes our calls itself; NULL: ptrace */
@@ -176,4 +185,6 @@ void inject_homes_each(struct inject_target *t, u64 (*visit)(u64 pc, void *arg),
  * -errno. Only the stack a thread stands on is seen (stack.c). */
 int inject_scan_stacks(struct inject_target *t, u64 lo, u64 hi, size_t limit,
 		       void (*visit)(u64 word, u64 addr, u32 thread, void *arg), void *arg);
+/* Before the stop: where the scan in it will be of many threads, it takes a fraction of the time with this. */
+void inject_scan_prepare(struct inject_target *t);
 u64 inject_pause_ns(const struct inject_target *t);

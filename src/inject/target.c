@@ -213,6 +213,7 @@ void inject_close(struct inject_target *t)
 		close(t->pidfd);
 	free(t->thread);
 	free(t->pieces.piece);
+	free(t->areas.area);
 	*t = (struct inject_target){.pid = t->pid, .mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1};
 }
 

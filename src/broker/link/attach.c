@@ -189,8 +189,11 @@ static int write_runs(struct batch *b)
 static int batch_commit(struct batch *b)
 {
 	struct process *p = b->p;
-	int r = inject_stop(&p->target, STOP_TIMEOUT_MS);
+	int r;
 
+	if (b->nplaced || ends_hops(b))
+		inject_scan_prepare(&p->target);
+	r = inject_stop(&p->target, STOP_TIMEOUT_MS);
 	if (r)
 		return r;
 	r = fix_threads(b);

@@ -302,6 +302,7 @@ int attach_quiesce(struct process *p, u32 timeout_ms)
 	int r;
 
 	for (;;) {
+		inject_scan_prepare(&p->target);
 		do
 			r = inject_stop(&p->target, STOP_TIMEOUT_MS);
 		while (attach_again(p, r, &tries));

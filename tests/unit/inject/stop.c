@@ -156,6 +156,79 @@ static void test_stacks(void)
 	end(pid);
 }
 
+#define HOLDERS 12
+static volatile u64 *holder_words; /* addresses of their markers */
+
+static void *hold_another(void *arg)
+{
+	volatile u64 word[600] = {0};
+
+	word[500] = MARKER;
+	holder_words[(uintptr_t)arg] = (u64)&word[500];
+	for (;;)
+		usleep(1000);
+	return NULL;
+}
+
+static void holders(void)
+{
+	pthread_t t;
+
+	for (u64 i = 0; i < HOLDERS; i++)
+		pthread_create(&t, NULL, hold_another, (void *)i);
+	for (u64 i = 0; i < HOLDERS; i++)
+		while (!holder_words[i])
+			usleep(1000);
+	sh->ready = 1;
+	for (;;)
+		pause();
+}
+
+static void find_holder(u64 word, u64 addr, u32 thread, void *arg)
+{
+	u32 *seen = arg;
+
+	for (u32 i = 0; i < HOLDERS; i++)
+		seen[i] += word == MARKER && addr == holder_words[i];
+}
+
+enum look { UNPREPARED, PREPARED, OUTDATED };
+
+/* Is every marker seen once? */
+static bool sees_all(struct inject_target *t, enum look look)
+{
+	u32 seen[HOLDERS] = {0}, good = 0;
+
+	if (look != UNPREPARED)
+		inject_scan_prepare(t);
+	if (inject_stop(t, 5000))
+		return false;
+	for (u32 i = 0; look == OUTDATED && i < t->areas.n; i++)
+		t->areas.area[i].end += 16 * 4096; /* less is there than before the stop */
+	inject_scan_stacks(t, MARKER, MARKER + 1, 1u << 17, find_holder, seen);
+	inject_resume(t);
+	for (u32 i = 0; i < HOLDERS; i++)
+		good += seen[i] == 1;
+	return good == HOLDERS;
+}
+
+static void test_many_stacks(void)
+{
+	struct inject_target t;
+	pid_t pid;
+
+	holder_words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid = child(holders);
+	tap_eq(inject_open(pid, &t), 0, "open");
+	tap_ok(sees_all(&t, UNPREPARED), "each of %d stacks is read", HOLDERS);
+	tap_ok(!t.areas.n, "without a look at the map");
+	tap_ok(sees_all(&t, PREPARED), "with one: together");
+	tap_ok(t.areas.n > 2, "%u areas", t.areas.n);
+	tap_ok(sees_all(&t, OUTDATED), "where the map has changed since: each on its own");
+	inject_close(&t);
+	end(pid);
+}
+
 static void one_spinner(void)
 {
 	sh->ready = 1;
@@ -363,6 +436,7 @@ int main(void)
 		return 1;
 	test_all_stand_still();
 	test_stacks();
+	test_many_stacks();
 	test_set_pc();
 	test_vfork();
 	test_vfork_left_alone();
