@@ -2,11 +2,7 @@
 #include "broker/client.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -76,72 +72,5 @@ int client_get_fd(struct client *c, int n)
 	if (n < 0)
 		return -EBADF;
 	fd = (int)syscall(SYS_pidfd_getfd, c->pidfd, n, 0);
-	return fd < 0 ? -errno : fd;
-}
-
-/* "/proc/self" and "/proc/thread-self" name the client, not us: ret_tail is what follows. */
-static bool path_is_proc_self(const char *path, const char **ret_tail)
-{
-	static const char *const self[] = {"/proc/self", "/proc/thread-self"};
-
-	for (size_t i = 0; i < bits_count(self); i++) {
-		size_t n = strlen(self[i]);
-
-		if (!strncmp(path, self[i], n) && (path[n] == '/' || !path[n])) {
-			*ret_tail = path + n;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool client_shares_root(struct client *c)
-{
-	char name[32];
-	struct stat ours, theirs;
-
-	snprintf(name, sizeof(name), "/proc/%d/root", c->pid);
-	return stat("/", &ours) == 0 && stat(name, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
-	       ours.st_ino == theirs.st_ino;
-}
-
-/* An absolute path in a client that lives in another root (chroot, container). */
-static int client_open_in_root(struct client *c, const char *path)
-{
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
-	char name[32];
-	int root fd_auto = -1;
-	int fd;
-
-	snprintf(name, sizeof(name), "/proc/%d/root", c->pid);
-	root = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return -errno;
-	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-	return fd < 0 ? -errno : fd;
-}
-
-int client_open_path(struct client *c, const char *path)
-{
-	const int flags = O_PATH | O_CLOEXEC;
-	char name[PATH_MAX + 32];
-	const char *tail;
-	int cwd fd_auto = -1;
-	int fd;
-
-	if (path_is_proc_self(path, &tail)) {
-		snprintf(name, sizeof(name), "/proc/%d%s", c->pid, tail);
-		fd = open(name, flags);
-	} else if (path[0] == '/' && !client_shares_root(c)) {
-		return client_open_in_root(c, path);
-	} else if (path[0] == '/') {
-		fd = open(path, flags);
-	} else {
-		snprintf(name, sizeof(name), "/proc/%d/cwd", c->pid);
-		cwd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (cwd < 0)
-			return -errno;
-		fd = openat(cwd, path, flags);
-	}
 	return fd < 0 ? -errno : fd;
 }

@@ -46,6 +46,11 @@ int client_get_fd(struct client *c, int n);
 
 /*
  * Opens a path with O_PATH (search permission suffices, as for the kernel) as the client would: its
- * working directory, its root, /proc/self meaning itself. Descriptor or -errno.
+ * working directory, its root, /proc/self meaning itself, /proc/N its namespace's. Descriptor or -errno.
  */
 int client_open_path(struct client *c, const char *path);
+
+/* A process id that the client names, as it is in our pid namespace (what is not above 0 stays); -ESRCH: nobody there. */
+int client_pid_here(struct client *c, pid_t pid, pid_t *ret);
+/* And back. 0: the client cannot see it. */
+pid_t client_pid_there(struct client *c, pid_t pid);

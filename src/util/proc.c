@@ -243,8 +243,8 @@ int proc_status_read(pid_t pid, struct proc_status *ret)
 	}
 	/* "NSpid: outer ... inner": the last number is the one the process itself sees. */
 	st.ns_pid = st.pid;
-	for (p = status_field(text, "NSpid"); p && *p >= '0' && *p <= '9'; p += *p == '\t')
-		st.ns_pid = (pid_t)dec(&p);
+	for (p = status_field(text, "NSpid"); p && *p >= '0' && *p <= '9' && st.nns < PROC_NS_MAX; p += *p == '\t')
+		st.ns[st.nns++] = st.ns_pid = (pid_t)dec(&p);
 	*ret = st;
 	return 0;
 }

@@ -43,10 +43,14 @@ int proc_entries_each(proc_entry_visit *visit, void *arg);
 /* Visits every thread of a process. */
 int proc_tids_each(pid_t pid, proc_id_visit *visit, void *arg);
 
+#define PROC_NS_MAX 33 /* 32 levels below the first */
+
 /* One read of /proc/PID/status; works for thread ids as well. */
 struct proc_status {
 	pid_t tgid, pid, ppid, tracer; /* as this process sees them */
 	pid_t ns_pid;		       /* in the innermost pid namespace of the process */
+	pid_t ns[PROC_NS_MAX];	       /* in every namespace from /proc's to the innermost */
+	u32 nns;
 	uid_t ruid, euid, suid, fsuid;
 	u32 threads;
 	u32 seccomp; /* 0 none, 1 strict, 2 filter */

@@ -49,9 +49,10 @@ static void fdinfo_prog(struct call *k, FILE *f, const struct object_prog *p)
 		(unsigned long long)stats.run_time_ns, (unsigned long long)stats.run_cnt, p->n);
 }
 
-static void fdinfo_multi(FILE *f, const struct link_desc *d)
+static void fdinfo_multi(struct call *k, FILE *f, const struct link_desc *d)
 {
-	fprintf(f, "uprobe_cnt:\t%u\npid:\t%d\npath:\t%s\ncookie\t offset\t ref_ctr_offset\n", d->count, d->pid, d->path);
+	fprintf(f, "uprobe_cnt:\t%u\npid:\t%d\npath:\t%s\ncookie\t offset\t ref_ctr_offset\n", d->count,
+		client_pid_there(k->c, d->pid), d->path);
 	for (u32 i = 0; i < d->count; i++)
 		fprintf(f, "%llu\t 0x%llx\t 0x%llx\n", d->cookies ? (unsigned long long)d->cookies[i] : 0,
 			(unsigned long long)d->offsets[i],
@@ -65,7 +66,7 @@ static void fdinfo_perf(FILE *f, const struct object_perf *p, const struct link_
 		d->cookies ? (unsigned long long)d->cookies[0] : 0);
 }
 
-static void fdinfo_link(FILE *f, const struct object_link *l)
+static void fdinfo_link(struct call *k, FILE *f, const struct object_link *l)
 {
 	struct link_desc d;
 
@@ -77,7 +78,7 @@ static void fdinfo_link(FILE *f, const struct object_link *l)
 	if (l->perf)
 		fdinfo_perf(f, l->perf, &d);
 	else
-		fdinfo_multi(f, &d);
+		fdinfo_multi(k, f, &d);
 }
 
 /* pos, flags, mnt_id, ino. What comes after is the stand-in's, not the object's, and so are its flags but for one. */
@@ -137,7 +138,7 @@ s64 cmd_fdinfo(struct call *k, int fd)
 	case OBJECT_MAP: fdinfo_map(f, object_to_map(o)); break;
 	case OBJECT_PROG: fdinfo_prog(k, f, object_to_prog(o)); break;
 	case OBJECT_BTF: fprintf(f, "btf_id:\t%u\n", o->id); break;
-	case OBJECT_LINK: fdinfo_link(f, object_to_link(o)); break;
+	case OBJECT_LINK: fdinfo_link(k, f, object_to_link(o)); break;
 	}
 	fclose(f);
 	r = memfd_of(text, n);

@@ -75,6 +75,8 @@ static int query_object(struct call *k, pid_t pid, int fd, struct object **ret)
 	struct client other = *k->c;
 	int pidfd fd_auto = -1;
 
+	if (client_pid_here(k->c, pid, &pid))
+		return -ENOENT;
 	if (pid == k->c->pid)
 		return object_by_fd(k->c, fd, OBJECT_NKINDS, ret);
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);

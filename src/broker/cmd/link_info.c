@@ -63,7 +63,7 @@ static int multi_fill(struct client *c, const struct link_desc *d, struct link_i
 		return -EINVAL;
 	i->multi.count = d->count;
 	i->multi.flags = d->flags;
-	i->multi.pid = (u32)d->pid;
+	i->multi.pid = (u32)client_pid_there(c, d->pid);
 	r = multi_write_path(c, d, i);
 	if (r < 0 || !arrays)
 		return r;

@@ -56,7 +56,7 @@ static int perf_check_target(struct call *k, s32 pid, s32 cpu, pid_t *ret)
 	struct proc_status status;
 	pid_t tgid = -1;
 
-	if (pid < -1 || (pid > 0 && proc_status_read(pid, &status) < 0))
+	if (pid < -1 || client_pid_here(k->c, pid, &pid) || (pid > 0 && proc_status_read(pid, &status) < 0))
 		return -ESRCH;
 	if (pid >= 0)
 		tgid = pid ? status.tgid : k->c->pid;

@@ -336,6 +336,7 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 	char path[PATH_MAX];
 	int path_fd fd_auto = -1;
 	struct link *l;
+	pid_t pid;
 	int r;
 
 	if (a->multi_flags & ~NT_BPF_F_UPROBE_MULTI_RETURN)
@@ -346,7 +347,9 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 		return -E2BIG;
 	r = open_target(c, a->path, path, &path_fd);
 	if (!r)
-		r = check_pid((pid_t)a->pid);
+		r = client_pid_here(c, (pid_t)a->pid, &pid);
+	if (!r)
+		r = check_pid(pid);
 	if (r)
 		return r;
 	l = calloc(1, sizeof(*l));
@@ -358,7 +361,7 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 	l->at_return = a->multi_flags & NT_BPF_F_UPROBE_MULTI_RETURN;
 	/* Measured: with the flag a session program runs at return only, without a cookie. */
 	l->session = prog->expected_attach == NT_BPF_TRACE_UPROBE_SESSION && !l->at_return;
-	l->pid = (pid_t)a->pid;
+	l->pid = pid;
 	l->path = strdup(path);
 	r = l->path ? link_fill(l, c, a, path_fd) : -ENOMEM;
 	if (!r) {

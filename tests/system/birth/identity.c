@@ -6,6 +6,8 @@
 #include "birth.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -138,6 +140,72 @@ static void test_chroot(void)
 	close(root);
 }
 
+/* A loader that sees another file under that name than everybody else does. */
+static void test_mount_namespace(void)
+{
+	int home = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	bool ok;
+
+	fresh();
+	close(open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+	ok = !unshare(CLONE_NEWNS) && !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	     !mount(file, other, NULL, MS_BIND, NULL);
+	tap_ok(ok && watch_file(other, "main", -1), "a loader in another mount namespace makes links by its own name");
+	tap_ok(!setns(home, CLONE_NEWNS), "and comes back");
+	run(file, "main:4", "main_ctor 2 main_fn 4", "started outside");
+	unwatch();
+	close(home);
+}
+
+/* In a loader of its own, whose process ids are other ones: it must mean its own child. */
+static int loader_in_pid_namespace(int argc, char **argv)
+{
+	char *const rest[] = {(char *)"newborn", (char *)"wait", (char *)"main:6", NULL};
+	char path[64];
+	int in, out;
+	pid_t pid;
+
+	if (mount("none", "/proc", NULL, MS_REC | MS_PRIVATE, NULL) || mount("proc", "/proc", "proc", 0, NULL) ||
+	    birth_load(argc, argv))
+		return 2;
+	pid = stranger((char *const[]){(char *)newborn, rest[1], rest[2], NULL}, &in, &out);
+	if (!is_ready(out) || pid > 100 || !watch_file(newborn, "main", pid))
+		return 3;
+	go_on(in);
+	if (ended(pid) || strcmp(counted(), "main_fn 6"))
+		return 4;
+	unwatch();
+	pid = stranger((char *const[]){(char *)newborn, rest[1], rest[2], NULL}, &in, &out);
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	if (!is_ready(out) || !watch_file(path, "main", pid))
+		return 5;
+	go_on(in);
+	if (ended(pid) || strcmp(counted(), "main_fn 6"))
+		return 6;
+	unwatch();
+	errno = 0;
+	return !watch_file(newborn, "main", pid) && errno == ESRCH ? 0 : 7;
+}
+
+static void test_pid_namespace(int argc, char **argv)
+{
+	int home = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	pid_t pid;
+
+	fflush(stdout);
+	if (!tap_ok(!unshare(CLONE_NEWPID | CLONE_NEWNS) && !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL),
+		    "a pid namespace"))
+		return;
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(loader_in_pid_namespace(argc, argv));
+	tap_eq(ended(pid), 0, "a loader there counts its child by the number that it has there");
+	tap_ok(!setns(home, CLONE_NEWNS) && !setns(pids, CLONE_NEWPID), "back again");
+	close(home);
+	close(pids);
+}
+
 static void shell(const char *unshare, const char *script, const char *want, const char *what)
 {
 	char *const argv[] = {"/usr/bin/unshare", (char *)unshare, "--fork", "/bin/sh", "-c", (char *)script, file, other, NULL};
@@ -176,6 +244,8 @@ int main(int argc, char **argv)
 	test_second_mapping();
 	test_paths();
 	test_chroot();
+	test_mount_namespace();
+	test_pid_namespace(argc, argv);
 	test_namespaces();
 	unlink(file);
 	unlink(other);
