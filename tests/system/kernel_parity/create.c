@@ -193,6 +193,29 @@ static void query(const char *name, int fd, u32 room)
 	       type, prog != 0, off == offset_of(p_0), (unsigned long long)addr);
 }
 
+static void show_query(const char *name, int pid, int fd, u32 flags)
+{
+	char buf[64];
+	u32 len = sizeof(buf), prog, type;
+	__u64 off, addr;
+
+	errno = 0;
+	show(name, bpf_task_fd_query(pid, fd, flags, buf, &len, &prog, &type, &off, &addr) ? -errno : 0);
+}
+
+static void query_errors(struct parity *p, int event, int link)
+{
+	show_query("query: with a flag", getpid(), event, 1);
+	show_query("query: descriptor -1", getpid(), -1, 0);
+	show_query("query: descriptor 9999", getpid(), 9999, 0);
+	show_query("query: process 0", 0, event, 0);
+	show_query("query: no such process", 4194303, event, 0);
+	show_query("query: a flag, no such process", 4194303, event, 1);
+	show_query("query: stdin", getpid(), 0, 0);
+	show_query("query: a program", getpid(), p->entry, 0);
+	show_query("query: a perf link", getpid(), link, 0);
+}
+
 void perf_cases(struct parity *p)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, o, .perf_event.bpf_cookie = 9);
@@ -220,6 +243,7 @@ void perf_cases(struct parity *p)
 	show("set on top", ioctl(b, PERF_EVENT_IOC_SET_BPF, p->single_leave) ? -errno : 0);
 	query("the event of a link", b, 64);
 	query("a link", link, 64);
+	query_errors(p, b, link);
 	close(b);
 	p_0(NULL, NULL);
 	show_events(p, "a link without its event");

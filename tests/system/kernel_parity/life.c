@@ -184,6 +184,11 @@ static void updates(struct parity *p)
 	calls(p, "as before");
 	close(fd);
 	close(other);
+	fd = perf_one(p->single_entry, false, p_0, 3);
+	show("perf link: detach", bpf_link_detach(fd));
+	show("perf link: update", bpf_link_update(fd, p->entry_1, NULL));
+	calls(p, "perf link: as before");
+	close(fd);
 }
 
 /* --- pins --- */

@@ -2,6 +2,8 @@
 /* Sessions, nested calls, calls that are left by other ways than their return. */
 #include "parity.h"
 
+#include <bpf/btf.h>
+#include <linux/bpf.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -269,6 +271,47 @@ static void jump_over_two(void *arg)
 		longjmp(back, 1);
 }
 
+/* Newer kernels give both functions the context as an argument. Whatever is in the register, it is the same call. */
+static void show_signatures(const char *name, const char *function, int argument)
+{
+	static const char license[] = "GPL";
+	struct btf *kernel = btf__load_vmlinux_btf();
+	int id = kernel ? btf__find_by_name_kind(kernel, function, BTF_KIND_FUNC) : 0, fd;
+	/* argument: 0 nothing that can be read, 1 the context, 2 a number */
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 6, .src_reg = 1 },
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_ktime_get_ns },
+		{ .code = BPF_ALU64 | BPF_MOV | (argument == 2 ? BPF_K : BPF_X), .dst_reg = argument ? 1 : 7,
+		  .src_reg = argument == 2 ? 0 : 6, .imm = argument == 2 ? 5 : 0 },
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = id },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, o, .expected_attach_type = LINK_SESSION);
+
+	fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "signature", license, insns, sizeof(insns) / sizeof(insns[0]), &o);
+	printf("%s, %s: %s\n", function, name, error_name(fd < 0 ? -errno : 0));
+	if (fd >= 0) {
+		int link = link_targets(fd, LINK_SESSION, 0, getpid(), &(struct target){ p_0, 1, 0 }, 1);
+
+		show("attached", link);
+		printf("value %llu\n", (unsigned long long)p_0(NULL, NULL));
+		close(link);
+		close(fd);
+	}
+	btf__free(kernel);
+}
+
+static void signatures(void)
+{
+	static const char *const function[] = { "bpf_session_is_return", "bpf_session_cookie" };
+	static const char *const name[] = { "no argument", "the context", "a number" };
+
+	for (int f = 0; f < 2; f++)
+		for (int a = 0; a < 3; a++)
+			show_signatures(name[a], function[f], a);
+}
+
 /* The word that each call of each session has for itself. */
 void cookie_cases(struct parity *p)
 {
@@ -308,4 +351,5 @@ void cookie_cases(struct parity *p)
 		printf("%llu ", (unsigned long long)count_events(p, (u64)i, EV_SESSION_OUT));
 	printf("\n");
 	close(a);
+	signatures();
 }
