@@ -12,8 +12,8 @@
 #include <utlist.h>
 
 #include "broker/link/attach.h"
+#include "broker/link/linker.h"
 #include "broker/link/steady.h"
-#include "broker/watch/linker.h"
 
 #define QUIESCE_MS 1000u
 

@@ -17,7 +17,6 @@
 #include "base/atomic.h"
 #include "broker/link/engine.h"
 #include "broker/object/output.h"
-#include "broker/watch/watch.h"
 #include "util/fd.h"
 
 struct doorbell {
@@ -67,7 +66,7 @@ static void doorbell_rang(struct loop_source *s, u32 events, void *arg)
 
 	if (read(d->event, &n, sizeof(n)) < 0)
 		return;
-	watch_linker_rang(e->watch);
+	e->watching->linker_rang(e->watch);
 	object_map_kick_rung(e->broker);
 	object_output_kick_rung(e->broker);
 	if (e->trace_fn)

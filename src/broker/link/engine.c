@@ -17,7 +17,6 @@
 #include "broker/link/tables.h"
 #include "broker/link/steady.h"
 #include "broker/link/unfinished.h"
-#include "broker/watch/watch.h"
 #include "util/fd.h"
 
 /* Tells the blocks of our predecessors from those of brokers in other directories. */
@@ -28,7 +27,7 @@ static u32 directory_id(const char *dir)
 	return stat(dir, &st) ? 0 : (u32)(st.st_ino * 2654435761u ^ st.st_dev);
 }
 
-int engine_new(struct broker *b, struct engine **ret)
+int engine_init(struct broker *b, struct engine **ret)
 {
 	struct engine *e = calloc(1, sizeof(*e));
 	int r;
@@ -45,28 +44,19 @@ int engine_new(struct broker *b, struct engine **ret)
 	}
 	/* Loaders wait for us, and targets while they are stopped: like the kernel, we go first where we may. */
 	setpriority(PRIO_PROCESS, 0, -10);
-	if (!r)
-		r = watch_new(e, &e->watch);
-	if (!r)
-		r = doorbell_new(e, &e->doorbell);
 	if (r) {
-		engine_free(e);
+		engine_deinit(e);
 		b->engine = NULL;
 		return r;
 	}
-	watch_clean_up(e->watch);
 	*ret = e;
 	return 0;
 }
 
-void engine_free(struct engine *e)
+void engine_deinit(struct engine *e)
 {
 	struct process *p, *tmp;
 
-	if (!e)
-		return;
-	doorbell_free(e->doorbell);
-	watch_free(e->watch);
 	HASH_ITER(hh, e->processes, p, tmp)
 		process_forget(p);
 	binary_free_all(e);

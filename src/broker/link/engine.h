@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of broker/link and broker/watch share. Nobody else includes it. */
+/* What the files of broker/link share with those above them, broker/watch and broker/engine.c. Nobody else includes it. */
 #pragma once
 
 #include <pthread.h>
@@ -41,17 +41,26 @@ struct shared { /* one file: gates, which targets only read, bell, trace, stats 
 	struct nt_prog_stats *stats; /* [NT_STATS_MAX] */
 };
 
+/* Who looks for processes (broker/watch) stands above links, which need no more of it than this. */
+struct engine_watch {
+	int (*link_opened)(struct watch *w, struct link *l);
+	void (*links_changed)(struct watch *w);
+	void (*find_children)(struct watch *w);
+	void (*linker_rang)(struct watch *w);
+};
+
 struct engine {
 	struct broker *broker;
 	struct shared shared;
 	struct link *links;   /* utlist DL, oldest first */
 	struct run *runs;     /* programs in their loaders, link/run.c */
 	u64 last_run;
-	struct link *linkers; /* internal probes in dynamic linkers: links without a program (watch/linker.h) */
+	struct link *linkers; /* internal probes in dynamic linkers: links without a program (link/linker.h) */
 	struct binary *binaries;
 	struct table *tables; /* link/tables.c */
 	struct process *processes; /* by pid */
 	struct watch *watch;
+	const struct engine_watch *watching; /* set by watch_new() */
 	struct doorbell *doorbell;
 	u64 seq; /* counts changes of consumer lists */
 	u64 token;
@@ -110,6 +119,10 @@ static inline u64 link_cookie(const struct link *l, u32 i)
 
 /* stats.c: where a program's runs are counted, as an index; -ENOSPC. */
 int stats_index(struct engine *e, const struct object_prog *p, u32 *ret);
+
+/* engine.c: without what stands above it, broker/engine.c puts all together. -errno: as engine_new(). */
+int engine_init(struct broker *b, struct engine **ret);
+void engine_deinit(struct engine *e);
 
 /* shared.c */
 int shared_init(struct shared *s);

@@ -21,7 +21,6 @@
 #include "broker/link/gate.h"
 #include "broker/link/steady.h"
 #include "broker/object/perf.h"
-#include "broker/watch/watch.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/proc.h"
@@ -49,7 +48,7 @@ static void withdraw_steadily(void *arg)
 {
 	struct link *l = arg;
 
-	watch_find_children(l->engine->watch);
+	l->engine->watching->find_children(l->engine->watch);
 	l->engine->seq++;
 	detach_link(l);
 }
@@ -66,7 +65,7 @@ static void link_withdraw(struct engine *e, struct link *l)
 	DL_DELETE(e->links, l);
 	gate_release(e, l->gate);
 	log_info("link %llu: closed", (unsigned long long)l->id);
-	watch_update(e->watch);
+	e->watching->links_changed(e->watch);
 }
 
 /* Puts the consumers on their sites' lists. -EINVAL: another one there has another reference counter. */
@@ -155,7 +154,7 @@ static int link_open(struct engine *e, struct link *l, int path_fd)
 	l->id = object_coming_id(e->broker, OBJECT_LINK); /* as bpf(2) will show it */
 	DL_APPEND(e->links, l);
 	at_store_rel(&e->shared.gates[l->gate], 1);
-	r = watch_link_opened(e->watch, l);
+	r = e->watching->link_opened(e->watch, l);
 	l->attach_ns = engine_now_ns() - begin;
 	log_info("link %llu: %u targets in %s, %u refused, %.3f ms%s%s", (unsigned long long)l->id, l->n, l->path, l->refused,
 		 (double)l->attach_ns / 1e6, r ? ": " : "", r ? strerror(-r) : "");

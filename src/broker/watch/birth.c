@@ -36,10 +36,11 @@
 #include <utlist.h>
 
 #include "base/bits.h"
+#include "broker/link/linker.h"
 #include "broker/link/payload_blob.h"
 #include "broker/link/steady.h"
+#include "broker/watch/door.h"
 #include "broker/watch/keeper.h"
-#include "broker/watch/linker.h"
 #include "broker/watch/opened.h"
 #include "broker/watch/starting.h"
 #include "broker/watch/watch.h"
@@ -52,8 +53,6 @@
 #define PENDING_NS 2000000000ull /* the linker's bell should have rung long ago */
 #define REOPEN_NS 3000000000ull	 /* somebody ended the keeper: not again and again */
 #define SEARCH_MS 8u		 /* from the opening of a program to its linker's work */
-#define WAITS_NS 150000000ull	 /* from an event to the sleep of the thread that caused it: on a busy machine, long */
-#define LOOK_NS 50000l
 
 struct birth {
 	struct engine *engine;
@@ -78,73 +77,6 @@ static void birth_close(struct birth *b)
 
 /* --- who is at the door --- */
 
-struct waiter {
-	pid_t pid, tid;
-	bool executes;
-	bool running; /* a thread that is not asleep: it may be on its way to it */
-	u64 pc;
-};
-
-static bool waits(pid_t tid, void *arg)
-{
-	struct waiter *w = arg;
-	long nr;
-	u64 pc;
-	int r = proc_thread_where(w->pid, tid, &nr, &pc);
-
-	w->running |= r == -EAGAIN;
-	if (r)
-		return false;
-	if (w->executes ? nr != SYS_execve && nr != SYS_execveat : nr != SYS_open && nr != SYS_openat && nr != SYS_openat2)
-		return false;
-	w->tid = tid;
-	w->pc = pc;
-	return true;
-}
-
-/* The event names the process only. It may be just about to go to sleep, and others may have the processor. */
-static bool find_waiter(struct birth *b, const struct keeper_guest *g, struct waiter *ret)
-{
-	u64 end = engine_now_ns() + WAITS_NS;
-	struct timespec pause = { .tv_nsec = LOOK_NS };
-
-	do {
-		*ret = (struct waiter){ .pid = g->pid, .executes = g->executes };
-		if (proc_tids_each(g->pid, waits, ret))
-			return false;
-		if (ret->tid || !ret->running)
-			return ret->tid;
-		engine_show_life(b->engine);
-		nanosleep(&pause, NULL);
-		pause.tv_nsec += pause.tv_nsec / 8;
-	} while (engine_now_ns() < end);
-	log_info("pid %d: not caught: it did not come to the door", g->pid);
-	return false;
-}
-
-struct linker_at {
-	u64 pc;
-	bool is;
-};
-
-static bool linker_at_visit(const struct proc_map *map, void *arg)
-{
-	struct linker_at *l = arg;
-
-	if (l->pc < map->start || l->pc >= map->end)
-		return false;
-	l->is = linker_is_path(map->path);
-	return true;
-}
-
-/* Many read a library without using it. */
-static bool is_linker_at(pid_t pid, u64 pc)
-{
-	struct linker_at l = { .pc = pc };
-
-	return !proc_maps_each(pid, linker_at_visit, &l) && l.is;
-}
-
 static bool is_our_users(pid_t pid)
 {
 	char path[32];
@@ -154,7 +86,7 @@ static bool is_our_users(pid_t pid)
 	return !stat(path, &st) && st.st_uid == geteuid();
 }
 
-static bool is_wanted(struct birth *b, const struct keeper_guest *g, struct waiter *ret)
+static bool is_wanted(struct birth *b, const struct keeper_guest *g, struct door_waiter *ret)
 {
 	struct process *p = process_find(b->engine, g->pid);
 	pid_t tracer;
@@ -163,9 +95,9 @@ static bool is_wanted(struct birth *b, const struct keeper_guest *g, struct wait
 		return false;
 	if (!g->executes && p && p->injected && process_alive(p))
 		return false; /* its linker rings */
-	if (proc_tracer(g->pid, &tracer) || tracer || !find_waiter(b, g, ret))
+	if (proc_tracer(g->pid, &tracer) || tracer || !door_find_waiter(b->engine, g, ret))
 		return false;
-	return g->executes || is_linker_at(g->pid, ret->pc);
+	return g->executes || door_is_linker_at(g->pid, ret->pc);
 }
 
 /* --- caught --- */
@@ -173,7 +105,7 @@ static bool is_wanted(struct birth *b, const struct keeper_guest *g, struct wait
 struct catching {
 	struct birth *birth;
 	const struct keeper_guest *guest; /* NULL: it does not wait, we come upon it */
-	struct waiter waiter;
+	struct door_waiter waiter;
 	bool released;
 };
 

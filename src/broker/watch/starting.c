@@ -10,9 +10,9 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "broker/link/linker.h"
 #include "broker/link/process.h"
 #include "broker/link/steady.h"
-#include "broker/watch/linker.h"
 #include "util/fd.h"
 #include "util/proc.h"
 

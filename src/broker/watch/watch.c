@@ -17,14 +17,13 @@
 #include "base/bits.h"
 #include "broker/client.h"
 #include "broker/link/attach.h"
-#include "broker/link/batch.h"
-#include "broker/link/exits.h"
+#include "broker/link/linker.h"
 #include "broker/link/steady.h"
 #include "broker/link/tables.h"
 #include "broker/link/unfinished.h"
 #include "broker/watch/birth.h"
 #include "broker/watch/heirs.h"
-#include "broker/watch/linker.h"
+#include "broker/watch/join.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/proc.h"
@@ -52,77 +51,6 @@ static u64 memory_size(pid_t pid)
 	return strtoull(text, NULL, 10);
 }
 
-static bool link_wants(const struct link *l, const struct process *p)
-{
-	return !l->closing && (!l->pid || l->pid == p->pid);
-}
-
-struct joining {
-	struct process *p;
-	struct link *l;
-};
-
-static int attach_steps(void *arg)
-{
-	struct joining *j = arg;
-	struct process *p = j->p;
-	struct link *l = j->l;
-	int r = attach_process(p, l->binary, l->site, l->nsites);
-
-	if (r == -EBUSY)
-		return r;
-	if (!r && l->pid) { /* nothing of the file is mapped yet: be ready for when it is */
-		r = process_prepare(p);
-		if (!r)
-			r = process_open_gate(p, l->gate, 1);
-	}
-	linker_watch_process(p);
-	if (r >= 0 && (l->at_return || l->session) && l->pid && p->no_returns && l->nsites == l->n)
-		return -EOPNOTSUPP;
-	return r;
-}
-
-/* Attaches one link to one process. Modules found or -errno. */
-static int attach_link(struct process *p, struct link *l)
-{
-	struct joining j = { p, l };
-	u32 tries = 0;
-	int r = l->pid ? 1 : process_scan_modules(p, l->binary);
-
-	if (!r)
-		linker_watch_process(p);
-	if (r <= 0)
-		return r;
-	p->pause_ns = 0;
-	do
-		r = l->nsites > ATTACH_MANY ? attach_steps(&j) : process_hold(p, attach_steps, &j);
-	while (attach_again(p, r, &tries));
-	for (struct module *m = p->modules; m && r > 0; m = m->next)
-		if (m->binary == l->binary)
-			attach_compact(p, m);
-	return r;
-}
-
-/* Is a module of the link's file in this process that does not have the link's sites yet? */
-static bool link_missing(struct process *p, struct link *l)
-{
-	int found = l->session && p->no_returns ? 0 : process_scan_modules(p, l->binary);
-
-	if (found <= 0)
-		return false;
-	for (struct module *m = p->modules; m; m = m->next) {
-		if (m->binary != l->binary)
-			continue;
-		for (u32 i = 0; i < l->nsites; i++) {
-			const struct site *s = l->site[i];
-
-			if (batch_consumer_wanted(p, s, i < l->n ? &l->consumer[i] : exits_consumer(l, i)))
-				return s->id >= m->npatch || !m->patch[s->id].region;
-		}
-	}
-	return false;
-}
-
 /* --- finding what is new --- */
 
 static void look_at(struct watch *w, struct process *p)
@@ -133,10 +61,10 @@ static void look_at(struct watch *w, struct process *p)
 	DL_FOREACH(w->engine->links, l) {
 		int r;
 
-		if (!link_wants(l, p) || !link_missing(p, l))
+		if (!join_wants(l, p) || !join_is_missing(p, l))
 			continue;
 		heirs_look(w->heirs, p, true);
-		r = attach_link(p, l);
+		r = join_attach(p, l);
 		if (r < 0) {
 			p->last_error = r;
 			p->retry_ns = engine_now_ns() + RETRY_NS;
@@ -162,9 +90,9 @@ void watch_attach_newborn(struct watch *w, struct process *p)
 	p->round = w->round;
 	p->retry_ns = 0;
 	DL_FOREACH(w->engine->links, l) {
-		int r = link_wants(l, p) ? attach_link(p, l) : 0;
+		int r = join_wants(l, p) ? join_attach(p, l) : 0;
 
-		if (!r && link_wants(l, p) && !p->injected) { /* be ready for when it loads the file */
+		if (!r && join_wants(l, p) && !p->injected) { /* be ready for when it loads the file */
 			r = process_prepare(p);
 			linker_watch_process(p);
 		}
@@ -325,9 +253,8 @@ static bool open_in_pid(pid_t pid, void *arg)
 		return false;
 	p->round = o->w->round;
 	p->last_error = 0;
-	if (!p->injected) /* else it is ours already */
-		heirs_look(o->w->heirs, p, process_scan_modules(p, o->link->binary) > 0);
-	r = attach_link(p, o->link);
+	heirs_look(o->w->heirs, p, process_scan_modules(p, o->link->binary) > 0);
+	r = join_attach(p, o->link);
 	if (r < 0) {
 		p->last_error = r;
 		p->retry_ns = engine_now_ns() + RETRY_NS;
@@ -437,6 +364,13 @@ void watch_linker_rang(struct watch *w)
 	syscall(SYS_futex, &bell->rbrk_done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
+static const struct engine_watch for_links = {
+	.link_opened = watch_link_opened,
+	.links_changed = watch_update,
+	.find_children = watch_find_children,
+	.linker_rang = watch_linker_rang,
+};
+
 int watch_new(struct engine *e, struct watch **ret)
 {
 	struct watch *w = calloc(1, sizeof(*w));
@@ -455,6 +389,7 @@ int watch_new(struct engine *e, struct watch **ret)
 		watch_free(w);
 		return r;
 	}
+	e->watching = &for_links;
 	*ret = w;
 	return 0;
 }

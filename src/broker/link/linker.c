@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "broker/watch/linker.h"
+#include "broker/link/linker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +12,8 @@
 
 #include "base/atomic.h"
 #include "broker/link/attach.h"
-#include "broker/link/steady.h"
 #include "broker/link/gate.h"
+#include "broker/link/steady.h"
 #include "util/elf.h"
 #include "util/fd.h"
 #include "util/log.h"
