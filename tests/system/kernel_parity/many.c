@@ -149,7 +149,7 @@ void many_cases(struct parity *p)
 	few = one(p, m, 0, getpid(), most / 16, "a sixteenth");
 	all = one(p, m, 0, getpid(), most, "all");
 	printf("time grows no faster than the number: %d\n", all < 128 * few + 500000);
-	one(p, m, FLAG_RETURN, 0, most, "returns, all processes");
+	one(p, m, FLAG_RETURN, 0, most / 8, "returns, all processes");
 	show("one more", link_many(p->many, 0, getpid(), MOST + 1) < 0 ? -errno : 0);
 	unlink(FILE_NAME);
 }

@@ -10,7 +10,8 @@
 set -u
 build=$(cd "$1" && pwd) suite=$2
 here=$(cd "$(dirname "$0")" && pwd)
-root=${NOTRAP_TOOLS_CACHE:-/var/tmp/notrap-tools}/libbpf-$suite
+cache=${NOTRAP_TOOLS_CACHE:-/var/tmp/notrap-tools}
+root=$cache/libbpf-$suite
 lib=$root/usr/lib/x86_64-linux-gnu
 
 skip() {
@@ -20,7 +21,7 @@ skip() {
 
 # Into $root/apt/archives, by the system's apt if it knows this suite, or by one with a configuration of its own.
 download() {
-	(cd "$root/apt/archives" && apt-get -qq download "libbpf1/$suite" "libbpf-dev/$suite" "$elf/$release" libc6/"$release" \
+	(cd "$root/apt/archives" && timeout 100 apt-get -qq download "libbpf1/$suite" "libbpf-dev/$suite" "$elf/$release" libc6/"$release" \
 		zlib1g/"$release" libzstd1/"$release") >/dev/null 2>&1
 }
 
@@ -40,7 +41,7 @@ own_apt() {
 	EOF
 	APT_CONFIG=$root/apt/apt.conf
 	export APT_CONFIG
-	apt-get -qq update >/dev/null 2>&1
+	timeout 100 apt-get -qq update >/dev/null 2>&1
 }
 
 fetch() {
@@ -56,8 +57,12 @@ fetch() {
 	touch "$root/complete"
 }
 
+# One that is silent is not asked again for ten minutes.
 mirror_answers() {
-	python3 -c 'import sys; sys.path.append(sys.argv[1]); import headers; sys.exit(not headers.reachable())' "$here/.."
+	[ -z "$(find "$cache/silent-mirror" -mmin -10 2>/dev/null)" ] || return 1
+	python3 -c 'import sys; sys.path.append(sys.argv[1]); import headers; sys.exit(not headers.reachable())' "$here/.." && return 0
+	mkdir -p "$cache" && touch "$cache/silent-mirror"
+	return 1
 }
 
 command -v clang >/dev/null && command -v apt-get >/dev/null || skip "needs clang and apt-get"
