@@ -13,7 +13,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 14u
+#define NT_PAYLOAD_VERSION 15u
 #define NT_HELPER_KFUNC 256u /* helper[] from here on: bodies of enum ebpf_kfunc (ebpf/kfuncs.h) */
 #define NT_HELPER_MAX 320u
 
@@ -90,10 +90,11 @@ struct nt_run {
 	u64 cookie;
 	u64 func_ip;
 	u64 is_return; /* 0 or 1: bpf_session_is_return() */
-	u64 reserved; /* the lower half: dispatchers keep flags there; the upper half: NT_CTX_TAIL_CALLS */
+	u64 reserved; /* u16: dispatchers keep flags there; u16: NT_CTX_OVERRIDDEN; the upper half: NT_CTX_TAIL_CALLS */
 };
 _Static_assert(sizeof(struct nt_run) == 64, "");
 #define NT_CTX_TAIL_CALLS (-4) /* u32: tail calls of this run, set by programs that make some */
+#define NT_CTX_OVERRIDDEN (-6) /* u16: bpf_override_return() was called, regs->ax is what the function returns */
 #define NT_CTX_SESSION (-40)
 #define NT_CTX_COOKIE (-32) /* offsets from ctx, used by the JIT */
 #define NT_CTX_FUNC_IP (-24)

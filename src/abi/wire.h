@@ -12,7 +12,7 @@
 #define NT_WIRE_VERSION 4u
 
 enum nt_op {
-	NT_OP_HELLO = 1,   /* arg[0] = NT_WIRE_VERSION, arg[1] = role: NT_ROLE_*; answer ret = broker's version or -EPROTO */
+	NT_OP_HELLO = 1,   /* arg[0] = NT_WIRE_VERSION, arg[1] = role: NT_ROLE_*, arg[2] = NT_HELLO_*; answer ret = broker's version or -EPROTO */
 	NT_OP_BPF,	   /* bpf(cmd = arg[0], attr = arg[1], size = arg[2]) */
 	NT_OP_PERF_OPEN,   /* perf_event_open(attr = arg[0], pid = arg[1], cpu = arg[2], group_fd = arg[3], flags = arg[4]) */
 	NT_OP_IOCTL,	   /* ioctl(fd = arg[0], request = arg[1], argument = arg[2]) on a perf event of ours */
@@ -35,6 +35,8 @@ enum nt_op {
 
 #define NT_BPFFS_PATH "/sys/fs/bpf" /* where loaders pin objects, and ... */
 #define NT_BPFFS_DIR "bpffs"	    /* ... which directory in the runtime directory they get for it */
+
+#define NT_HELLO_ALLOW_WRITE 1u /* `notrap run --allow-write`: programs may change what the process does */
 
 enum nt_role { NT_ROLE_SHIM = 1, NT_ROLE_CLI = 2 };
 enum nt_query { NT_QUERY_PS = 1 };

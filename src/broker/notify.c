@@ -71,6 +71,7 @@ struct notify {
 	struct loop_source *source;
 	pid_t last_tid, last_tgid; /* who asked last */
 	struct again *again;
+	bool allow_write; /* of whoever installed the filter */
 };
 
 static void again_free(struct notify *n, struct again *g)
@@ -280,8 +281,10 @@ static struct client *notify_client(struct notify *n, pid_t tid)
 		n->last_tgid = status.tgid;
 	}
 	c = server_client_of(n->broker, n->last_tgid);
-	if (c)
-		c->filtered = true;
+	if (!c)
+		return NULL;
+	c->filtered = true;
+	c->allow_write = n->allow_write;
 	return c;
 }
 
@@ -323,6 +326,7 @@ int notify_listen(struct broker *b, struct client *c, int fd)
 	if (!n)
 		return -ENOMEM;
 	n->broker = b;
+	n->allow_write = c->allow_write;
 	n->fd = client_get_fd(c, fd);
 	r = n->fd < 0 ? n->fd : loop_add(b->loop, n->fd, EPOLLIN, notify_readable, n, &n->source);
 	if (r < 0) {

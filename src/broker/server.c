@@ -51,6 +51,7 @@ static s64 server_hello(struct client *c, const struct nt_request *q)
 	if (q->arg[0] != NT_WIRE_VERSION || !q->arg[1] || q->arg[1] > NT_ROLE_CLI)
 		return -EPROTO;
 	c->role = (u32)q->arg[1];
+	c->allow_write = q->arg[2] & NT_HELLO_ALLOW_WRITE;
 	return NT_WIRE_VERSION;
 }
 

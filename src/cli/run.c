@@ -142,6 +142,7 @@ static int run_main(int argc, char **argv)
 	enum loader_kind kind;
 	int i, r;
 
+	unsetenv("NOTRAP_ALLOW_WRITE");
 	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
 		if (!strcmp(argv[i], "--")) {
 			i++;
@@ -153,6 +154,10 @@ static int run_main(int argc, char **argv)
 		}
 		if (!strcmp(argv[i], "--root") || !strcmp(argv[i], "--no-root")) {
 			setenv("NOTRAP_ROOT", argv[i][2] == 'r' ? "1" : "0", 1);
+			continue;
+		}
+		if (!strcmp(argv[i], "--allow-write")) {
+			setenv("NOTRAP_ALLOW_WRITE", "1", 1);
 			continue;
 		}
 		if (strcmp(argv[i], "-v") && strcmp(argv[i], "--verbose"))
@@ -181,11 +186,13 @@ static int run_main(int argc, char **argv)
 
 const struct cli_command cli_run = {
     .name = "run",
-    .args = "[-v] [--root] [--] LOADER [ARGUMENT...]",
+    .args = "[-v] [--root] [--allow-write] [--] LOADER [ARGUMENT...]",
     .help = "Run a BPF loader; its uprobes are attached without the kernel",
     .details = "  -v, --verbose  tell which functions were refused, and why\n"
 	       "  --root         let the loader think that it is root, for those that insist (bpftrace always may:\n"
-	       "                 --no-root tells it the truth); files and processes know better\n\n"
+	       "                 --no-root tells it the truth); files and processes know better\n"
+	       "  --allow-write  programs may change what a process does: bpf_override_return() makes a probed\n"
+	       "                 function return at once, bpf_probe_write_user() writes into its memory\n\n"
 	       "The exit status is the loader's own; 127: not found, 126: cannot be run.\n",
     .fn = run_main,
 };

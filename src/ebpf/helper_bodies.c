@@ -18,6 +18,8 @@ static const u8 bodies[] = {
     BPF_FUNC_get_current_uid_gid,
     BPF_FUNC_get_current_comm,
     BPF_FUNC_perf_event_output,
+    BPF_FUNC_probe_write_user,
+    BPF_FUNC_override_return,
     BPF_FUNC_map_push_elem,
     BPF_FUNC_map_pop_elem,
     BPF_FUNC_map_peek_elem,

@@ -17,7 +17,8 @@ static const char *const names[] = {__BPF_FUNC_MAPPER(HELPER_NAME)};
 #define RET(x) EBPF_RET_##x
 #define A(x) EBPF_ARG_##x
 
-/* The 81 that Linux 6.18 offers to uprobe programs, and ktime_get_coarse_ns, which it offers to others. */
+/* The 81 that Linux 6.18 offers to uprobe programs, ktime_get_coarse_ns, which it offers to others, and the two that write,
+ * which a kernel has or has not. */
 static const struct ebpf_helper protos[] = {
     [BPF_FUNC_map_lookup_elem] = {RET(VALUE_NULL), {A(MAP), A(KEY)}, 0},
     [BPF_FUNC_map_update_elem] = {RET(INT), {A(MAP), A(KEY), A(VALUE), A(ANY)}, 0},
@@ -33,6 +34,8 @@ static const struct ebpf_helper protos[] = {
     [BPF_FUNC_get_current_comm] = {RET(INT), {A(OUT), A(SIZE)}, 0},
     [BPF_FUNC_get_cgroup_classid] = {RET(INT), {0}, 0},
     [BPF_FUNC_perf_event_read] = {RET(INT), {A(MAP), A(ANY)}, GPL},
+    [BPF_FUNC_probe_write_user] = {RET(INT), {A(ANY), A(MEM), A(SIZE)}, GPL},
+    [BPF_FUNC_override_return] = {RET(INT), {A(CTX), A(ANY)}, GPL},
     [BPF_FUNC_perf_event_output] = {RET(INT), {A(CTX), A(MAP), A(ANY), A(MEM), A(SIZE0)}, GPL},
     [BPF_FUNC_get_stackid] = {RET(INT), {A(CTX), A(MAP), A(ANY)}, GPL},
     [BPF_FUNC_get_current_task] = {RET(INT), {0}, GPL},
@@ -139,8 +142,15 @@ bool ebpf_helper_allowed(u32 id, u32 prog_type)
 	case BPF_FUNC_get_stack:
 	case BPF_FUNC_get_func_ip:
 		return type_is_tracing(prog_type) || prog_type == BPF_PROG_TYPE_SYSCALL;
+	case BPF_FUNC_probe_write_user:
 	case BPF_FUNC_get_attach_cookie: return type_is_tracing(prog_type);
+	case BPF_FUNC_override_return: return prog_type == BPF_PROG_TYPE_KPROBE;
 	case BPF_FUNC_ktime_get_coarse_ns: return !type_is_tracing(prog_type);
 	default: return true;
 	}
+}
+
+bool ebpf_helper_writes(u32 id)
+{
+	return id == BPF_FUNC_probe_write_user || id == BPF_FUNC_override_return;
 }

@@ -72,3 +72,5 @@ bool ebpf_helper_allowed(u32 id, u32 prog_type);
 
 /* helper_bodies.c: the payload has a body for it, or the compiler expands it. */
 bool ebpf_helper_implemented(u32 id);
+/* Changes what the process does: only where the user said so. */
+bool ebpf_helper_writes(u32 id);

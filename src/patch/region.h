@@ -42,6 +42,7 @@ struct region_consumer { /* one program on a list; addresses are the target's */
 	bool at_ret;	 /* runs at the site, which is a `ret`, as at the return of the function */
 	bool session;	 /* runs at entry, and at return of the calls for which it returned 0 at entry */
 	bool uses_session; /* a program for sessions: asks for its call's cookie and which side this is */
+	bool overrides;	 /* may say NT_CTX_OVERRIDDEN; only at entries of functions, not in Go code */
 	u64 stats;	 /* struct nt_prog_stats that the program's runs are counted in, or 0 */
 	u64 key;	 /* session: names the consumer in struct nt_session; never used twice */
 	const struct region_inline *inlined; /* or NULL: entry is called */

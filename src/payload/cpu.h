@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One header per architecture supplies cpu_thread_self(), cpu_thread_base(), cpu_thread_u32(),
- * cpu_number(), cpu_node(). */
+ * cpu_number(), cpu_node(), cpu_set_result(). */
 #pragma once
 
 #if defined(__x86_64__)

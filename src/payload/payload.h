@@ -48,7 +48,7 @@ typedef u64 helper_fn(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5);
 helper_fn helper_hash_lookup4, helper_hash_lookup8, helper_hash_lookup;
 helper_fn helper_map_lookup, helper_map_update, helper_map_delete;
 helper_fn helper_probe_read, helper_probe_read_str;
-helper_fn helper_copy_from_user_task;
+helper_fn helper_copy_from_user_task, helper_probe_write_user, helper_override_return;
 helper_fn helper_ktime_ns, helper_ktime_boot_ns, helper_ktime_coarse_ns, helper_ktime_tai_ns,
     helper_jiffies64;
 helper_fn helper_trace_printk, helper_trace_vprintk;

@@ -5,6 +5,7 @@
 #include <linux/fcntl.h>
 #include <linux/prctl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -92,7 +93,8 @@ static int session_roundtrip(struct session *s, u32 op, const u64 arg[6], struct
 
 static int session_open(struct session *s, u32 within_ms)
 {
-	const u64 hello[6] = {NT_WIRE_VERSION, NT_ROLE_SHIM};
+	const char *allow = getenv("NOTRAP_ALLOW_WRITE");
+	const u64 hello[6] = {NT_WIRE_VERSION, NT_ROLE_SHIM, allow && *allow == '1' ? NT_HELLO_ALLOW_WRITE : 0};
 	struct nt_reply reply;
 	char dir[108];
 	int r, fd = -1;

@@ -156,7 +156,8 @@ static int find_helper(struct venv *env, const struct bpf_insn *in, struct vcall
 		vlog(env, "invalid func %s#%d\n", helper_name(c->id), in->imm);
 		return -EINVAL;
 	}
-	if (!ebpf_helper_allowed(c->id, env->prog->prog_type)) {
+	if (!ebpf_helper_allowed(c->id, env->prog->prog_type) ||
+	    (ebpf_helper_writes(c->id) && !env->prog->allow_write)) {
 		vlog(env, "program of this type cannot use helper %s#%d\n", helper_name(c->id),
 		     in->imm);
 		return -EINVAL;

@@ -49,6 +49,7 @@ struct verifier_prog {
 	void (*observe)(void *arg, u32 insn, const struct vstate *st);
 	void *observe_arg;
 	bool all_bodies; /* for tests: as if every helper and kernel function could be executed */
+	bool allow_write; /* bpf_override_return() and bpf_probe_write_user() are there */
 	bool not_gpl; /* the licence is none that the kernel takes for compatible with its own */
 	/* What a program cannot name, such as the shape of inner maps, follows behind the nmaps-th. */
 	const struct verifier_map *maps;

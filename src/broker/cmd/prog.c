@@ -131,7 +131,7 @@ struct prog_callees {
 	u32 nfuncs;
 };
 
-static int prog_verify(struct object_prog *p, const struct prog_callees *callees, struct verifier_log *log)
+static int prog_verify(struct object_prog *p, bool allow_write, const struct prog_callees *callees, struct verifier_log *log)
 {
 	/* Behind the maps the shapes of what is in maps of maps, one for each. */
 	struct verifier_map *maps free_auto = calloc(2 * p->nmaps + 1, sizeof(*maps));
@@ -141,6 +141,7 @@ static int prog_verify(struct object_prog *p, const struct prog_callees *callees
 	    .prog_type = p->type,
 	    .expected_attach = p->expected_attach,
 	    .sleepable = p->sleepable,
+	    .allow_write = allow_write,
 	    .not_gpl = !p->gpl,
 	    .maps = maps,
 	    .nmaps = p->nmaps,
@@ -221,7 +222,7 @@ static int prog_check(struct call *k, const struct attr_prog_load *a, struct obj
 	if (!r)
 		r = prog_maps_resolve(k, a->fd_array, p, log);
 	if (!r)
-		r = prog_verify(p, &callees, log);
+		r = prog_verify(p, k->c->allow_write, &callees, log);
 	prog_kfuncs_deinit(&callees.kfuncs);
 	free(callees.funcs);
 	return r;

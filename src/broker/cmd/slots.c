@@ -19,6 +19,8 @@
 /* bpf_prog_map_compatible(): all programs of an array are of the first one's kind. */
 static bool prog_array_fits(struct object_map *m, const struct object_prog *p)
 {
+	if (object_prog_overrides(p))
+		return false;
 	if (!m->owner_type) {
 		m->owner_type = p->type;
 		m->owner_sleepable = p->sleepable;

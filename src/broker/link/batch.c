@@ -114,6 +114,7 @@ static int fill_consumer(struct process *p, const struct batch_consumer *bc, u32
 	c->uses_func_ip = img->uses_func_ip || img->calls;
 	c->uses_session = l->prog->expected_attach == NT_BPF_TRACE_UPROBE_SESSION;
 	c->needs_ctx |= c->uses_session;
+	c->overrides = object_prog_overrides(l->prog);
 	c->inlined = pp->inlined.len && !c->uses_session ? &pp->inlined : NULL;
 	if (p->engine->stats_on && !stats_index(p->engine, l->prog, &counter)) {
 		c->stats = p->stats + sizeof(struct nt_prog_stats) * counter;

@@ -119,6 +119,15 @@ static int link_join_exits(struct link *l)
 	return r;
 }
 
+/* bpf_override_return(): where a function begins, and its return address is on top of the stack. */
+static bool link_can_override(const struct link *l)
+{
+	for (u32 i = 0; i < l->n; i++)
+		if (!l->site[i]->plan.entry || l->site[i]->plan.go)
+			return false;
+	return !l->at_return && !l->session;
+}
+
 /* Takes over the arrays of l, finds the sites, puts the consumers on their lists and attaches everywhere. */
 static int link_open(struct engine *e, struct link *l, int path_fd)
 {
@@ -134,6 +143,8 @@ static int link_open(struct engine *e, struct link *l, int path_fd)
 		return -ENOMEM;
 	l->nsites = l->n;
 	r = binary_sites(l->binary, l->offsets, l->n, l->site);
+	if (!r && l->prog && object_prog_overrides(l->prog) && !link_can_override(l))
+		r = -EINVAL;
 	if (!r)
 		r = gate_alloc(e, &l->gate);
 	if (r)
@@ -196,6 +207,9 @@ static void notice_failed(const struct link *l, int err, char *notice, size_t n)
 	if (err == -ETXTBSY)
 		snprintf(notice, n, "cannot attach to %s: it was written to while another link has it; close that link first",
 			 l->path);
+	else if (err == -EINVAL && l->prog && object_prog_overrides(l->prog))
+		snprintf(notice, n, "cannot attach to %s: a program that calls bpf_override_return() goes to entries of functions "
+			 "only, and not to Go's", l->path);
 	else if (err == -EINVAL)
 		snprintf(notice, n, "cannot attach to %s: an offset lies behind its end, or a reference counter offset is odd or "
 			 "not the one that another link has for the same place", l->path);

@@ -58,3 +58,9 @@ static inline struct object_prog *object_to_prog(struct object *o)
 {
 	return (struct object_prog *)o; /* obj is the first member */
 }
+
+/* It may make functions return before they have begun. */
+static inline bool object_prog_overrides(const struct object_prog *p)
+{
+	return p->facts.helpers[BPF_FUNC_override_return / 32] >> BPF_FUNC_override_return % 32 & 1;
+}

@@ -33,6 +33,7 @@ static inline u32 dispatch_meta_size(const struct region_shape *s)
 
 bool dispatch_shape_returns(const struct region_shape *s);
 bool dispatch_shape_has_sessions(const struct region_shape *s);
+bool dispatch_shape_overrides(const struct region_shape *s);
 
 /* entry: the sites are function entries (nothing below rsp is alive); else the slot has skipped the red zone. */
 void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, const struct region_shape *s,

@@ -28,6 +28,13 @@ void row_thread_pointer(struct x86_writer *w, const struct region_env *env, enum
 struct dispatch_tail row_count(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
 			       u32 saved);
 
+/* --- hit_override.c --- */
+
+/* For lists that dispatch_shape_overrides(), at entries of functions: before the programs, ... */
+void override_begin(struct x86_writer *w);
+/* ... and after them: back to the function's caller, if a program said so. rdx stays. */
+void override_leave(struct x86_writer *w, const struct dispatch_words *words, bool sessions, u32 saved);
+
 /* --- hit_call.c --- */
 
 /* How a function's slot goes on after the entry side. */

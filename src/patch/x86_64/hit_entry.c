@@ -45,6 +45,7 @@ void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, con
 			 const struct dispatch_words *words, bool entry)
 {
 	bool returns = entry && dispatch_shape_returns(s), sessions = entry && dispatch_shape_has_sessions(s);
+	bool overrides = entry && dispatch_shape_overrides(s);
 	s32 back = (s32)dispatch_meta_size(s) + SLOT_CALL_LEN + (entry ? 0 : RED_ZONE_SKIP_LEN);
 	struct meta_ref m = { .from = META_FROM_SLOT, .back = back };
 	struct frame_need n = programs_need(s, false);
@@ -52,6 +53,8 @@ void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, con
 
 	n.clobbers |= 1u << X86_RCX | 1u << X86_RDX;
 	frame_open(w, n, 0);
+	if (overrides)
+		override_begin(w);
 	if (sessions) {
 		tail = row_count(w, env, words, n.clobbers);
 		call_open_sessions(w, s, words, n.clobbers);
@@ -59,6 +62,8 @@ void dispatch_emit_entry(struct x86_writer *w, const struct region_env *env, con
 	programs_emit(w, s, words, &m, false, FRAME + 8 + (entry ? 0 : RED_ZONE), n);
 	if (!sessions)
 		tail = row_count(w, env, words, n.clobbers);
+	if (overrides)
+		override_leave(w, words, sessions, n.clobbers);
 	if (sessions) {
 		call_close_sessions(w, s, words, &(struct call_way){ .back = back }, n.clobbers);
 	} else if (returns) {

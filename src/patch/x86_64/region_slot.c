@@ -37,7 +37,7 @@ bool slot_inlined(const struct region_shape *shape, const struct region_site *s,
 	if (s->plan->go)
 		return true;
 	return nsites <= INLINE_SITES_MAX && shape[s->shape].n <= INLINE_CONSUMERS_MAX && s->plan->entry &&
-	       !dispatch_shape_has_sessions(&shape[s->shape]);
+	       !dispatch_shape_has_sessions(&shape[s->shape]) && !dispatch_shape_overrides(&shape[s->shape]);
 }
 
 bool slot_returns(const struct region_shape *shape, const struct region_site *s)

@@ -70,6 +70,8 @@ static const struct {
     {202, helper_dynptr_write},
     {203, helper_dynptr_data},
     {208, helper_ktime_tai_ns},
+    {36, helper_probe_write_user},
+    {58, helper_override_return},
     {240, helper_deliver_signals},
     /* kfuncs */
     {NT_HELPER_KFUNC + 3, kfunc_iter_num_new},

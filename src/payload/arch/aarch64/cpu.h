@@ -46,3 +46,9 @@ static inline u32 cpu_node(bool has_rdpid)
 	sys_call3(__NR_getcpu, 0, (u64)(uintptr_t)&node, 0);
 	return node;
 }
+
+/* What a function returns, in a struct pt_regs. */
+static inline void cpu_set_result(u64 *regs, u64 value)
+{
+	regs[0] = value;
+}

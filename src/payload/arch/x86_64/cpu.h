@@ -2,6 +2,7 @@
 /* What only machine code can ask the processor. Include through payload/cpu.h. */
 #pragma once
 
+#include "abi/bpf.h"
 #include "abi/types.h"
 
 /* Attribute of a function that is one asm statement, at whose address that has to begin. */
@@ -58,4 +59,10 @@ static inline u32 cpu_number(bool has_rdpid)
 static inline u32 cpu_node(bool has_rdpid)
 {
 	return cpu_node_and_number(has_rdpid) >> CPU_NODE_SHIFT;
+}
+
+/* What a function returns, in a struct pt_regs. */
+static inline void cpu_set_result(u64 *regs, u64 value)
+{
+	regs[NT_RAX] = value;
 }
