@@ -19,7 +19,7 @@
  * at a full map would wait for each other.
  * 2. Who is under way may be without a CPU for a long time, so the waiting spins, then yields, then
  * sleeps. It must end all the same: a killed process leaves its count behind for ever. Who waited
- * in vain sets the count of those words to zero and begins a new epoch, so that late leavers of the
+ * in vain, or finds that the only one under way is dead, sets the count of those words to zero and begins a new epoch, so that late leavers of the
  * old one do not take away the count of somebody else, and nobody else waits for them.
  * 3. A signal handler does not wait for what it has interrupted (holder).
  * 4. Where others insert and delete all the time, a full map may never be seen at rest. When all
@@ -33,12 +33,14 @@
 #include <linux/time_types.h>
 
 #include "base/syscall.h"
+#include "maps/lock.h"
 
 #define POOL_TRIES (1u << 12) /* of one compare-and-swap that others keep winning */
 #define POOL_SPINS 128u
 #define POOL_SPINS_ONLY 2048u /* for who may not enter the kernel, */
 #define POOL_PAUSES_ONLY 512u /* each so long that all outlast a time slice */
 #define POOL_YIELDS 64u
+#define POOL_ASK (POOL_SPINS + POOL_YIELDS) /* in this round who it is that is under way */
 #define POOL_SLEEPS 300u
 #define POOL_SLEEP_NS 1000000
 #define POOL_LAPS 64u
@@ -144,7 +146,8 @@ u32 hash_pool_enter(const struct nt_map_view *v, const struct nt_caller *c)
 {
 	u32 ticket = moving_epoch(at_add(pool_moving(v, c->cpu), MOVING_ONE));
 
-	at_store(pool_holder(v, c->cpu), c->tid);
+	if (!at_load(pool_holder(v, c->cpu))) /* the first one's stays, who may be dead */
+		at_store(pool_holder(v, c->cpu), c->tid);
 	return ticket;
 }
 
@@ -180,6 +183,7 @@ static u16 pool_snapshot(const struct nt_map_view *v, const struct nt_caller *c,
 	return (u16)busy;
 }
 
+/* Whoever is under way there is forgotten. */
 static void pool_give_up(const struct nt_map_view *v, u16 stripes)
 {
 	for (u32 i = 0; i < HASH_STRIPES; i++) {
@@ -188,8 +192,23 @@ static void pool_give_up(const struct nt_map_view *v, u16 stripes)
 		if (!(stripes >> i & 1))
 			continue;
 		fresh = was >> 32 << 32 | ((u64)(moving_epoch(was) + 1) & 0xffff) * MOVING_EPOCH;
+		at_store(pool_holder(v, i), 0);
 		at_cas(moving, &was, fresh);
 	}
+}
+
+/* In each of these stripes one operation is under way, of a thread that is no more. */
+static bool pool_is_abandoned(const struct nt_map_view *v, u16 stripes)
+{
+	for (u32 i = 0; i < HASH_STRIPES; i++) {
+		u32 holder = at_load(pool_holder(v, i));
+
+		if (!(stripes >> i & 1))
+			continue;
+		if ((at_load(pool_moving(v, i)) & MOVING_COUNT) != 1 || !holder || !map_owner_is_dead(holder))
+			return false;
+	}
+	return true;
 }
 
 /* False: waited long enough. */
@@ -230,7 +249,10 @@ bool hash_pool_wait(const struct nt_map_view *v, const struct nt_caller *c, stru
 	}
 	p->busy = busy;
 	p->entered = entered;
-	if (!busy || pool_rest(c, p->rounds))
+	if (!busy)
+		return true;
+	if ((p->rounds != POOL_ASK || c->flags & NT_CALLER_NO_SYSCALL || !pool_is_abandoned(v, p->unseen)) &&
+	    pool_rest(c, p->rounds))
 		return true;
 	pool_give_up(v, p->unseen);
 	return false;

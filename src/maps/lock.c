@@ -27,7 +27,7 @@ static u64 lock_now_ms(void)
  * collected yet. kill() still finds zombies; process_vm_readv() says ESRCH of whoever has no memory
  * any more, whatever its permissions.
  */
-static bool lock_owner_is_dead(u32 tid)
+bool map_owner_is_dead(u32 tid)
 {
 	u8 byte;
 	struct iovec local = {&byte, 1}, remote = {NULL, 1};
@@ -76,7 +76,7 @@ static __attribute__((noinline)) bool lock_wait(struct nt_lock *lock,
 				return true;
 		}
 		owner = at_load(&lock->owner);
-		if (owner && lock_owner_is_dead(owner)) {
+		if (owner && map_owner_is_dead(owner)) {
 			if (at_cas(&lock->owner, &owner, c->tid))
 				return true;
 			continue;
@@ -113,7 +113,7 @@ bool map_lock_try(struct nt_lock *lock, const struct nt_caller *c)
 		return false;
 	if (at_cas(&lock->owner, &owner, c->tid))
 		return true;
-	if (owner == c->tid || c->flags & NT_CALLER_NO_SYSCALL || !lock_owner_is_dead(owner))
+	if (owner == c->tid || c->flags & NT_CALLER_NO_SYSCALL || !map_owner_is_dead(owner))
 		return false;
 	return at_cas(&lock->owner, &owner, c->tid);
 }

@@ -23,5 +23,7 @@ bool map_lock_take(struct nt_lock *lock, const struct nt_caller *c);
 /* The same without waiting: false whenever somebody who is alive holds it. */
 bool map_lock_try(struct nt_lock *lock, const struct nt_caller *c);
 void map_lock_drop(struct nt_lock *lock, u32 tid);
+/* The thread will never run again: it is gone, or a zombie that its parent has not collected yet. Two system calls. */
+bool map_owner_is_dead(u32 tid);
 /* Broker: frees the lock when its owner is dead. */
 void map_lock_reap(struct nt_lock *lock, bool (*is_dead)(u32 tid, void *arg), void *arg);
