@@ -21,6 +21,7 @@
 
 #include "abi/map.h"
 #include "base/atomic.h"
+#include "base/bits.h"
 
 #define HASH_STRIPES 16u
 #define HASH_SPARES 256u      /* elements for replacements under way, beyond max_entries */
@@ -49,7 +50,7 @@ struct hash_ctl {
 		struct hash_list list[HASH_CLASSES];
 		u64 moving; /* operations that may hold an ENTRY outside both the free lists and
 			       the buckets: hash_pool.c */
-		u32 holder; /* tid of the last of them that is not through, 0 = unknown */
+		u32 holder; /* tid of the first of them that is not through, 0 = unknown */
 		u32 pad[5];
 	} stripe[HASH_STRIPES]; /* by CPU, so that CPUs do not share a line */
 };
@@ -120,8 +121,33 @@ static inline u8 *hash_used_mark(const struct nt_map_view *v, u32 idx)
 	return v->base + v->ctl_off + sizeof(struct hash_ctl) + heads + (idx - 1);
 }
 
+#define HASH_TRIES (1u << 12) /* that others may win before it is -EBUSY */
+
+/* The value lies in elem->small. */
+static inline bool hash_is_small(const struct nt_map_view *v)
+{
+	return !hash_is_percpu(v) && v->value_size <= 8;
+}
+
+static inline u64 hash_value_off(const struct nt_map_view *v)
+{
+	return hash_is_small(v)
+		   ? offsetof(struct hash_elem, small)
+		   : bits_round_up(offsetof(struct hash_elem, key) + (u64)v->key_size, 8ull);
+}
+
+static inline u8 *hash_value(const struct nt_map_view *v, struct hash_elem *e, u32 cpu)
+{
+	return (u8 *)e + hash_value_off(v) + (u64)cpu * v->value_stride;
+}
+
 struct hash_pos;
-/* hash.c: pos->elem, found in its bucket, is removed if nothing has changed since. value, when not NULL, gets what it
+/* hash_take.c: the element that pos says was removed, and its link now leads to succ. True: it is out of the chain, free to
+ * be given back. */
+bool hash_bypass(const struct nt_map_view *v, u32 hash, struct hash_pos *pos, u32 succ);
+/* The value, of all CPUs, as the system call has it. */
+void hash_copy_out(const struct nt_map_view *v, struct hash_elem *e, void *value);
+/* pos->elem, found in its bucket, is removed if nothing has changed since. value, when not NULL, gets what it
  * held. Between hash_pool_enter() and _leave(). */
 bool hash_take_out(const struct nt_map_view *v, const struct nt_caller *c, u32 hash, struct hash_pos *pos, void *value);
 /* hash_lru.c: makes room in a full map. False: there was nothing to throw out. */
