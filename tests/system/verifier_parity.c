@@ -21,7 +21,7 @@
 #include "gen.h"
 #include "object.h"
 
-#define MAX_MISSED_PERCENT 3.0
+#define MAX_MISSED_PERCENT 2.0
 #define KERNEL_LOG (1u << 18)
 
 /* We accept, the kernel does not, and both are right: parts of the kernel's words, and why. */
