@@ -45,6 +45,11 @@ int map_sys_lookup_and_delete(const struct nt_map_view *v, const struct nt_calle
  * iteration: an element deleted and inserted again may turn up twice. */
 int map_next_key(const struct nt_map_view *v, const void *key, void *next);
 
+/* Hashes of all kinds: the elements of buckets *bucket and up, whole buckets, at most *count elements: keys, and values as the
+ * system call has them. *bucket is then where to go on, *count how many there are. 0; -ENOENT: these are the last; -ENOSPC:
+ * the first bucket alone has more; -EBUSY. */
+int map_hash_batch(const struct nt_map_view *v, u32 *bucket, void *keys, void *values, u32 *count);
+
 /* Maps without keys: queue, stack; bloom filter: push, and peek, which asks for the value. Both sides: 0 or -errno. A
  * value that is not there is zeroed. */
 int map_push(const struct nt_map_view *v, const struct nt_caller *c, const void *value, u64 flags);

@@ -30,7 +30,8 @@
 
 #define FDS 1024u
 #define KEY_MAX 512u
-#define VALUE_PAGES 4u /* a longer value is the broker's */
+#define VALUE_PAGES 4u /* a longer value is the broker's, */
+#define BATCH_PAGES 64u /* and a longer batch */
 #define PAGES 64u
 #define MOMENT_SHIFT 20 /* of the tick counter: some 300 us */
 
@@ -109,16 +110,21 @@ static bool page_is_good(u64 addr, bool write, u64 moment)
 	return true;
 }
 
-static bool range_is_good(u64 addr, u64 size, bool write, u64 moment)
+static bool pages_are_good(u64 addr, u64 size, u64 most, bool write, u64 moment)
 {
 	u64 first = addr / NT_PAGE, last;
 
-	if (!size || __builtin_add_overflow(addr, size - 1, &last) || last / NT_PAGE - first >= VALUE_PAGES)
+	if (!size || __builtin_add_overflow(addr, size - 1, &last) || last / NT_PAGE - first >= most)
 		return false;
 	for (u64 page = first; page <= last / NT_PAGE; page++)
 		if (!page_is_good(page * NT_PAGE, write, moment))
 			return false;
 	return true;
+}
+
+static bool range_is_good(u64 addr, u64 size, bool write, u64 moment)
+{
+	return pages_are_good(addr, size, VALUE_PAGES, write, moment);
 }
 
 static void fast_unmap(struct fastmap *m)
@@ -297,6 +303,41 @@ static s64 fast_op(const struct nt_map_view *v, u64 cmd, const struct fast_attr 
 	return 0;
 }
 
+struct fast_batch { /* struct attr_batch of the broker */
+	u64 in, out, keys, values;
+	u32 count, fd;
+	u64 elem_flags, flags;
+};
+
+static bool fast_batch_type(u32 type)
+{
+	return type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_HASH ||
+	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+/* BPF_MAP_LOOKUP_BATCH on a hash; *count is the attr's. */
+static s64 fast_batch_op(const struct nt_map_view *v, const struct fast_batch *a, u32 *count, u64 moment)
+{
+	u64 keys = (u64)a->count * v->key_size, values = (u64)a->count * map_syscall_size(v);
+	u32 bucket = 0, n = a->count;
+	s64 r = -ENOENT;
+
+	if ((a->in && !range_is_good(a->in, sizeof(bucket), false, moment)) ||
+	    !range_is_good(a->out, sizeof(bucket), true, moment) || !range_is_good((u64)count, sizeof(n), true, moment) ||
+	    !pages_are_good(a->keys, keys, BATCH_PAGES, true, moment) ||
+	    !pages_are_good(a->values, values, BATCH_PAGES, true, moment))
+		return FASTMAP_ASK;
+	if (a->in)
+		mem_copy(&bucket, (const void *)a->in, sizeof(bucket));
+	if (bucket < v->nbuckets)
+		r = map_hash_batch(v, &bucket, (void *)a->keys, (void *)a->values, &n);
+	else
+		n = 0;
+	mem_copy((void *)a->out, &bucket, sizeof(bucket));
+	mem_copy(count, &n, sizeof(n));
+	return r;
+}
+
 /* Bytes of the attr that the command has, and what it needs; 0: not one of ours. */
 static u32 fast_command(u64 cmd, u32 *ret_may)
 {
@@ -325,6 +366,31 @@ static bool fast_read_attr(u64 attr, u64 size, u32 known, u64 moment, struct fas
 	return ret->fd < FDS;
 }
 
+static s64 fast_batch(u64 attr, u64 size, fastmap_open *open)
+{
+	const struct fast_batch *user = (const void *)attr;
+	u64 moment = fast_moment();
+	struct fast_batch a;
+	struct fastmap *m;
+	s64 r = FASTMAP_ASK;
+
+	if (size < sizeof(a) || size > 256 || !range_is_good(attr, size, false, moment))
+		return FASTMAP_ASK;
+	for (u64 i = sizeof(a); i < size; i++)
+		if (((const u8 *)attr)[i])
+			return FASTMAP_ASK;
+	mem_copy(&a, user, sizeof(a));
+	if (a.fd >= FDS || !a.count || a.elem_flags || a.flags)
+		return FASTMAP_ASK;
+	m = fast_enter(a.fd, open, moment);
+	if (!m)
+		return FASTMAP_ASK;
+	if (m->may & NT_MAP_READ && fast_batch_type(m->view.type))
+		r = fast_batch_op(&m->view, &a, (u32 *)(attr + offsetof(struct fast_batch, count)), moment);
+	fast_leave(m);
+	return r;
+}
+
 s64 fastmap_bpf(u64 cmd, u64 attr, u64 size, fastmap_open *open)
 {
 	u32 may = 0, known = fast_command((u32)cmd, &may);
@@ -333,6 +399,8 @@ s64 fastmap_bpf(u64 cmd, u64 attr, u64 size, fastmap_open *open)
 	struct fastmap *m;
 	s64 r = FASTMAP_ASK;
 
+	if ((u32)cmd == BPF_MAP_LOOKUP_BATCH)
+		return fast_batch(attr, (u32)size, open);
 	if (!known || !fast_read_attr(attr, (u32)size, known, moment, &a))
 		return FASTMAP_ASK;
 	/* Look-ups have no flag that means anything here; the broker knows what the others mean. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Batches of map elements. Arrays carry the last key in in_batch/out_batch, as the kernel's generic
- * code does; for hashes the kernel's token is a bucket number, 4 bytes, so here it is the number of
- * elements already given out: the walk starts over and skips them. Elements that come or go in
- * between may be missed or seen twice, as with the kernel's.
+ * Batches of map elements. Arrays carry the last key in in_batch/out_batch, as the kernel's generic code does; hashes
+ * the number of a bucket, 4 bytes, and give whole buckets. Elements that come or go in between may be missed, as with the
+ * kernel's.
  */
 #include <errno.h>
 #include <linux/bpf.h>
@@ -20,7 +19,7 @@
 
 struct batch {
 	struct object_map *map;
-	u32 key_size, value_size, done;
+	u32 key_size, value_size, bucket;
 	u8 *key, *next, *value; /* one element each */
 	bool by_token;		/* a hash */
 	/* Elements on their way to or from the client, so that it is not asked for each: [room], these are [at, at + n)
@@ -96,31 +95,14 @@ static int batch_put_count(struct call *k, u32 count)
 			    sizeof(count));
 }
 
-/* Where to begin: t->key is the last element that was given out. 1: at the first; 0; -ENOENT
- * nothing is left. */
+/* Where to begin: t->key is the last element that was given out. 1: at the first; 0; -EFAULT. */
 static int batch_seek(struct call *k, struct batch *t)
 {
 	u64 in = k->attr.batch.in_batch;
-	u32 token;
-	int r;
 
 	if (!in)
 		return 1;
-	if (!t->by_token) {
-		r = client_read(k->c, in, t->key, t->key_size);
-		return r;
-	}
-	r = client_read(k->c, in, &token, sizeof(token));
-	if (r < 0 || !token)
-		return r < 0 ? r : 1;
-	t->done = token;
-	for (u32 i = 0; i < token; i++) {
-		r = map_next_key(&t->map->view, i ? t->key : NULL, t->next);
-		if (r < 0)
-			return r;
-		memcpy(t->key, t->next, t->key_size);
-	}
-	return 0;
+	return t->by_token ? client_read(k->c, in, &t->bucket, sizeof(t->bucket)) : client_read(k->c, in, t->key, t->key_size);
 }
 
 static int batch_flush(struct call *k, struct batch *t)
@@ -199,9 +181,9 @@ static int batch_drop(struct call *k, struct batch *t)
 	return map_sys_delete(&t->map->view, &k->b->caller, t->key);
 }
 
-/* Elements after t->key (first: from the beginning). Returns 0 or why it ended early; *ret_n
- * elements were copied. */
-static int batch_walk(struct call *k, struct batch *t, bool first, bool and_delete, u32 *ret_n)
+/* Elements of an array after t->key (first: from the beginning). Returns 0 or why it ended early; *ret_n elements were
+ * copied. */
+static int batch_walk(struct call *k, struct batch *t, bool first, u32 *ret_n)
 {
 	const struct nt_map_view *v = &t->map->view;
 	u32 n = 0;
@@ -212,8 +194,8 @@ static int batch_walk(struct call *k, struct batch *t, bool first, bool and_dele
 		if (r < 0)
 			break;
 		memcpy(t->key, t->next, t->key_size);
-		first = and_delete;
-		r = batch_get(k, t, and_delete);
+		first = false;
+		r = batch_get(k, t, false);
 		if (r == -ENOENT)
 			continue;
 		if (!r)
@@ -224,6 +206,51 @@ static int batch_walk(struct call *k, struct batch *t, bool first, bool and_dele
 	}
 	*ret_n = n;
 	return batch_flush(k, t) < 0 ? -EFAULT : r;
+}
+
+/* The n elements in t->keys are taken one by one, or are ids that stand for something; those that are gone are left out. */
+static int batch_each(struct call *k, struct batch *t, u32 n, bool and_delete)
+{
+	int r = 0;
+
+	t->n = 0;
+	for (u32 i = 0; i < n && !r; i++) {
+		memcpy(t->key, t->keys + (size_t)i * t->key_size, t->key_size);
+		r = batch_get(k, t, and_delete);
+		if (!r) {
+			memmove(t->keys + (size_t)t->n * t->key_size, t->key, t->key_size);
+			memcpy(t->values + (size_t)t->n++ * t->value_size, t->value, t->value_size);
+		}
+		if (r == -ENOENT)
+			r = 0;
+	}
+	return r;
+}
+
+/* Elements of a hash, from bucket t->bucket on; the rest as above. */
+static int batch_scan(struct call *k, struct batch *t, bool and_delete, u32 *ret_n)
+{
+	const struct nt_map_view *v = &t->map->view;
+	bool each = and_delete || map_has_slots(v->type);
+	u32 n = 0, want, got;
+	int r = 0, w = 0;
+
+	if (t->bucket >= v->nbuckets)
+		r = -ENOENT;
+	while (!r && !w && n < k->attr.batch.count) {
+		want = got = bits_min(t->room, k->attr.batch.count - n);
+		r = map_hash_batch(v, &t->bucket, t->keys, t->values, &got);
+		t->n = got;
+		if (each)
+			w = batch_each(k, t, got, and_delete);
+		n += t->n;
+		if (batch_flush(k, t) < 0)
+			return -EFAULT;
+		if (got < want && want < t->room)
+			break; /* the next bucket has more than there is room for */
+	}
+	*ret_n = n;
+	return w ? w : r == -ENOSPC && n ? 0 : r;
 }
 
 static s64 batch_lookup(struct call *k, bool and_delete)
@@ -240,16 +267,15 @@ static s64 batch_lookup(struct call *k, bool and_delete)
 	r = batch_put_count(k, 0);
 	if (r < 0)
 		return r;
-	/* Deleting consumes the front: the next batch begins at the first element again. */
-	r = and_delete ? 1 : batch_seek(k, &t);
+	r = batch_seek(k, &t);
 	if (r >= 0)
-		r = batch_walk(k, &t, r == 1, and_delete, &n);
+		r = t.by_token ? batch_scan(k, &t, and_delete, &n) : batch_walk(k, &t, r == 1, &n);
 	if (r == -EFAULT)
 		return r;
-	t.done = and_delete ? 1 : t.done + n;
-	if (n)
-		w = t.by_token ? client_write(k->c, a->out_batch, &t.done, sizeof(t.done))
-			       : client_write(k->c, a->out_batch, t.key, t.key_size);
+	if (t.by_token)
+		w = client_write(k->c, a->out_batch, &t.bucket, sizeof(t.bucket));
+	else if (n)
+		w = client_write(k->c, a->out_batch, t.key, t.key_size);
 	if (!w)
 		w = batch_put_count(k, n);
 	return w < 0 ? w : r;
