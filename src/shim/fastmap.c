@@ -316,7 +316,7 @@ static bool fast_batch_type(u32 type)
 }
 
 /* BPF_MAP_LOOKUP_BATCH on a hash; *count is the attr's. */
-static s64 fast_batch_op(const struct nt_map_view *v, const struct fast_batch *a, u32 *count, u64 moment)
+static s64 fast_batch_lookup(const struct nt_map_view *v, const struct fast_batch *a, u32 *count, u64 moment)
 {
 	u64 keys = (u64)a->count * v->key_size, values = (u64)a->count * map_syscall_size(v);
 	u32 bucket = 0, n = a->count;
@@ -366,7 +366,30 @@ static bool fast_read_attr(u64 attr, u64 size, u32 known, u64 moment, struct fas
 	return ret->fd < FDS;
 }
 
-static s64 fast_batch(u64 attr, u64 size, fastmap_open *open)
+/* BPF_MAP_UPDATE_BATCH: one after the other, up to the first that fails. */
+static s64 fast_batch_update(const struct nt_map_view *v, const struct fast_batch *a, u32 *count, u64 moment)
+{
+	u64 size = map_syscall_size(v), key[KEY_MAX / 8];
+	struct nt_caller c = {.tid = fast_tid()};
+	s64 r = 0;
+	u32 n;
+
+	c.cpu = c.tid;
+	if (!range_is_good((u64)count, sizeof(n), true, moment) ||
+	    !pages_are_good(a->keys, (u64)a->count * v->key_size, BATCH_PAGES, false, moment) ||
+	    !pages_are_good(a->values, a->count * size, BATCH_PAGES, false, moment))
+		return FASTMAP_ASK;
+	for (n = 0; n < a->count; n++) {
+		mem_copy(key, (const void *)(a->keys + (u64)n * v->key_size), v->key_size);
+		r = map_sys_update(v, &c, key, (const void *)(a->values + n * size), BPF_ANY);
+		if (r)
+			break;
+	}
+	mem_copy(count, &n, sizeof(n));
+	return r;
+}
+
+static s64 fast_batch(u64 attr, u64 size, bool update, fastmap_open *open)
 {
 	const struct fast_batch *user = (const void *)attr;
 	u64 moment = fast_moment();
@@ -385,8 +408,9 @@ static s64 fast_batch(u64 attr, u64 size, fastmap_open *open)
 	m = fast_enter(a.fd, open, moment);
 	if (!m)
 		return FASTMAP_ASK;
-	if (m->may & NT_MAP_READ && fast_batch_type(m->view.type))
-		r = fast_batch_op(&m->view, &a, (u32 *)(attr + offsetof(struct fast_batch, count)), moment);
+	if (m->may & (update ? NT_MAP_WRITE : NT_MAP_READ) && fast_batch_type(m->view.type) && m->view.key_size <= KEY_MAX)
+		r = (update ? fast_batch_update : fast_batch_lookup)(&m->view, &a, (u32 *)(attr + offsetof(struct fast_batch, count)),
+								 moment);
 	fast_leave(m);
 	return r;
 }
@@ -399,8 +423,8 @@ s64 fastmap_bpf(u64 cmd, u64 attr, u64 size, fastmap_open *open)
 	struct fastmap *m;
 	s64 r = FASTMAP_ASK;
 
-	if ((u32)cmd == BPF_MAP_LOOKUP_BATCH)
-		return fast_batch(attr, (u32)size, open);
+	if ((u32)cmd == BPF_MAP_LOOKUP_BATCH || (u32)cmd == BPF_MAP_UPDATE_BATCH)
+		return fast_batch(attr, (u32)size, (u32)cmd == BPF_MAP_UPDATE_BATCH, open);
 	if (!known || !fast_read_attr(attr, (u32)size, known, moment, &a))
 		return FASTMAP_ASK;
 	/* Look-ups have no flag that means anything here; the broker knows what the others mean. */
