@@ -28,7 +28,11 @@ bool attach_again(struct process *p, int err, u32 *tries);
 /* The same for every module of this binary in the process, which is scanned for them. Returns modules found or -errno. */
 int attach_process(struct process *p, struct binary *b, struct site *const *site, u32 n);
 
-/* Waits until no thread of the process is inside a program, dispatcher or helper, and takes away code regions that no
+/* Waits until no thread of the process is inside a program, dispatcher or helper, and notes which code regions no
  * site, no thread and no return entry refers to. 0, -ETIMEDOUT, or -errno of the stop. Then a program that
  * is marked as needed must stay mapped: it has ended but for its last instructions. */
+int attach_outside(struct process *p, u32 timeout_ms);
+/* Takes away those regions. */
+void attach_reclaim(struct process *p);
+/* Both. */
 int attach_quiesce(struct process *p, u32 timeout_ms);

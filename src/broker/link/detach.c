@@ -47,15 +47,18 @@ static int take_out(const struct detach *d)
 	return r;
 }
 
-/* Nobody is inside any more. */
-static void unmap_prog(const struct detach *d)
+/* Nobody is inside any more. With one loan for both. */
+static void clear(const struct detach *d)
 {
-	if (d->used || d->p->unfinished)
-		return;
-	if (d->pp->needed)
-		d->p->unfinished = true;
-	else
+	bool unmap = !d->used && !d->p->unfinished && !d->pp->needed, lent = unmap && !process_borrow(d->p);
+
+	attach_reclaim(d->p);
+	if (unmap)
 		process_unmap_prog(d->p, d->pp);
+	else if (!d->used && d->pp->needed)
+		d->p->unfinished = true;
+	if (lent)
+		process_give_back(d->p);
 }
 
 static int steps(void *arg)
@@ -64,9 +67,9 @@ static int steps(void *arg)
 	int r = take_out(d);
 
 	if (!r)
-		r = attach_quiesce(d->p, 0);
+		r = attach_outside(d->p, 0);
 	if (!r)
-		unmap_prog(d);
+		clear(d);
 	return r;
 }
 
@@ -82,9 +85,9 @@ static void detach_process(struct detach *d)
 	if (r == -ETIMEDOUT) {
 		r = take_out(d); /* if it was this that took too long */
 		if (!r)
-			r = attach_quiesce(d->p, QUIESCE_MS);
+			r = attach_outside(d->p, QUIESCE_MS);
 		if (!r)
-			unmap_prog(d);
+			clear(d);
 	}
 	d->p->unfinished |= r != 0;
 	for (struct module *m = d->p->modules; m && !r; m = m->next)

@@ -98,6 +98,11 @@ bool process_take_spare(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_ba
 	return true;
 }
 
+bool process_is_spare(const struct process *p, u64 base)
+{
+	return spare_at(p, base) < PROCESS_SPARES;
+}
+
 bool process_give_spare(struct process *p, u64 base)
 {
 	u32 i = spare_at(p, base);

@@ -50,6 +50,7 @@ struct code_region {
 	u32 *gate; /* [ngates] owned: gates that its code looks at */
 	u32 ngates;
 	bool needed; /* quiesce.c: a way back leads through it */
+	bool unused; /* nobody needs it any more */
 };
 
 struct process_map {
@@ -171,6 +172,7 @@ bool process_take_spare(struct process *p, u64 lo, u64 hi, u32 size, u64 *ret_ba
 bool process_give_spare(struct process *p, u64 base);
 /* A region was found there, which another broker may have made. */
 void process_note_spare(struct process *p, u64 base);
+bool process_is_spare(const struct process *p, u64 base);
 bool process_has_spare(const struct process *p);
 
 int process_open_gate(struct process *p, u32 local_gate, u32 value);

@@ -253,8 +253,8 @@ static bool regions_pile_up(const struct process *p)
 	return n > PATIENCE;
 }
 
-/* Stopped: unmaps what nobody needs, with the thread that lends its registers. */
-static void reclaim_stopped(struct process *p, struct survey *s)
+/* Stopped: marks what nobody needs. Nobody will from now on, so the unmapping need not be done while all stand still. */
+static void mark_unused(struct process *p, const struct survey *s)
 {
 	struct entries e;
 
@@ -262,25 +262,8 @@ static void reclaim_stopped(struct process *p, struct survey *s)
 		return;
 	if (regions_pile_up(p))
 		entries_forget_abandoned(p, &e);
-	if (process_borrow(p)) {
-		entries_deinit(&e);
-		return;
-	}
-	for (struct code_region **at = &p->regions; *at;) {
-		struct code_region *r = *at;
-
-		if (region_in_use(s, r, &e)) {
-			at = &r->next;
-			continue;
-		}
-		*at = r->next;
-		r->data = (struct nt_region){ .state = NT_REGION_FREE };
-		process_publish_region(p, r, &r->data);
-		if (!process_give_spare(p, r->base))
-			inject_syscall(&p->target, SYS_munmap, r->base, r->size, 0, 0, 0, 0);
-		code_region_free(r);
-	}
-	process_give_back(p);
+	for (struct code_region *r = p->regions; r; r = r->next)
+		r->unused = !region_in_use(s, r, &e);
 	entries_deinit(&e);
 }
 
@@ -292,7 +275,7 @@ static bool anything_dead(const struct process *p)
 	return false;
 }
 
-int attach_quiesce(struct process *p, u32 timeout_ms)
+int attach_outside(struct process *p, u32 timeout_ms)
 {
 	u64 end = engine_now_ns() + timeout_ms * 1000000ull;
 	struct survey s = { .p = p };
@@ -310,7 +293,7 @@ int attach_quiesce(struct process *p, u32 timeout_ms)
 			break;
 		r = survey_threads(&s, &all);
 		if (!r && all && anything_dead(p))
-			reclaim_stopped(p, &s);
+			mark_unused(p, &s);
 		process_resume(p);
 		if (r || all)
 			break;
@@ -321,5 +304,38 @@ int attach_quiesce(struct process *p, u32 timeout_ms)
 		pause_ns = bits_min(2 * pause_ns, PAUSE_MAX_NS);
 	}
 	survey_deinit(&s);
+	return r;
+}
+
+void attach_reclaim(struct process *p)
+{
+	bool lent = false;
+
+	for (struct code_region **at = &p->regions; *at;) {
+		struct code_region *r = *at;
+
+		if (!r->unused || (!process_is_spare(p, r->base) && !lent && process_borrow(p))) {
+			at = &r->next;
+			continue;
+		}
+		*at = r->next;
+		r->data = (struct nt_region){ .state = NT_REGION_FREE };
+		process_publish_region(p, r, &r->data);
+		if (!process_give_spare(p, r->base)) {
+			lent = true;
+			inject_syscall(&p->target, SYS_munmap, r->base, r->size, 0, 0, 0, 0);
+		}
+		code_region_free(r);
+	}
+	if (lent)
+		process_give_back(p);
+}
+
+int attach_quiesce(struct process *p, u32 timeout_ms)
+{
+	int r = attach_outside(p, timeout_ms);
+
+	if (!r)
+		attach_reclaim(p);
 	return r;
 }
