@@ -243,8 +243,10 @@ s64 inject_do_give_back(struct inject_target *t, void *unused)
 		inject_heal_one(t, &t->thread[t->borrowed], true);
 	inject_remote_end(t, &t->thread[t->borrowed]);
 	t->borrowed = -1;
-	if (!t->stopped)
+	if (!t->stopped && t->held)
 		inject_release(t);
+	else if (!t->stopped)
+		inject_release_last(t);
 	return 0;
 }
 

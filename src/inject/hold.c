@@ -18,7 +18,7 @@ static s64 do_hold(struct inject_target *t, void *arg)
 
 	inject_urgency_begin(&u);
 	r = h->fn(h->arg);
-	inject_release(t); /* who has met a signal meanwhile */
+	inject_release_last(t); /* who has met a signal meanwhile */
 	return r;
 }
 

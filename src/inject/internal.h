@@ -73,6 +73,8 @@ void inject_haven_regs(const struct inject_target *t, const struct inject_thread
 /* Stopped threads go on, those whose call begins again from inside of it. All of them are let go of when the tracer ends,
  * which should be soon. */
 void inject_release(struct inject_target *t); /* [tracer] */
+/* The same, where the tracer ends behind it. */
+void inject_release_last(struct inject_target *t); /* [tracer] */
 
 /* borrow.c */
 s64 inject_do_give_back(struct inject_target *t, void *unused); /* [tracer] */

@@ -22,7 +22,8 @@
  * A signal that is ignored: the kernel drops it when it is sent, but not if the thread that it is sent to is traced, for
  * which SIGCHLD need only find one thread of ours. It wakes any thread of the process then, whose call says EINTR, and
  * nobody has a handler. Seized threads stop for it, and we put that right. So all threads stay seized until the last one
- * is where it belongs, and then all are let go in one moment (exit_ptrace()).
+ * is where it belongs and no such signal is on its way to one, and then all are let go in one moment (exit_ptrace()). A
+ * signal that is sent in the some 50 us from that look to that moment is the one that we cannot put right.
  *
  * All of them run meanwhile; it is only the tracer that waits.
  */
@@ -31,9 +32,17 @@
 #include <signal.h>
 #include <sys/ptrace.h>
 
+#include "util/proc.h"
+
 #define LAND_NS (3000 * INJECT_MS) /* longer than a thread waits for its turn */
+#define ON_ITS_WAY_NS (200 * INJECT_MS) /* it may be blocked by all of them */
 #define NAP_MIN 5000u
 #define NAP_MAX 200000u
+
+static u64 sig_bit(int sig)
+{
+	return 1ull << (sig - 1);
+}
 
 /* Instead of a detach, for a thread whose call begins again: lets it run into the call. False: it does not. */
 static bool begin(struct inject_thread *th, int sig)
@@ -120,6 +129,27 @@ static bool look_at_all(struct inject_target *t)
 		landing |= th->landing;
 	}
 	return landing;
+}
+
+/* A signal that has no effect but to wake up one of the threads, which has not got to us yet. */
+static bool signal_on_its_way(const struct inject_target *t)
+{
+	const u64 nothing = sig_bit(SIGCHLD) | sig_bit(SIGURG) | sig_bit(SIGWINCH) | sig_bit(SIGCONT);
+	struct proc_status st;
+
+	return !proc_status_read(t->pid, &st) && st.sig_pending & ~st.sig_blocked & ((nothing & ~st.sig_caught) | st.sig_ignored);
+}
+
+void inject_release_last(struct inject_target *t)
+{
+	u64 begin = inject_now_ns();
+
+	inject_release(t);
+	while (signal_on_its_way(t) && inject_now_ns() - begin < ON_ITS_WAY_NS) {
+		inject_nap(NAP_MIN);
+		while (look_at_all(t) && inject_now_ns() - begin < LAND_NS)
+			inject_nap(NAP_MIN);
+	}
 }
 
 void inject_release(struct inject_target *t)

@@ -154,7 +154,10 @@ static void release_all(struct inject_target *t)
 {
 	inject_heal_all(t);
 	repair_all(t);
-	inject_release(t);
+	if (t->held)
+		inject_release(t);
+	else
+		inject_release_last(t);
 }
 
 struct stop_request {

@@ -231,6 +231,7 @@ int proc_status_read(pid_t pid, struct proc_status *ret)
 	st.tracer = (pid_t)status_dec(text, "TracerPid");
 	st.threads = (u32)status_dec(text, "Threads");
 	st.seccomp = (u32)status_dec(text, "Seccomp");
+	st.sig_pending = status_hex(text, "ShdPnd");
 	st.sig_blocked = status_hex(text, "SigBlk");
 	st.sig_ignored = status_hex(text, "SigIgn");
 	st.sig_caught = status_hex(text, "SigCgt");

@@ -54,6 +54,7 @@ struct proc_status {
 	uid_t ruid, euid, suid, fsuid;
 	u32 threads;
 	u32 seccomp; /* 0 none, 1 strict, 2 filter */
+	u64 sig_pending; /* for the process, not for one thread */
 	u64 sig_blocked, sig_ignored, sig_caught;
 	char state; /* R S D T t Z X I */
 	char comm[16];

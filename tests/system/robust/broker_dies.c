@@ -332,10 +332,10 @@ static bool kill_who(pid_t broker, enum who who)
 static struct victim_io sleeper(enum who who)
 {
 	char path[PATH_MAX];
-	char *all[] = {path, NULL};
+	char *all[] = {path, (char *)"-n", NULL}; /* why not those with a child: inject/land.c */
 	char *some[] = {path, "poll", "ppoll", "select", "pselect", "nanosleep", "clock_nanosleep_abs", "futex", "futex_timeout",
-			"sem_timedwait", "read_pipe", "read_eventfd", "read_timerfd", "accept", "recv", "msgrcv", "wait4",
-			"waitid", "flock", "mq_timedreceive", "ppoll_signal", NULL};
+			"sem_timedwait", "read_pipe", "read_eventfd", "read_timerfd", "accept", "recv", "msgrcv",
+			"flock", "mq_timedreceive", "ppoll_signal", NULL};
 	struct victim_io v = {0};
 
 	snprintf(path, sizeof(path), "%s", stage_victim("sleeper"));

@@ -224,7 +224,7 @@ const struct sleep_case sleep_locks[] = {
 	{"semtimedop", run_semtimedop, -1, EAGAIN, true},
 	{"flock", run_flock, 0, 0},
 	{"ofd_setlkw", run_ofd_setlkw, 0, 0},
-	{"setlkw", run_setlkw, 0, 0},
+	{"setlkw", run_setlkw, 0, 0, .child = true},
 	{"futex_lock_pi", run_futex_lock_pi, -1, ETIMEDOUT, true},
 	{"futex_waitv", run_futex_waitv, -1, ETIMEDOUT, true},
 	{0},

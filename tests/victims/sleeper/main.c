@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sleeper [-l | CASE...]: one thread for each blocking system call that a stop could show to the program, each in a loop
+ * sleeper [-l | -n | CASE...]: one thread for each blocking system call that a stop could show to the program, each in a loop
  * of waits of about WAIT_MS. A wait that ends in a way it cannot end by itself (EINTR without a signal, a part of what
- * was asked for), or that ends too early, is reported as "wrong CASE ...", exit 3. -l lists the cases. At the end:
+ * was asked for), or that ends too early, is reported as "wrong CASE ...", exit 3. -l lists the cases, -n
+ * runs all that make no child process. At the end:
  * "waits CASE N", and where a time limit ends the wait "shortest CASE MICROSECONDS", and "mean ...".
  */
 #include "sleeper.h"
@@ -57,10 +58,12 @@ static size_t all_cases(const struct sleep_case *ret[CASES_MAX])
 	return n;
 }
 
-static bool wanted(const char *name, int argc, char **argv)
+static bool wanted(const struct sleep_case *c, int argc, char **argv)
 {
+	if (argc == 2 && !strcmp(argv[1], "-n"))
+		return !c->child;
 	for (int i = 1; i < argc; i++)
-		if (!strcmp(argv[i], name))
+		if (!strcmp(argv[i], c->name))
 			return true;
 	return argc < 2;
 }
@@ -82,7 +85,7 @@ int main(int argc, char **argv)
 	sleep_signals_begin();
 	pthread_sigmask(SIG_BLOCK, &usr, NULL);
 	for (size_t i = 0; i < ncases; i++)
-		if (wanted(cases[i]->name, argc, argv))
+		if (wanted(cases[i], argc, argv))
 			s[n++].c = cases[i];
 	for (size_t i = 0; i < n; i++)
 		if (pthread_create(&s[i].thread, NULL, sleeper_main, &s[i]))

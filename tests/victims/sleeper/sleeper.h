@@ -167,6 +167,7 @@ struct sleep_case {
 	long want;
 	int want_errno; /* when want is -1 */
 	bool limited;	/* it ends when WAIT_MS are over */
+	bool child;	/* makes child processes, whose ends are told to this one */
 };
 
 /* Each ends with a case without a name. */
