@@ -265,19 +265,28 @@ static long run_tee_wait(void)
 	return close2(r, p[0], p[1]);
 }
 
-/* Calls that compute for a while and look for signals meanwhile. */
+/* Calls that compute for a while and look for signals meanwhile. In between, others have the processor. */
+static long rest(long r)
+{
+	int err = errno;
+
+	usleep(40000);
+	errno = err;
+	return r;
+}
+
 static long run_getrandom(void)
 {
 	static char bytes[8u << 20];
 
-	return syscall(SYS_getrandom, bytes, sizeof(bytes), 0);
+	return rest(syscall(SYS_getrandom, bytes, sizeof(bytes), 0));
 }
 
 static long read_device(const char *path, void *bytes, size_t n)
 {
 	int f = open(path, O_RDONLY | O_CLOEXEC);
 
-	return close2(read(f, bytes, n), f, -1);
+	return rest(close2(read(f, bytes, n), f, -1));
 }
 
 static long run_read_urandom(void)
