@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The preparation of one batch: what has to change, as bytes. Nothing of the target is changed here. */
+/* One batch (attach.c): its preparation, which changes nothing of the target's code; its stop; what it leaves behind. */
 #pragma once
 
 #include "broker/link/process.h"
@@ -72,3 +72,14 @@ void batch_deinit(struct batch *b);
 /* Reads the code around all changes and prepares it as it shall be. Sites whose bytes are not what they should be are
  * left alone (placed[].error = -EBUSY). */
 int batch_prepare_runs(struct batch *b);
+
+/* commit.c: stops the target, writes, resumes it. -EAGAIN: somebody else has changed the code since it was read; else the errno
+ * of the stop or of a write. All or nothing. */
+int batch_commit(struct batch *b);
+
+/* record.c: builds the region, whose room has been found, and puts it into the target. */
+int batch_make_region(struct batch *b);
+/* Takes back a region that no jump leads to. */
+void batch_drop_region(struct process *p, struct code_region *r);
+/* All is written: notes it here and in the ledgers. r: the new region, NULL if none was needed. */
+void batch_record(struct batch *b, struct code_region *r);
