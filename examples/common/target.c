@@ -81,7 +81,9 @@ static int find_mapped(int pid, const char *name, char *ret)
 
 static int find_in_dirs(const char *dirs, const char *name, char *ret)
 {
-	const char *forms[] = {"%.*s/%s", "%.*s/%s.so.6", "%.*s/lib%s.so.6", "%.*s/lib%s.so"};
+	static const struct {
+		const char *before, *after;
+	} forms[] = {{"", ""}, {"", ".so.6"}, {"lib", ".so.6"}, {"lib", ".so"}};
 	const char *dir, *end;
 	size_t i;
 
@@ -90,7 +92,8 @@ static int find_in_dirs(const char *dirs, const char *name, char *ret)
 			struct stat st;
 
 			end = strchrnul(dir, ':');
-			snprintf(ret, PATH_MAX, forms[i], (int)(end - dir), dir, name);
+			snprintf(ret, PATH_MAX, "%.*s/%s%s%s", (int)(end - dir), dir,
+				 forms[i].before, name, forms[i].after);
 			if (!stat(ret, &st) && S_ISREG(st.st_mode) && !access(ret, R_OK))
 				return 0;
 		}

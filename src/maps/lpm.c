@@ -173,11 +173,13 @@ int lpm_sys_lookup(const struct nt_map_view *v, const void *key, void *value)
 int lpm_next_key(const struct nt_map_view *v, const void *key, void *next)
 {
 	struct nt_map_view h = lpm_hash(v);
-	u32 len = key ? *(const key_half *)key : 0;
 	struct lpm_key k;
 	const u8 *value;
+	u32 len = 0;
 	int r;
 
+	if (key)
+		len = *(const key_half *)key;
 	if (key && len <= 8 * lpm_data_size(v)) {
 		lpm_mask(v, (const u8 *)key + 4, len, &k);
 		key = &k;
