@@ -159,6 +159,11 @@ static void set_registers(struct machine *m, u64 seed)
 	uc_reg_write(m->uc, UC_X86_REG_FPCW, &fpu_control);
 	uc_reg_write(m->uc, UC_X86_REG_FPSW, &fpu_status);
 	uc_reg_write(m->uc, UC_X86_REG_FPTAG, &fpu_tags);
+	for (int i = 0; i < 8; i++) { /* empty, but a store shows what was there */
+		u64 v[2] = { mix(seed + 3000 + (u64)i) | 1ull << 63, 0x3fff };
+
+		uc_reg_write(m->uc, UC_X86_REG_FP0 + i, v);
+	}
 	for (u32 i = 0; i < NREGS - 1; i++) {
 		/* addresses, mostly; small numbers too, for counts and indexes */
 		u64 v = 0x100000000000ull + ((u64)i << 32) + (mix(seed + i) & 0xffff8);
