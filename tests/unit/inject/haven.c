@@ -125,7 +125,8 @@ static void test_spinner(int rounds)
 	munmap(s, sizeof(*s));
 }
 
-static void test_sleeper(const char *name, int rounds)
+/* 0: undisturbed. */
+static int sleep_through(const char *name, int rounds, char said[256])
 {
 	char path[512], arg[64];
 	char *argv[] = {path, arg, NULL};
@@ -135,13 +136,35 @@ static void test_sleeper(const char *name, int rounds)
 
 	snprintf(path, sizeof(path), "%s", victim_path("sleeper"));
 	snprintf(arg, sizeof(arg), "%s", name);
-	if (!tap_ok(victim_start(&v, argv, NULL), "%s: starts", name))
-		return;
+	if (!victim_start(&v, argv, NULL)) {
+		snprintf(said, 256, "it does not start");
+		return -1;
+	}
 	haven = make_havens(v.pid, rounds);
 	kill_tracers(v.pid, haven, rounds);
 	status = victim_end(&v, 20000);
-	if (!tap_ok(haven && !status, "%s: undisturbed by %d tracers that were killed", name, rounds))
-		printf("# status %#x, said: %s\n", status, v.text);
+	snprintf(said, 256, "%s", v.text);
+	return haven ? status : -1;
+}
+
+/*
+ * What is left to chance (broker/link/steady.c): a call that had just been cut short, and would have been put right. The
+ * moment is some microseconds long, and longer for a tracer that waits for a CPU meanwhile. So a call may say EINTR, but not
+ * again and again; everything else is wrong at once.
+ */
+static void test_sleeper(const char *name, int rounds)
+{
+	char said[256] = "";
+	int status;
+
+	for (int tries = 1;; tries++) {
+		status = sleep_through(name, rounds, said);
+		if (!status || tries == 3 || !strstr(said, strerror(EINTR)))
+			break;
+		printf("# %s: one of %d tracers was killed between a stop and its repair\n", name, rounds);
+	}
+	if (!tap_ok(!status, "%s: undisturbed by %d tracers that were killed", name, rounds))
+		printf("# status %#x, said: %s\n", status, said);
 }
 
 int main(int argc, char **argv)
