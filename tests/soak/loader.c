@@ -3,7 +3,7 @@
  * Probes the entry and the return of every function of some files, in every process that maps them, until its standard
  * input ends:
  *
- *     loader FILE...      says "ready FUNCTIONS", and in the end "hits ENTRIES RETURNS"
+ *     loader FILE...      says "ready FUNCTIONS", and in the end "reads 1" (0: one was wrong) and "hits ENTRIES RETURNS"
  *
  * NT_SOAK_HASH=1: programs that also go through helpers. To find out which function it is that something does not survive:
  * NT_SOAK_ONLY=LO-HI: of the first file only these functions; NT_SOAK_ENTRIES=1: no returns.
@@ -53,6 +53,7 @@ int main(int argc, char **argv)
 		in += e;
 		out += r;
 	}
+	printf("reads %d\n", all_reads_are_right(&a));
 	all_close(&a);
 	printf("hits %llu %llu\n", (unsigned long long)in, (unsigned long long)out);
 	return 0;

@@ -103,6 +103,7 @@ class Probes:
 
     def end(self):
         self.p.stdin.close()
+        self.reads = self.expect('reads')
         hits = self.expect('hits')
         self.p.wait()
         subprocess.run([f'{self.build}/notrap', 'stop'], env=self.env, capture_output=True)
@@ -135,6 +136,7 @@ def soak(build, loader, number, w):
             note(f'without probes:\n{want}\nwith:\n{got}')
         note(f'{hits} entries and returns; {end - ready:.1f} s instead of {middle - begin:.1f} s')
         note('\n'.join(errors[:20]))
+        tap(probes.reads == [1], f'{w.name}: no read of its memory was wrong')
         tap(hits and hits[0] > w.least and hits[0] * w.returns < hits[1] <= hits[0] * 1.01, f'{w.name}: its functions were seen')
     finally:
         place.remove()

@@ -48,6 +48,8 @@ static void test_probed(char *victim, bool use_hash)
 	       (unsigned long long)out);
 	tap_ok(in > 100000, "the runtime's own functions were seen too");
 	tap_ok(out > in / 2 && returns_are_calls(&a), "and their returns, no more than calls");
+	if (use_hash)
+		tap_ok(all_reads_are_right(&a), "no read of its memory was wrong");
 	all_close(&a);
 	tap_ok(all_do(&a, &v, "count 0"), "it goes on without probes");
 	tap_eq(victim_end(&v), 0, "and ends well");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Counts entries and returns of every function; the cookie is its number. */
+/* Counts entries and returns of every function; the cookie is its number. With helpers: also reads memory. */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
 
@@ -25,6 +25,24 @@ struct {
 } threads SEC(".maps");
 
 const volatile __u32 use_hash;
+__u64 reads_good, reads_bad, reads_wrong; /* of memory of the process */
+
+/* Now and then: what an argument points to, if it is a pointer, and addresses where nothing is. */
+static __always_inline void read_memory(struct pt_regs *ctx)
+{
+	char text[16];
+	__u64 word;
+
+	if (bpf_probe_read_user(&word, sizeof(word), (void *)ctx->rdi) || bpf_probe_read_user_str(text, sizeof(text), (void *)ctx->rsi) < 0)
+		__sync_fetch_and_add(&reads_bad, 1);
+	else
+		__sync_fetch_and_add(&reads_good, 1);
+	if (!bpf_probe_read_user(&word, sizeof(word), (void *)8) || !bpf_probe_read_user(&word, sizeof(word), (void *)0x7ffffffffff8) ||
+	    !bpf_probe_read_user(&word, sizeof(word), (void *)(1ull << 63 | ctx->rsp)))
+		__sync_fetch_and_add(&reads_wrong, 1);
+	if (bpf_probe_read_user(&word, sizeof(word), (void *)ctx->rsp))
+		__sync_fetch_and_add(&reads_wrong, 1);
+}
 
 static __always_inline void count(void *map, __u32 slot)
 {
@@ -34,14 +52,14 @@ static __always_inline void count(void *map, __u32 slot)
 		__sync_fetch_and_add(v, 1);
 }
 
-static __always_inline void count_thread(void)
+static __always_inline void count_thread(struct pt_regs *ctx)
 {
 	__u64 key = bpf_get_current_pid_tgid(), one = 1, *v;
 
 	v = bpf_map_lookup_elem(&threads, &key);
-	if (v)
-		__sync_fetch_and_add(v, 1);
-	else
+	if (v && !(__sync_fetch_and_add(v, 1) & 127))
+		read_memory(ctx);
+	if (!v)
 		bpf_map_update_elem(&threads, &key, &one, BPF_NOEXIST);
 }
 
@@ -50,7 +68,7 @@ int on_entry(struct pt_regs *ctx)
 {
 	count(&entries, bpf_get_attach_cookie(ctx));
 	if (use_hash)
-		count_thread();
+		count_thread(ctx);
 	return 0;
 }
 
@@ -59,6 +77,6 @@ int on_return(struct pt_regs *ctx)
 {
 	count(&returns, bpf_get_attach_cookie(ctx));
 	if (use_hash)
-		count_thread();
+		count_thread(ctx);
 	return 0;
 }

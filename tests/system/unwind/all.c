@@ -39,6 +39,15 @@ bool all_open(struct all *a, bool use_hash)
 	return true;
 }
 
+bool all_reads_are_right(const struct all *a)
+{
+	const struct all_bpf__bss *b = a->skel->bss;
+
+	printf("# of reads of its memory %llu good, %llu of nothing, %llu wrong\n", (unsigned long long)b->reads_good,
+	       (unsigned long long)b->reads_bad, (unsigned long long)b->reads_wrong);
+	return !b->reads_wrong;
+}
+
 void all_close(struct all *a)
 {
 	if (!a->skel)

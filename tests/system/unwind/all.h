@@ -35,6 +35,8 @@ struct all {
 
 /* Prints what fails as a TAP comment. use_hash: programs that also go through helpers. */
 bool all_open(struct all *a, bool use_hash);
+/* Programs that call helpers read memory now and then, what is there and what is not. False: a wrong answer; both are printed. */
+bool all_reads_are_right(const struct all *a);
 void all_close(struct all *a);
 
 /* Adds a file; nothing is attached. */

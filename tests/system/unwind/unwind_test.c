@@ -43,6 +43,8 @@ static void test_victim(char *victim, char *libraries, char **command, bool use_
 		       all_functions(&a, i), (unsigned long long)in, (unsigned long long)out);
 		tap_ok(in && out <= in, "%s was seen", strrchr(a.file[i].path, '/') + 1);
 	}
+	if (use_hash)
+		tap_ok(all_reads_are_right(&a), "no read of its memory was wrong");
 	all_close(&a);
 	tap_eq(victim_end(&v), 0, "it goes on without probes, and ends well");
 }
