@@ -14,7 +14,7 @@ set -eu
 
 packages='gcc g++ make meson ninja-build pkg-config clang llvm bpftool bpftrace
 	libc6-dev libzydis-dev libelf-dev zlib1g-dev uthash-dev libjansson-dev libunicorn-dev golang-go sqlite3'
-soak_packages='redis-server redis-tools nginx-light wrk postgresql ripgrep nodejs libpython3-testsuite'
+soak_packages='default-jdk-headless redis-server redis-tools nginx-light wrk postgresql ripgrep nodejs libpython3-testsuite'
 optional='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static procps strace gdb'
 libbpf_min=1.4
 backports_list=/etc/apt/sources.list.d/notrap-backports.sources

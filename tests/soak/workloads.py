@@ -33,6 +33,7 @@ class Workload:
     short = False    # part of the short tier
     least = 1000000  # entries that must be seen
     returns = 0.5    # and this share of them at their return, too
+    helpers = False  # programs that also go through helpers
 
     def __init__(self, long):
         self.long = long  # 0: the short form; 1: the long one; else a part of that
@@ -78,6 +79,7 @@ class Python(Workload):
     LONG_WITHOUT = 'test_faulthandler test_gdb test_socket test_ssl test_asyncio test_multiprocessing_fork ' \
         'test_multiprocessing_spawn test_multiprocessing_forkserver test_concurrent_futures test_urllib2net ' \
         'test_time test_timeout test_signal test_subprocess test_venv test_ensurepip test_idle test_tk test_ttk_guionly'
+    helpers = True
 
     def find(self):
         found = sorted(glob.glob('/usr/lib/python3.*/test/test_grammar.py'))
@@ -107,6 +109,7 @@ class Python(Workload):
 class Redis(Workload):
     name, what, needs = 'redis', 'its data after commands and a benchmark', 'redis-server'
     short = True
+    helpers = True
 
     def find(self):
         return shutil.which('redis-server')
@@ -145,6 +148,7 @@ class Redis(Workload):
 
 class Nginx(Workload):
     name, what, needs = 'nginx', 'every answer under load', 'nginx and wrk'
+    helpers = True
 
     def find(self):
         return shutil.which('nginx') and shutil.which('wrk')
@@ -264,6 +268,7 @@ class Clang(Workload):
 
 class Go(Workload):
     name, what, needs, short = 'go', 'the object that its compiler makes', 'golang-go', True
+    helpers = True
 
     def find(self):
         found = sorted(glob.glob('/usr/lib/go-*/pkg/tool/linux_amd64/compile'))
@@ -305,6 +310,7 @@ class Rust(Workload):
 
 class Node(Workload):
     name, what, needs = 'node', 'what it computes', 'node'
+    helpers = True
 
     def find(self):
         return shutil.which('node', path='/usr/bin:/bin')
@@ -331,5 +337,60 @@ class Node(Workload):
         return said([self.exe, '-'], place, script, merge=True)
 
 
+class Java(Workload):
+    """A virtual machine that catches SIGSEGV for its own purposes: null pointers, safepoints, the ends of stacks."""
+    name, what, needs, returns = 'java', 'what it computes', 'a JDK', 0.3
+    LIBRARIES = 'libjli.so', 'libjava.so', 'libjimage.so', 'libnio.so', 'libnet.so', 'libzip.so', 'server/libjvm.so'
+    SOURCE = '''
+        import java.util.*; import java.util.concurrent.*; import java.util.stream.*;
+        public class Work {
+          static int deep(int n) { return deep(n + 1) + 1; }
+          static int length(String s) { return s.length(); }
+          static long fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
+          public static void main(String[] a) throws Exception {
+            int turns = Integer.parseInt(a[0]); long nulls = 0, overflows = 0, sum = 0;
+            ExecutorService pool = Executors.newFixedThreadPool(4);
+            for (int t = 0; t < turns; t++) {
+              List<Future<Long>> parts = new ArrayList<>();
+              for (int k = 0; k < 8; k++) { final int from = k + t; parts.add(pool.submit(() -> {
+                Map<String, List<byte[]>> m = new TreeMap<>();
+                for (int i = 0; i < 20000; i++) m.computeIfAbsent(Integer.toString(i * (from + 7) % 997, 36), x -> new ArrayList<>()).add(new byte[i % 300]);
+                return m.values().stream().flatMap(List::stream).mapToLong(b -> b.length).sum() + fib(18) + m.toString().length() % 2 * 0; })); }
+              for (Future<Long> f : parts) sum += f.get();
+              for (int i = 0; i < 20000; i++) try { length(i % 3 == 0 ? null : "abc"); } catch (NullPointerException e) { nulls++; }
+              for (int i = 0; i < 3; i++) try { deep(0); } catch (StackOverflowError e) { overflows++; }
+              System.gc();
+            }
+            pool.shutdown();
+            System.out.println(sum + " " + nulls + " " + overflows + " " +
+              IntStream.range(0, 100000).parallel().mapToObj(Integer::toHexString).filter(s -> s.matches("[a-f]+\\\\d*")).count());
+          }
+        }'''
+    helpers = True
+
+    def find(self):
+        return shutil.which('javac')
+
+    def prepare(self, place):
+        home = os.path.realpath(self.find()).removesuffix('/bin/javac')
+        os.makedirs(place.path('jvm/lib/server'))
+        for name in os.listdir(f'{home}/lib'):
+            if name not in self.LIBRARIES and name != 'server':
+                os.symlink(f'{home}/lib/{name}', place.path(f'jvm/lib/{name}'))
+        os.symlink(f'{home}/conf', place.path('jvm/conf'))
+        for name in self.LIBRARIES:
+            place.add(f'{home}/lib/{name}', f'jvm/lib/{name}')
+        for lib in 'libc.so.6', 'libm.so.6', 'libstdc++.so.6', 'libgcc_s.so.1', 'libz.so.1':
+            found = glob.glob(f'/lib/x86_64-linux-gnu/{lib}') + glob.glob(f'/usr/lib/x86_64-linux-gnu/{lib}')
+            found and place.add(found[0], f'lib/{lib}')
+        self.exe = place.program(f'{home}/bin/java', 'jvm/bin/java')
+        with open(place.path('Work.java'), 'w') as f:
+            f.write(self.SOURCE)
+        subprocess.run([self.find(), '-d', place.dir, place.path('Work.java')], check=True)
+
+    def run(self, place):
+        return said([self.exe, '-Xmx256m', '-Xss512k', '-cp', place.dir, 'Work', str(self.size(2, 60))], place, merge=True)
+
+
 def all_of(long):
-    return [kind(long) for kind in (Sqlite, Redis, Go, Rust, Nginx, Postgres, Python, Clang, Node)]
+    return [kind(long) for kind in (Sqlite, Redis, Go, Rust, Nginx, Postgres, Python, Clang, Node, Java)]
