@@ -19,6 +19,7 @@
 #include "broker/link/detach.h"
 #include "broker/link/exits.h"
 #include "broker/link/gate.h"
+#include "broker/link/link_notice.h"
 #include "broker/link/steady.h"
 #include "broker/object/perf.h"
 #include "util/fd.h"
@@ -184,66 +185,6 @@ void link_close(struct broker *b, struct link *l)
 
 /* --- BPF_LINK_CREATE --- */
 
-static void notice_refused(const struct link *l, char *notice, size_t n)
-{
-	size_t at;
-
-	*notice = '\0';
-	if (!l->refused)
-		return;
-	at = (size_t)snprintf(notice, n, "%u of %u functions refused:", l->refused, l->n);
-	for (u32 i = 1; i < PATCH_NREASONS && at < n; i++)
-		if (l->reason[i])
-			at += (size_t)snprintf(notice + at, n - at, " %s %u", patch_reason_name(i), l->reason[i]);
-}
-
-/* The errno is all that the loader hears; the user gets the reason in words. */
-static void notice_failed(const struct link *l, int err, char *notice, size_t n)
-{
-	char comm[16] = "?", tracer_comm[16];
-	pid_t tracer = 0;
-
-	*notice = '\0';
-	if (err == -ETXTBSY)
-		snprintf(notice, n, "cannot attach to %s: it was written to while another link has it; close that link first",
-			 l->path);
-	else if (err == -EINVAL && l->prog && object_prog_overrides(l->prog))
-		snprintf(notice, n, "cannot attach to %s: a program that calls bpf_override_return() goes to entries of functions "
-			 "only, and not to Go's", l->path);
-	else if (err == -EINVAL)
-		snprintf(notice, n, "cannot attach to %s: an offset lies behind its end, or a reference counter offset is odd or "
-			 "not the one that another link has for the same place", l->path);
-	if (!l->pid || *notice)
-		return;
-	proc_comm(l->pid, comm);
-	proc_tracer(l->pid, &tracer);
-	if (err == -EBUSY && tracer && !proc_comm(tracer, tracer_comm))
-		snprintf(notice, n, "cannot attach to pid %d (%s): it is traced by pid %d (%s); detach that first", l->pid, comm,
-			 tracer, tracer_comm);
-	else if (err == -EPERM)
-		snprintf(notice, n, "cannot attach to pid %d (%s): it may not be traced by this user", l->pid, comm);
-	else if (err == -EACCES)
-		snprintf(notice, n, "cannot attach to pid %d (%s): it has a seccomp filter, which could kill it for our system "
-			 "calls", l->pid, comm);
-	else if (err == -ENOMEM)
-		snprintf(notice, n, "cannot attach to pid %d (%s): no memory, or no free address space within 2 GiB of its code",
-			 l->pid, comm);
-	else if (err == -EMFILE)
-		snprintf(notice, n, "cannot attach to pid %d (%s): it may not open more files, or the broker may not", l->pid,
-			 comm);
-	else if (err == -ENOEXEC)
-		snprintf(notice, n, "cannot attach to pid %d (%s): it is not a 64-bit x86 process", l->pid, comm);
-	else if (err == -EOPNOTSUPP)
-		snprintf(notice, n, "cannot attach to pid %d (%s): exceptions would not pass return probes in it: "
-			 "its C library is older than glibc 2.35, or linked statically with a C++ or Rust runtime", l->pid, comm);
-	else if (err == -EDEADLK)
-		snprintf(notice, n, "cannot attach to pid %d (%s): it is a statically linked loader that waits for this", l->pid, comm);
-	else if (err == -ETIMEDOUT)
-		snprintf(notice, n, "cannot attach to pid %d (%s): a thread of it does not stop", l->pid, comm);
-	else
-		snprintf(notice, n, "cannot attach to pid %d (%s): %s", l->pid, comm, strerror(-err));
-}
-
 /* The file as the caller names it. The kernel wants a regular file and says EBADF for anything else. */
 static int open_target(struct client *c, u64 user_path, char path[PATH_MAX], int *ret_fd)
 {
@@ -383,11 +324,11 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 		r = link_open(b->engine, l, path_fd);
 	}
 	if (r) {
-		notice_failed(l, r, notice, notice_len);
+		link_notice_failed(l, r, notice, notice_len);
 		link_free(l);
 		return r;
 	}
-	notice_refused(l, notice, notice_len);
+	link_notice_refused(l, notice, notice_len);
 	*ret = l;
 	return 0;
 }
@@ -417,11 +358,11 @@ int link_create_perf(struct broker *b, struct client *c, struct object_perf *per
 		r = link_open(b->engine, l, perf->path_fd);
 	}
 	if (r) {
-		notice_failed(l, r, notice, notice_len);
+		link_notice_failed(l, r, notice, notice_len);
 		link_free(l);
 		return r;
 	}
-	notice_refused(l, notice, notice_len);
+	link_notice_refused(l, notice, notice_len);
 	*ret = l;
 	return 0;
 }

@@ -52,6 +52,7 @@ static void test_no_room(void)
 	tap_ok(victim_do(&v, "reserve"), "a victim takes all address space near its code");
 	tap_ok(loader_start(&l), "a loader");
 	tap_ok(error_is(loader_ask(&l, "attach 0 in %s all %d", acrobat(), (int)v.pid), ENOMEM), "cannot attach to it: ENOMEM");
+	tap_ok(loaders_heard("no free address space within 2 GiB of its code"), "and it is said why");
 	tap_eq(code_differs(v.pid), 0, "its code is as it was");
 	tap_ok(victim_do(&v, "run 100"), "it goes on");
 	tap_ok(loader_does(&l, "attach 0 in %s all -1", acrobat()), "a link for all processes is possible");
@@ -87,6 +88,7 @@ static void test_map_count(void)
 	tap_ok(loader_start(&l), "a loader");
 	r = loader_ask(&l, "attach 0 in %s all %d", acrobat(), (int)v.pid);
 	tap_ok(error_is(r, ENOMEM), "cannot attach to it: ENOMEM");
+	tap_ok(loaders_heard("that a process may have (vm.max_map_count)"), "and it is said why");
 	tap_eq(code_differs(v.pid), 0, "its code is as it was");
 	tap_ok(!has_block(v.pid), "and nothing of ours is in it");
 	tap_ok(victim_do(&v, "run 100"), "it goes on");
@@ -108,6 +110,7 @@ static void test_target_limits(void)
 	v = victim_make("acrobat", NULL, NULL);
 	tap_ok(victim_do(&v, "limit memory"), "a victim that may not map one more page");
 	tap_ok(error_is(loader_ask(&l, "attach 0 in %s all %d", acrobat(), (int)v.pid), ENOMEM), "cannot attach: ENOMEM");
+	tap_ok(loaders_heard("MiB that it may map (ulimit -v)"), "and it is said why");
 	tap_ok(!has_block(v.pid) && code_differs(v.pid) == 0 && victim_do(&v, "run 100"), "it goes on as before");
 	tap_eq(victim_end(&v), 0, "the victim found every result right");
 	tap_eq(loader_end(&l), 0, "the loader ends");

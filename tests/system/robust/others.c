@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/perf_event.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 enum { V_JMP = 10, INT3 = 0xcc }; /* its number among the functions of funcs.S */
@@ -158,6 +159,55 @@ static void test_kernel_uprobe(void)
 	tap_eq(victim_end(&v), 0, "the victim found every result right");
 }
 
+/* --- debuggers --- */
+
+/* A process that traces the victim until it is killed. */
+static pid_t trace(pid_t victim)
+{
+	int ready[2];
+	char c;
+	pid_t pid;
+
+	if (pipe(ready))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		if (!ptrace(PTRACE_SEIZE, victim, NULL, NULL) && write(ready[1], "r", 1) == 1)
+			for (;;)
+				pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	if (read(ready[0], &c, 1) != 1)
+		tap_ok(false, "cannot trace");
+	close(ready[0]);
+	return pid;
+}
+
+static bool has_sites(void *arg)
+{
+	return ps_of(*(pid_t *)arg).sites > 0;
+}
+
+/* What a debugger has is left out of a link for all, and joins it when the debugger goes. */
+static void test_debugger(void)
+{
+	struct victim_io v = victim_make("acrobat", NULL, NULL), free_one = victim_make("acrobat", NULL, NULL), l;
+	pid_t tracer = trace(v.pid);
+
+	tap_ok(loader_start(&l) && loader_does(&l, "attach 0 in %s all -1", acrobat()), "a link for all, one is under a debugger");
+	tap_ok(victim_do(&v, "run 100") && code_differs(v.pid) == 0, "that one is left alone");
+	tap_ok(victim_do(&free_one, "run 100") && loader_counts(&l, "in", 100), "the other one is counted");
+	kill(tracer, SIGKILL);
+	waitpid(tracer, NULL, 0);
+	tap_ok(within(10000, has_sites, &v.pid), "the debugger goes: it is attached");
+	tap_ok(victim_do(&v, "run 100") && loader_counts(&l, "in", 200), "and counted");
+	tap_eq(loader_end(&l), 0, "the loader ends");
+	tap_ok(no_sites(v.pid, 2000) && code_differs(v.pid) == 0, "the code is as it was");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+	tap_eq(victim_end(&free_one), 0, "the other one, too");
+}
+
 /* --- policies --- */
 
 static void test_policy(const char *policy)
@@ -184,6 +234,7 @@ int main(void)
 	test_breakpoint(1);
 	test_breakpoint_on_jump();
 	test_kernel_uprobe();
+	test_debugger();
 	test_policy("mdwe");
 	test_policy("nnp");
 	tap_ok(stage_end(tap_failed), "no process of the broker is left");

@@ -68,7 +68,7 @@ void stage_show_log(void)
 {
 	char command[256];
 
-	snprintf(command, sizeof(command), "tail -30 %s/log | sed 's/^/# broker: /'", dir);
+	snprintf(command, sizeof(command), "tail -30 %s/log | sed 's/^/# broker: /'; sed 's/^/# said: /' %s/stderr", dir, dir);
 	fflush(stdout);
 	if (system(command))
 		printf("# no log\n");
@@ -333,7 +333,25 @@ bool loader_start(struct victim_io *l)
 	char notrap[PATH_MAX];
 
 	snprintf(notrap, sizeof(notrap), "%s", stage_tool("notrap"));
-	return !victim_start(l, (char *[]){notrap, "run", "--", (char *)from_env("ROBUST_LOADER"), NULL});
+	return !victim_start(l, (char *[]){"/bin/sh", "-c", "exec \"$0\" run -- \"$1\" 2>>\"$NOTRAP_DIR/stderr\"", notrap,
+					   (char *)from_env("ROBUST_LOADER"), NULL});
+}
+
+bool loaders_heard(const char *text)
+{
+	char path[96], line[1024];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/stderr", dir);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		found |= strstr(line, text) != NULL;
+	if (f)
+		fclose(f);
+	if (!found)
+		printf("# nobody heard '%s'\n", text);
+	return found;
 }
 
 static const char *ask(struct victim_io *l, const char *fmt, va_list ap)

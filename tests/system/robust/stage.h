@@ -56,6 +56,8 @@ void show_threads(pid_t pid);
 
 /* A loader under `notrap run`. */
 bool loader_start(struct victim_io *l);
+/* Has a loader been told this, in words (on its standard error)? */
+bool loaders_heard(const char *text);
 /* Sends a command, returns the answer (valid until the next one); "" = it has ended or is silent for 60 s. */
 const char *loader_ask(struct victim_io *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool loader_does(struct victim_io *l, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* it says ok */
