@@ -117,6 +117,36 @@ static bool back_window(const struct ask *q, u32 need, struct window *ret)
 	return false;
 }
 
+/* The shortest window of at least `need` bytes that ends in front of the site: the site's instruction, which may fault,
+ * stays where the runtime looks for it. */
+static bool window_in_front(const struct ask *q, u32 need, struct window *ret)
+{
+	if (bit_test(q->t->target, q->site - q->t->lo))
+		return false;
+	for (u32 back = need; back <= PATCH_BACK_MAX && q->site - q->t->lo >= back; back++) {
+		u64 at = q->site - back;
+
+		if (bit_test(q->t->start, at - q->t->lo) && !bit_test(q->t->dead, at - q->t->lo) &&
+		    !window_sigreturn(q->t, at, need) && !window_before(q, at, q->site, ret))
+			return true;
+	}
+	return false;
+}
+
+static bool try_in_front(const struct ask *q, struct patch_plan *p)
+{
+	struct window w;
+
+	if (window_in_front(q, JMP_LEN, &w)) {
+		use_window(q, &w, JMP_LEN, p);
+		return true;
+	}
+	if (!window_in_front(q, SHORT_LEN, &w))
+		return false;
+	use_window(q, &w, SHORT_LEN, p);
+	return island_try(q, &w, p) || evict_try(q, &w, p);
+}
+
 static bool try_short(const struct ask *q, struct patch_plan *p)
 {
 	struct window w;
@@ -164,7 +194,9 @@ static enum patch_reason plan_window(const struct ask *q, struct patch_plan *p)
 		if (island_try(q, &w, p))
 			return PATCH_OK;
 	}
-	return try_short(q, p) ? PATCH_OK : r;
+	if (try_short(q, p) || (q->go && try_in_front(q, p)))
+		return PATCH_OK;
+	return r;
 }
 
 static bool is_entry(const struct patch_binary *b, s64 f, u64 site)

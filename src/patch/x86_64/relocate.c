@@ -60,7 +60,7 @@ static int write_some(struct x86_writer *w, const struct displaced *d, u64 at, u
 
 static bool plan_is_sane(const struct patch_plan *p)
 {
-	return p->form != PATCH_REFUSED && p->ninsn && p->ninsn <= PATCH_INSNS_MAX && p->first < p->ninsn && p->victim.ninsn <= PATCH_INSNS_MAX;
+	return p->form != PATCH_REFUSED && p->ninsn && p->ninsn <= PATCH_INSNS_MAX && (p->first < p->ninsn || (p->back && p->first == p->ninsn)) && p->victim.ninsn <= PATCH_INSNS_MAX;
 }
 
 u32 patch_relocated_size(const struct patch_plan *p)

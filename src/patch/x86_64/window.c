@@ -101,24 +101,6 @@ static bool moves_sp(const struct x86_insn *i)
 	       ((i->opcode == 0x81 || i->opcode == 0x83) && (i->modrm & 0xc7) == 0xc4);
 }
 
-/* Go turns a fault on a nil pointer into a panic, and finds its way from there if it knows either the function or the
- * word at the top of the stack: not so in a copy, once the stack pointer has moved. */
-static bool may_fault(const u8 *p, const struct x86_insn *i)
-{
-	u8 sib;
-
-	if (i->map == X86_MAP_ONE && !i->modrm_off) /* strings, xlat, absolute addresses */
-		return (i->opcode >= 0xa0 && i->opcode <= 0xa7) || (i->opcode >= 0xaa && i->opcode <= 0xaf) || i->opcode == 0xd7;
-	if (!i->modrm_off || i->modrm >> 6 == 3 || i->rip_rel || (i->opcode == 0x8d && i->map == X86_MAP_ONE))
-		return false;
-	if ((i->modrm & 7) != 4)
-		return true;
-	sib = p[i->modrm_off + 1];
-	if (i->prefix & X86_P_FSGS && i->modrm >> 6 == 0 && sib == 0x25) /* a word of the thread */
-		return false;
-	return (sib & 7) != 4 || i->rex & 1; /* not relative to rsp */
-}
-
 bool window_function(const struct patch_binary *b, u64 addr)
 {
 	s64 f = binary_func_at(b, addr);
@@ -136,7 +118,7 @@ static enum patch_reason take_insn(const struct ask *q, struct window *w, u64 a,
 		return PATCH_R_RELOCATE;
 	if (a < site && (!leads_on(i) || a + i->len > site))
 		return PATCH_R_TOO_SHORT;
-	if (q->go && w->moved_sp && may_fault(bytes, i))
+	if (q->go && w->moved_sp && nil_may_fault(q->t, a, i))
 		return PATCH_R_GO_FAULT;
 	w->moved_sp |= moves_sp(i);
 	if (a == site)
@@ -162,7 +144,7 @@ static enum patch_reason take_insns(const struct ask *q, struct window *w, u64 s
 		if (off < need && (i.kind == X86_K_CALL || i.kind == X86_K_CALL_IND))
 			return PATCH_R_CALL_INSIDE;
 		if (w->ninsn == 1 && off >= need)
-			w->form = i.kind == X86_K_NOP && need == JMP_LEN ? PATCH_NOP5 : PATCH_JMP;
+			w->form = i.kind == X86_K_NOP && need == JMP_LEN && w->at == site ? PATCH_NOP5 : PATCH_JMP;
 	}
 	w->len = (u8)off;
 	return PATCH_OK;
@@ -191,6 +173,29 @@ enum patch_reason window_try(const struct ask *q, u64 at, u64 site, u32 need, u6
 	}
 	if (window_taken(q, at, at + w.len))
 		return PATCH_R_OVERLAP;
+	*ret = w;
+	return PATCH_OK;
+}
+
+enum patch_reason window_before(const struct ask *q, u64 at, u64 site, struct window *ret)
+{
+	struct window w = { .at = at, .form = PATCH_JMP_N, .moved_sp = !window_function(q->b, at) };
+
+	for (u64 a = at; a < site;) {
+		struct x86_insn i;
+		enum patch_reason r = take_insn(q, &w, a, site, site, &i);
+
+		if (r)
+			return r;
+		a += i.len;
+	}
+	if (bit_range(q->t->target, at + 1 - q->t->lo, (u32)(site - at)))
+		return PATCH_R_JUMP_INSIDE;
+	if (window_other(q, at, site) || window_taken(q, at, site))
+		return PATCH_R_OVERLAP;
+	w.form = w.ninsn == 1 ? PATCH_JMP : PATCH_JMP_N;
+	w.first = w.ninsn;
+	w.len = (u8)(site - at);
 	*ret = w;
 	return PATCH_OK;
 }

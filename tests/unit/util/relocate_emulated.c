@@ -355,7 +355,7 @@ static void check_plan(struct machine *m, const struct patch_plan *p, u64 seed, 
 	u64 bias = ((s->windows + 1) & 0x3fff) << 32;
 	struct copy c;
 
-	if (p->form == PATCH_REFUSED || p->form == PATCH_NOP5)
+	if (p->form == PATCH_REFUSED)
 		return;
 	if (is_new(table, bits, p->orig, p->wlen) && make_site(p, bias, &c)) {
 		s->form[p->form]++;
