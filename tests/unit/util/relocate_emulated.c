@@ -16,6 +16,7 @@
 #include <unicorn/unicorn.h>
 #include <unistd.h>
 
+#include "isa/x86_64/reader.h"
 #include "tap.h"
 
 #define PAGE 4096ull
@@ -221,12 +222,29 @@ struct sums {
 	u64 windows, runs, bad, faults, skipped, form[PATCH_NFORMS], back;
 };
 
-/* Reads clocks, random numbers or its own address; or the emulator does not know it. */
+/* Reads clocks, random numbers or its own address; or the emulator does not know it (XOP), or it goes on elsewhere (the
+ * trap flag comes from memory, segments); or jumps into the window itself: what stands there is not in the copy. Mostly
+ * data that was taken for code. */
+static bool is_unsteady_insn(const u8 *p, const struct x86_insn *i, u32 at, u32 n)
+{
+	u32 to = at + i->len + (u32)i->rel;
+
+	if (i->rel_off && to && to < n)
+		return true;
+	if (i->map == X86_MAP_VECTOR)
+		return p[i->op_off] && memchr(p, 0x8f, i->op_off); /* XOP */
+	if (i->map == X86_MAP_ONE)
+		return i->opcode == 0x9d || i->opcode == 0xc8 || i->opcode == 0x8c || i->opcode == 0x8e;
+	return i->map == X86_MAP_0F && (i->opcode == 0x05 || i->opcode == 0x31 || i->opcode == 0xc7 || i->opcode == 0xa2 ||
+					i->opcode == 0x34 || i->opcode == 0x01);
+}
+
 static bool is_unsteady(const u8 *p, u32 n)
 {
-	for (u32 i = 0; i + 1 < n; i++)
-		if (p[i] == 0x0f && (p[i + 1] == 0x05 || p[i + 1] == 0x31 || p[i + 1] == 0xc7 || p[i + 1] == 0xa2 ||
-				     p[i + 1] == 0x34 || (i + 2 < n && p[i + 1] == 0x01)))
+	struct x86_insn i;
+
+	for (u32 at = 0; at < n && x86_read(p + at, n - at, &i) && !x86_ends_flow(&i); at += i.len) /* then padding */
+		if (is_unsteady_insn(p + at, &i, at, n))
 			return true;
 	return false;
 }
