@@ -268,8 +268,6 @@ class Clang(Workload):
 
 class Go(Workload):
     name, what, needs, short = 'go', 'the object that its compiler makes', 'golang-go', True
-    helpers = True
-
     def find(self):
         found = sorted(glob.glob('/usr/lib/go-*/pkg/tool/linux_amd64/compile'))
         return found[-1] if found else None
