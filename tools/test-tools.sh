@@ -44,10 +44,10 @@ elif [ -n "$missing" ] && ! python3 -c 'import sys; sys.path.append("tests/tools
 	echo "test-tools: missing, and the mirror does not answer:$missing"
 else
 	echo "test-tools: apt-get update"
-	timeout "$(at_most 120)" apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 update >/dev/null 2>&1 </dev/null
+	timeout -k 60 "$(at_most 120)" apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 update >/dev/null 2>&1 </dev/null
 	for p in $missing; do
 		echo "test-tools: installing $p"
-		DEBIAN_FRONTEND=noninteractive timeout "$(at_most 180)" apt-get -qq -o DPkg::Lock::Timeout=60 \
+		DEBIAN_FRONTEND=noninteractive timeout -k 60 "$(at_most 180)" apt-get -qq -o DPkg::Lock::Timeout=60 \
 			-o Acquire::Retries=1 -o Acquire::http::Timeout=20 install --no-install-recommends "$p" \
 			>/dev/null 2>&1 </dev/null || echo "test-tools: $p cannot be had"
 	done
@@ -71,9 +71,9 @@ tap() {
 
 # Newer versions of libbpf than the system's.
 [ $# -eq 0 ] && for suite in bookworm bookworm-backports trixie sid; do
-	tap "libbpf of Debian $suite" timeout "$(at_most 300)" tests/tools/libbpf/run.sh "$build" $suite
+	tap "libbpf of Debian $suite" timeout -k 60 "$(at_most 300)" tests/tools/libbpf/run.sh "$build" $suite
 done
-[ $# -eq 0 ] && tap "several loaders" timeout "$(at_most 180)" tests/tools/loaders.py "$build"
+[ $# -eq 0 ] && tap "several loaders" timeout -k 60 "$(at_most 180)" tests/tools/loaders.py "$build"
 tap "tools" tests/tools/run.py --jobs 2 --table "$table" "$@" "$build"
 if [ $# -eq 0 ] && [ -z "$limit" ] && [ -s "$table" ]; then
 	tools/update-readme.py tools <"$table"

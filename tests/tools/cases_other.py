@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """libbpf-tools, bpftool, a Go program that is statically linked, and Python with nothing but ctypes."""
-import os, re, shutil, subprocess, sys
+import os, re, shutil, sys
 
+import limit
 from case import Case
 from cases_bcc import leaks
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = 180  # s at most
 
 
 def hist_total(text):
@@ -28,7 +30,7 @@ def go_tool(name):
         if shutil.which("go") and (not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source)):
             env = dict(os.environ, GOPATH="/usr/share/gocode", GO111MODULE="off", CGO_ENABLED="0",
                        GOCACHE=os.path.join(build, "tests/tools/go-cache"))
-            subprocess.run(["go", "build", "-o", out, source], env=env, stderr=subprocess.DEVNULL)
+            limit.run(["go", "build", "-o", out, source], BUILD, env=env)
         return os.path.exists(out)
     return prepare
 
@@ -43,7 +45,7 @@ def java_driver(build):
     """Compiles it once."""
     out = os.path.join(build, "tests/tools")
     if not os.path.exists(os.path.join(out, "GcDriver.class")) and shutil.which("javac"):
-        subprocess.run(["javac", "-d", out, os.path.join(HERE, "GcDriver.java")], stderr=subprocess.DEVNULL)
+        limit.run(["javac", "-d", out, os.path.join(HERE, "GcDriver.java")], BUILD)
     return os.path.exists(os.path.join(out, "GcDriver.class"))
 
 

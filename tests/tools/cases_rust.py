@@ -33,13 +33,9 @@ def built(build):
     shutil.rmtree(os.path.join(FOLDER, "source"), ignore_errors=True)
     shutil.copytree(os.path.join(HERE, "rust"), os.path.join(FOLDER, "source"))
     env = dict(os.environ, CARGO_HOME=FOLDER + "/home", CARGO_TARGET_DIR=FOLDER)
-    try:
-        done = subprocess.run(["chroot", root, *CARGO], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=limit.at_most(BUILD))
-    except subprocess.TimeoutExpired:
-        return False
-    if done.returncode:
-        print("".join(f"# {line}\n" for line in done.stdout.splitlines()[-20:]), flush=True)
+    status, said = limit.run(["chroot", root, *CARGO], BUILD, output=subprocess.PIPE, env=env)
+    if status != 0:
+        print("".join(f"# {line}\n" for line in said.splitlines()[-20:]), flush=True)
         return False
     with open(stamp, "w") as f:
         f.write(text)

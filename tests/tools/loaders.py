@@ -182,6 +182,7 @@ def killed(several, rng):
 
 
 def main():
+    run.limit.end_in_order()
     p = argparse.ArgumentParser()
     p.add_argument("build")
     p.add_argument("--modes", default="root,user")

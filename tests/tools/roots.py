@@ -16,11 +16,7 @@ MAKE, INSTALL = 240, 300  # s at most
 
 def quietly(argv, seconds):
     """Did it work, in this time and before the whole run's end?"""
-    try:
-        return subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-                              timeout=limit.at_most(seconds), env=dict(os.environ, DEBIAN_FRONTEND="noninteractive")).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+    return limit.run(argv, seconds, env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))[0] == 0
 
 
 @functools.lru_cache(None)

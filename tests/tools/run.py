@@ -419,6 +419,7 @@ def run_all(report, jobs, build, wanted):
 
 def main():
     roots.enter_namespace()
+    limit.end_in_order()
     p = argparse.ArgumentParser()
     p.add_argument("build")
     p.add_argument("--quick", action="store_true")
