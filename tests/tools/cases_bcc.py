@@ -12,6 +12,11 @@ def table(text):
     return "\n".join(sorted(line for line in lines if line and not re.match(r"Tracing|Detaching|FUNC|PID TID|\[", line)))
 
 
+def last_table(text):
+    """Of those that come every second."""
+    return table(re.split(r"^\[[\d:]+\]$", text, flags=re.M)[-1])
+
+
 def total(text):
     return "\n".join(re.findall(r"count: \d+$", text, re.M))
 
@@ -57,11 +62,11 @@ def of(root):
         c("trace", ["trace-bpfcc", "-p", "{pid}", '{exe}:work "%d %s", arg1, arg2'],
           "\n".join(sorted("PID PID victim work " + w for w in ("0 even", "1 odd", "2 even", "3 odd"))), rounds=(4,), mask_pid=True,
           status=(0, 1), live=True, root=root),
-        c("argdist", ["argdist-bpfcc", "-n", "1", "-i", "6", "-p", "{pid}", "-C", "p:{exe}:work(int a):int:a"],
-          "\n".join(["3 a = 0", "3 a = 1", "3 a = 2", "3 a = 3", "COUNT EVENT", "p:EXE:work(int a):int:a"]), stop="exit", root=root),
+        c("argdist", ["argdist-bpfcc", "-c", "-p", "{pid}", "-C", "p:{exe}:work(int a):int:a"],
+          "\n".join(["3 a = 0", "3 a = 1", "3 a = 2", "3 a = 3", "COUNT EVENT", "p:EXE:work(int a):int:a"]), normalise=last_table, live=True, root=root),
         c("funclatency", ["funclatency-bpfcc", "-p", "{pid}", "{exe}:work"], "count: 12", normalise=total, root=root),
-        c("memleak", ["memleak-bpfcc", "-p", "{pid}", "4", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
-          watch=("libc.so.6:munmap",), rounds=("m7",), normalise=leaks, stop="exit", root=root, target_in_root=True),
+        c("memleak", ["memleak-bpfcc", "-p", "{pid}", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
+          watch=("libc.so.6:munmap",), rounds=("m7",), normalise=leaks, live=True, root=root, target_in_root=True),
     ]
 
 
@@ -72,13 +77,13 @@ CASES = [
       "\n".join(sorted("PID PID victim work " + w for w in ("0 even", "1 odd", "2 even", "3 odd"))), rounds=(4,), mask_pid=True, status=(0, 1), live=True),
     c("trace, return", ["trace-bpfcc", "-p", "{pid}", 'r:{exe}:work "%d", retval'],
       "\n".join(f"PID PID victim work {v}" for v in (0, 10, 20, 30)), rounds=(4,), mask_pid=True, status=(0, 1), live=True),
-    c("argdist", ["argdist-bpfcc", "-n", "1", "-i", "6", "-p", "{pid}", "-C", "p:{exe}:work(int a):int:a"],
-      "\n".join(["3 a = 0", "3 a = 1", "3 a = 2", "3 a = 3", "COUNT EVENT", "p:EXE:work(int a):int:a"]), stop="exit"),
+    c("argdist", ["argdist-bpfcc", "-c", "-p", "{pid}", "-C", "p:{exe}:work(int a):int:a"],
+      "\n".join(["3 a = 0", "3 a = 1", "3 a = 2", "3 a = 3", "COUNT EVENT", "p:EXE:work(int a):int:a"]), normalise=last_table, live=True),
     c("funclatency", ["funclatency-bpfcc", "-p", "{pid}", "{exe}:work"], "count: 12", normalise=total),
     c("stackcount", ["stackcount-bpfcc", "-p", "{pid}", "{exe}:leaf"], "12\nleaf\nmain\nouter\nrounds", watch=("leaf",),
       normalise=lambda t: "\n".join(sorted(set(re.findall(r"^ +(leaf|outer|rounds|main|\d+)$", t, re.M))))),
-    c("memleak", ["memleak-bpfcc", "-p", "{pid}", "4", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
-      watch=("libc.so.6:munmap",), rounds=("m7",), normalise=leaks, stop="exit"),
+    c("memleak", ["memleak-bpfcc", "-p", "{pid}", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
+      watch=("libc.so.6:munmap",), rounds=("m7",), normalise=leaks, live=True),
     c("gethostlatency", ["gethostlatency-bpfcc", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
       normalise=lambda t: "\n".join(f"{w[2]} {w[4]}" for w in map(str.split, t.splitlines()) if w[2:3] == ["victim"]),
       watch=("libc.so.6:getaddrinfo",), rounds=("h3",), live=True),

@@ -119,8 +119,8 @@ CASES = [
 
 NEWER = [
     l("funclatency", ["/usr/sbin/funclatency-libbpf", "{exe}:work"], "calls: 12", normalise=hist_total, root="trixie"),
-    l("memleak", ["/usr/sbin/memleak-libbpf", "-p", "{pid}", "4", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
-      watch=("libc.so.6:free",), settle=1.0, rounds=("m7",), normalise=leaks, stop="exit", root="trixie",
+    l("memleak", ["stdbuf", "-oL", "/usr/sbin/memleak-libbpf", "-p", "{pid}", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
+      watch=("libc.so.6:free",), settle=1.0, rounds=("m7",), normalise=leaks, live=True, root="trixie",
       target_in_root=True),
     l("gethostlatency", ["/usr/sbin/gethostlatency-libbpf", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
       normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=("libc.so.6:getaddrinfo",),
