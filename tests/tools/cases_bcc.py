@@ -25,6 +25,7 @@ def c(name, argv, want, **more):
     tool = "bcc, " + more["root"] if "root" in more else "bcc"
     more.setdefault("normalise", table)
     more.setdefault("settle", 1.0)
+    more.setdefault("patience", 60)  # it compiles the kernel's headers
     env = {"BCC_KERNEL_SOURCE": headers.folder() or "/none", "PYTHONUNBUFFERED": "1"}
     return Case(f"{tool}: {name}", tool, argv, want, package="bpfcc-tools", env=env,
                 needs=lambda: None if headers.folder() else "no kernel headers can be had", **more)
@@ -47,10 +48,10 @@ def rates(text):
 
 
 def conversation(text):
-    """Direction, process and length of each record, and what it was."""
-    heads = re.findall(r"^(READ/RECV|WRITE/SEND) +[\d.]+ +(\S+) +\d+ +(\d+)", text, re.M)
+    """Direction, process and length of each record, and what it was; those of one processor may come behind later ones of another."""
+    heads = re.findall(r"^(READ/RECV|WRITE/SEND) +-?[\d.]+ +(\S+) +\d+ +(\d+)", text, re.M)
     data = re.findall(r"^----- DATA -----\n(.*?)\n*----- END DATA", text, re.M | re.S)
-    return "\n".join(" ".join(h) + " " + d.strip() for h, d in zip(heads, data))
+    return "\n".join(sorted(" ".join(h) + " " + d.strip() for h, d in zip(heads, data)))
 
 
 PYTHON = dict(exe_from="/usr/bin/python3", exe_name="python", driver=("{exe}", "{here}/gc_driver.py"))
