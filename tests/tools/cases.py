@@ -15,4 +15,6 @@ def all_cases():
 
 
 def versions():
-    return {c.tool: (roots.version(c.root, c.package) if c.root else case.version(c.package)) or "" for c in all_cases()}
+    """Of the package of a tool's first case: others may need more than the tool."""
+    first = {c.tool: c for c in reversed(all_cases())}
+    return {tool: (roots.version(c.root, c.package) if c.root else case.version(c.package)) or "" for tool, c in first.items()}
