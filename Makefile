@@ -23,9 +23,10 @@ test-tools: all
 demo: all
 	@tools/demo.sh $(B)
 
-# make bench BENCH=hit/entry runs the cases that begin with it
+# make bench BENCH=hit/entry runs the cases that begin with it; without, also what loaders pay
 bench: all
 	@$(B)/bench/run -o $(B)/bench.json $(BENCH)
+	@[ -n "$(BENCH)" ] || meson test -C $(B) --no-rebuild --suite bench --verbose </dev/null
 
 soak: all
 	@tools/run-tests.sh --soak $(B)
