@@ -153,6 +153,15 @@ static u64 got_value(const struct jt *t, const struct jit_got *g)
 	}
 }
 
+static bool machine_has_bmi2(void)
+{
+#ifdef __x86_64__
+	return __builtin_cpu_supports("bmi2");
+#else
+	return false;
+#endif
+}
+
 int jt_compile(struct jt *t)
 {
 	struct verifier_result facts = {.insn = t->fact};
@@ -162,7 +171,7 @@ int jt_compile(struct jt *t)
 			       .facts = &facts,
 			       .maps = t->map,
 			       .nmaps = t->nmaps,
-			       .has_bmi2 = !t->no_bmi2 && __builtin_cpu_supports("bmi2"),
+			       .has_bmi2 = !t->no_bmi2 && machine_has_bmi2(),
 			       .has_rdpid = !t->no_rdpid};
 	int r = jit_compile(&in, &t->img);
 
