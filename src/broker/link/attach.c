@@ -131,6 +131,11 @@ static int batch_run(void *arg)
 			break;
 		r = tries < 2 ? 0 : r;
 	}
+	if (r && kept && b->moved) {
+		*kept = b->region;
+		batch_abandon_region(p, kept);
+		return r;
+	}
 	if (r) {
 		batch_drop_region(p, &b->region);
 		free(b->region.ret);

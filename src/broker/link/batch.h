@@ -45,6 +45,7 @@ struct batch {
 	struct site **placed_site;
 	u32 nplaced;
 	bool go; /* Go code is among them */
+	bool moved; /* threads may have been moved into the region, whether the rest worked or not */
 	struct site **left;
 	u32 nleft;
 	u64 *cookies;
@@ -74,12 +75,15 @@ void batch_deinit(struct batch *b);
 int batch_prepare_runs(struct batch *b);
 
 /* commit.c: stops the target, writes, resumes it. -EAGAIN: somebody else has changed the code since it was read; else the errno
- * of the stop or of a write. All or nothing. */
+ * of the stop or of a write. All or nothing, but for what `moved` says. */
 int batch_commit(struct batch *b);
 
 /* record.c: builds the region, whose room has been found, and puts it into the target. */
 int batch_make_region(struct batch *b);
-/* Takes back a region that no jump leads to. */
+/* Takes back a region that no jump leads to, and nobody is in. */
 void batch_drop_region(struct process *p, struct code_region *r);
+/* The batch failed when threads had been moved into its region: it stays, like one that was in use, until they have left
+ * it. Takes over r. */
+void batch_abandon_region(struct process *p, struct code_region *r);
 /* All is written: notes it here and in the ledgers. r: the new region, NULL if none was needed. */
 void batch_record(struct batch *b, struct code_region *r);

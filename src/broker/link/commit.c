@@ -135,19 +135,27 @@ static int fix_threads(struct batch *b)
 	return r < 0 ? r : f.error;
 }
 
+/* Before anybody is moved. -EAGAIN: somebody else writes code here (a debugger, the kernel's uprobes). */
+static int check_runs(struct batch *b)
+{
+	for (u32 i = 0; i < b->nruns; i++) {
+		u64 size = b->run[i].hi - b->run[i].lo;
+		int r = inject_read(&b->p->target, b->run[i].lo, b->check, size);
+
+		if (r)
+			return r;
+		if (memcmp(b->check, b->before + b->run[i].at, size))
+			return -EAGAIN;
+	}
+	return 0;
+}
+
 static int write_runs(struct batch *b)
 {
 	struct inject_target *t = &b->p->target;
 	int r = 0;
 	u32 i;
 
-	for (i = 0; i < b->nruns; i++) {
-		r = inject_read(t, b->run[i].lo, b->check, b->run[i].hi - b->run[i].lo);
-		if (r)
-			return r;
-		if (memcmp(b->check, b->before + b->run[i].at, b->run[i].hi - b->run[i].lo))
-			return -EAGAIN; /* somebody else writes code here (a debugger, the kernel's uprobes) */
-	}
 	for (i = 0; i < b->nruns && !r; i++)
 		r = inject_write(t, b->run[i].lo, b->after + b->run[i].at, b->run[i].hi - b->run[i].lo);
 	if (r)
@@ -166,7 +174,10 @@ int batch_commit(struct batch *b)
 	r = inject_stop(&p->target, STOP_TIMEOUT_MS);
 	if (r)
 		return r;
-	r = fix_threads(b);
+	r = check_runs(b);
+	b->moved |= !r;
+	if (!r)
+		r = fix_threads(b);
 	if (!r)
 		r = inject_settle_pcs(&p->target);
 	if (!r)

@@ -105,6 +105,14 @@ static void regions_retire(struct process *p)
 		}
 }
 
+void batch_abandon_region(struct process *p, struct code_region *r)
+{
+	r->next = p->regions;
+	p->regions = r;
+	regions_retire(p);
+	p->unfinished = true;
+}
+
 /* The reference counter is up while somebody is attached, however many they are. */
 static void batch_count(struct batch *b, const struct site *s, struct module_patch *mp, bool up)
 {

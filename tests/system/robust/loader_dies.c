@@ -6,7 +6,6 @@
 #include "stage.h"
 
 #include <limits.h>
-#include <sys/ptrace.h>
 
 #define SOON_MS 1000
 
@@ -165,29 +164,6 @@ static void test_two(void)
 	tap_eq(victim_end(&v), 0, "the victim found every result right");
 }
 
-/* A process that has traced the victim since this returned, until it is killed. */
-static pid_t trace(pid_t victim)
-{
-	int ready[2];
-	char c;
-	pid_t pid;
-
-	if (pipe(ready))
-		return -1;
-	pid = fork();
-	if (!pid) {
-		if (!ptrace(PTRACE_SEIZE, victim, NULL, NULL) && write(ready[1], "r", 1) == 1)
-			for (;;)
-				pause();
-		_exit(1);
-	}
-	close(ready[1]);
-	if (read(ready[0], &c, 1) != 1)
-		tap_ok(false, "cannot trace");
-	close(ready[0]);
-	return pid;
-}
-
 /* With a debugger at the victim nothing can be taken out. It is made up for when the debugger leaves. */
 static void test_traced(void)
 {
@@ -195,7 +171,7 @@ static void test_traced(void)
 	pid_t tracer;
 
 	tap_ok(loader_start(&l) && attach_both(&l, v.pid), "two links");
-	tracer = trace(v.pid);
+	tracer = stage_trace(v.pid);
 	tap_ok(loader_does(&l, "detach 0"), "a link is closed while a debugger has the victim");
 	tap_ok(victim_do(&v, "run 2 100") && loader_counts(&l, "in", 0) && loader_counts(&l, "out", 200),
 	       "it does not count any more, the other one does");

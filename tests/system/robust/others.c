@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Others who write into the same code: a debugger's breakpoint, a kernel uprobe; and a process that may not change what is
+ * Others who write into the same code: a debugger's breakpoint, somebody who never stops, a kernel uprobe; and a process that may not change what is
  * executable. What is not ours stays as it is, the other functions are probed all the same.
  */
 #include "stage.h"
 
 #include <fcntl.h>
 #include <linux/perf_event.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 enum { V_JMP = 10, INT3 = 0xcc }; /* its number among the functions of funcs.S */
@@ -101,6 +100,49 @@ static void test_breakpoint_on_jump(void)
 	tap_eq(victim_end(&v), 0, "it found every result right");
 }
 
+/* Writes ever new values to a byte of the victim that nobody executes, until it is killed. */
+static pid_t scribbler(pid_t victim, unsigned long addr)
+{
+	char path[64];
+	pid_t pid = fork();
+	int fd;
+
+	if (pid)
+		return pid;
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)victim);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	for (unsigned char c = 0; pwrite(fd, &c, 1, (off_t)addr) == 1; c++)
+		;
+	_exit(1);
+}
+
+/* What is to be written was read before the stop, and is different then: the attach fails, and nobody may have been moved
+ * to code that is taken back. */
+static void test_scribbler(void)
+{
+	struct victim_io v = victim_make("acrobat", NULL, NULL), l;
+	unsigned long at = address_of_v_jmp(&v) - 1; /* between two functions that are probed */
+	int padding = poke(v.pid, at, -1), refused = 0;
+	pid_t other = scribbler(v.pid, at);
+
+	tap_eq(padding, INT3, "somebody writes into the padding in front of a function");
+	tap_ok(loader_start(&l), "a loader");
+	victim_tell(&v, "run 20000000");
+	for (int i = 0; i < 40; i++) {
+		refused += !loader_does(&l, "attach 0 in %s all %d", acrobat(), (int)v.pid);
+		loader_ask(&l, "detach 0");
+	}
+	kill(other, SIGKILL);
+	tap_ok(waitpid(other, NULL, 0) == other && refused, "%d of 40 attaches are refused while functions run", refused);
+	poke(v.pid, at, padding);
+	tap_ok(victim_done(&v), "the victim is well");
+	tap_ok(loader_does(&l, "zero") && loader_does(&l, "attach 0 in %s all %d", acrobat(), (int)v.pid) &&
+		       victim_do(&v, "run 100") && loader_counts(&l, "in", 100), "left alone, all are counted");
+	tap_eq(loader_end(&l), 0, "the loader ends");
+	tap_ok(no_sites(v.pid, 2000) && code_differs(v.pid) == 0, "the code is as it was");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+}
+
 /* --- the kernel's --- */
 
 static int uprobe_type(void)
@@ -161,29 +203,6 @@ static void test_kernel_uprobe(void)
 
 /* --- debuggers --- */
 
-/* A process that traces the victim until it is killed. */
-static pid_t trace(pid_t victim)
-{
-	int ready[2];
-	char c;
-	pid_t pid;
-
-	if (pipe(ready))
-		return -1;
-	pid = fork();
-	if (!pid) {
-		if (!ptrace(PTRACE_SEIZE, victim, NULL, NULL) && write(ready[1], "r", 1) == 1)
-			for (;;)
-				pause();
-		_exit(1);
-	}
-	close(ready[1]);
-	if (read(ready[0], &c, 1) != 1)
-		tap_ok(false, "cannot trace");
-	close(ready[0]);
-	return pid;
-}
-
 static bool has_sites(void *arg)
 {
 	return ps_of(*(pid_t *)arg).sites > 0;
@@ -193,7 +212,7 @@ static bool has_sites(void *arg)
 static void test_debugger(void)
 {
 	struct victim_io v = victim_make("acrobat", NULL, NULL), free_one = victim_make("acrobat", NULL, NULL), l;
-	pid_t tracer = trace(v.pid);
+	pid_t tracer = stage_trace(v.pid);
 
 	tap_ok(loader_start(&l) && loader_does(&l, "attach 0 in %s all -1", acrobat()), "a link for all, one is under a debugger");
 	tap_ok(victim_do(&v, "run 100") && code_differs(v.pid) == 0, "that one is left alone");
@@ -233,6 +252,7 @@ int main(void)
 	test_breakpoint(0);
 	test_breakpoint(1);
 	test_breakpoint_on_jump();
+	test_scribbler();
 	test_kernel_uprobe();
 	test_debugger();
 	test_policy("mdwe");

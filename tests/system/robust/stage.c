@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 
 static char dir[64];
@@ -124,6 +125,28 @@ bool within(unsigned ms, bool (*check)(void *arg), void *arg)
 		nap_ms(10);
 	} while (now_ms() < end);
 	return check(arg);
+}
+
+pid_t stage_trace(pid_t victim)
+{
+	int ready[2];
+	char c;
+	pid_t pid;
+
+	if (pipe(ready))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		if (!ptrace(PTRACE_SEIZE, victim, NULL, NULL) && write(ready[1], "r", 1) == 1)
+			for (;;)
+				pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	if (read(ready[0], &c, 1) != 1)
+		tap_ok(false, "cannot trace");
+	close(ready[0]);
+	return pid;
 }
 
 unsigned stage_seed(void)

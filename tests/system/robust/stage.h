@@ -69,5 +69,8 @@ int loader_end(struct victim_io *l); /* as victim_end() */
 /* The counter victim, or any other with up to three arguments. */
 struct victim_io victim_make(const char *name, const char *a1, const char *a2);
 
+/* A process that has traced the victim since this returned, as a debugger does, until it is killed. */
+pid_t stage_trace(pid_t victim);
+
 /* A seed from the environment (ROBUST_SEED) or the clock, printed. */
 unsigned stage_seed(void);
