@@ -3,12 +3,13 @@
 
 #include <linux/bpf.h>
 
+#include "abi/bpf.h"
+
 #define HELPER_NAME(x) [BPF_FUNC_##x] = "bpf_" #x
 static const char *const names[] = {__BPF_FUNC_MAPPER(HELPER_NAME)};
 #define NAMES_N (sizeof(names) / sizeof(names[0]))
 
 /* newer than the oldest header we build with */
-#define HELPER_USER_RINGBUF_DRAIN 209
 #define HELPER_CGRP_STORAGE_GET 210
 #define HELPER_CGRP_STORAGE_DELETE 211
 
@@ -101,7 +102,7 @@ static const struct ebpf_helper protos[] = {
     [BPF_FUNC_dynptr_write] = {RET(INT), {A(DYNPTR), A(ANY), A(MEM), A(SIZE0), A(ANY)}, 0},
     [BPF_FUNC_dynptr_data] = {RET(SLICE_NULL), {A(DYNPTR), A(ANY), A(ALLOC)}, 0},
     [BPF_FUNC_ktime_get_tai_ns] = {RET(INT), {0}, 0},
-    [HELPER_USER_RINGBUF_DRAIN] = {RET(INT), {A(MAP), A(FUNC), A(FUNC_DATA), A(ANY)}, 0},
+    [NT_BPF_FUNC_USER_RINGBUF_DRAIN] = {RET(INT), {A(MAP), A(FUNC), A(FUNC_DATA), A(ANY)}, 0},
     [HELPER_CGRP_STORAGE_GET] = {RET(VALUE_NULL), {A(MAP), A(CGROUP), A(VALUE_NULL), A(ANY)}, 0},
     [HELPER_CGRP_STORAGE_DELETE] = {RET(INT), {A(MAP), A(CGROUP)}, 0},
 };
@@ -115,7 +116,7 @@ const struct ebpf_helper *ebpf_helper_get(u32 id)
 
 const char *ebpf_helper_name(u32 id)
 {
-	if (id == HELPER_USER_RINGBUF_DRAIN)
+	if (id == NT_BPF_FUNC_USER_RINGBUF_DRAIN)
 		return "bpf_user_ringbuf_drain";
 	if (id == HELPER_CGRP_STORAGE_GET)
 		return "bpf_cgrp_storage_get";

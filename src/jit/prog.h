@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include "abi/bpf.h"
 #include "jit/jit.h"
 
 enum {
@@ -36,7 +37,7 @@ enum {
 	JIT_FN_TASK_PT_REGS = 175,
 	JIT_FN_FIND_VMA = 180,
 	JIT_FN_LOOP = 181,
-	JIT_FN_USER_RINGBUF_DRAIN = 209,
+	JIT_FN_USER_RINGBUF_DRAIN = NT_BPF_FUNC_USER_RINGBUF_DRAIN,
 	JIT_ATOMIC_LOAD_ACQ = 0x100, /* not in every <linux/bpf.h> */
 	JIT_ATOMIC_STORE_REL = 0x110,
 	JIT_MAY_GOTO = 0xe5, /* BPF_JMP | BPF_JCOND: jumps when the function has done it often enough */

@@ -8,9 +8,8 @@
 #include <linux/bpf.h>
 #include <linux/errno.h>
 
+#include "abi/bpf.h"
 #include "maps/types.h"
-
-#define TYPE_USER_RINGBUF 31 /* not in every <linux/bpf.h> */
 
 int map_geometry(struct nt_map_view *v)
 {
@@ -39,7 +38,7 @@ int map_geometry(struct nt_map_view *v)
 	case BPF_MAP_TYPE_STACK: r = queue_geometry(&g); break;
 	case BPF_MAP_TYPE_BLOOM_FILTER: r = bloom_geometry(&g); break;
 	case BPF_MAP_TYPE_STACK_TRACE: r = stack_geometry(&g); break;
-	case TYPE_USER_RINGBUF:
+	case NT_BPF_MAP_TYPE_USER_RINGBUF:
 	case BPF_MAP_TYPE_RINGBUF: r = ring_geometry(&g); break;
 	case BPF_MAP_TYPE_TASK_STORAGE: r = task_geometry(&g); break;
 	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:

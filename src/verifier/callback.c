@@ -6,15 +6,15 @@
  */
 #include <errno.h>
 
+#include "abi/bpf.h"
 #include "verifier/call.h"
 #include "verifier/env.h"
 
-#define HELPER_USER_RINGBUF_DRAIN 209u
 
 bool vcallback_is(u32 helper)
 {
 	return helper == BPF_FUNC_loop || helper == BPF_FUNC_for_each_map_elem ||
-	       helper == HELPER_USER_RINGBUF_DRAIN;
+	       helper == NT_BPF_FUNC_USER_RINGBUF_DRAIN;
 }
 
 static bool map_is_walked(u32 type)

@@ -4,12 +4,11 @@
  * have helpers of their own and take no other, some helpers have types of their own; everything
  * else is the helpers' own business.
  */
+#include "abi/bpf.h"
 #include "ebpf/insn.h"
 #include "verifier/env.h"
 
-#define TYPE_USER_RINGBUF 31u /* not in every <linux/bpf.h> */
 #define TYPE_CGRP_STORAGE 32u
-#define HELPER_USER_RINGBUF_DRAIN 209u
 #define HELPER_CGRP_STORAGE_GET 210u
 #define HELPER_CGRP_STORAGE_DELETE 211u
 
@@ -23,7 +22,7 @@ static bool type_takes(u32 type, u32 id)
 	case BPF_MAP_TYPE_RINGBUF:
 		return id == BPF_FUNC_ringbuf_output || id == BPF_FUNC_ringbuf_reserve ||
 		       id == BPF_FUNC_ringbuf_query || id == BPF_FUNC_ringbuf_reserve_dynptr;
-	case TYPE_USER_RINGBUF: return id == HELPER_USER_RINGBUF_DRAIN;
+	case NT_BPF_MAP_TYPE_USER_RINGBUF: return id == NT_BPF_FUNC_USER_RINGBUF_DRAIN;
 	case BPF_MAP_TYPE_STACK_TRACE: return id == BPF_FUNC_get_stackid;
 	case BPF_MAP_TYPE_CGROUP_ARRAY: return id == BPF_FUNC_current_task_under_cgroup;
 	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
@@ -53,7 +52,7 @@ static bool helper_takes(u32 type, u32 id)
 	case BPF_FUNC_ringbuf_reserve:
 	case BPF_FUNC_ringbuf_query:
 	case BPF_FUNC_ringbuf_reserve_dynptr: return type == BPF_MAP_TYPE_RINGBUF;
-	case HELPER_USER_RINGBUF_DRAIN: return type == TYPE_USER_RINGBUF;
+	case NT_BPF_FUNC_USER_RINGBUF_DRAIN: return type == NT_BPF_MAP_TYPE_USER_RINGBUF;
 	case BPF_FUNC_get_stackid: return type == BPF_MAP_TYPE_STACK_TRACE;
 	case BPF_FUNC_current_task_under_cgroup: return type == BPF_MAP_TYPE_CGROUP_ARRAY;
 	case BPF_FUNC_map_pop_elem: return type == BPF_MAP_TYPE_QUEUE || type == BPF_MAP_TYPE_STACK;

@@ -10,13 +10,12 @@
 #include <linux/bpf.h>
 #include <sys/mman.h>
 
+#include "abi/bpf.h"
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
 #include "broker/object/map.h"
 #include "broker/object/output.h"
 #include "broker/object/slots.h"
-
-#define MAP_TYPE_USER_RINGBUF 31 /* not in every <linux/bpf.h> */
 
 static int mmap_array(const struct nt_map_view *v, u64 length, u64 offset)
 {
@@ -48,7 +47,7 @@ static int mmap_map(const struct object_map *m, u64 length, u64 prot, u64 flags,
 
 	if (v->type == BPF_MAP_TYPE_ARRAY)
 		r = 0;
-	else if (v->type == BPF_MAP_TYPE_RINGBUF || v->type == MAP_TYPE_USER_RINGBUF)
+	else if (v->type == BPF_MAP_TYPE_RINGBUF || v->type == NT_BPF_MAP_TYPE_USER_RINGBUF)
 		r = 0;
 	if (!r && (flags & MAP_TYPE) == MAP_PRIVATE)
 		r = -EINVAL;

@@ -18,12 +18,12 @@
 #include <linux/bpf.h>
 #include <sys/eventfd.h>
 
+#include "abi/bpf.h"
 #include "base/atomic.h"
 #include "broker/broker.h"
 #include "util/fd.h"
 
 #define RING_REKICK_MS 20
-#define TYPE_USER_RINGBUF 31 /* not in every <linux/bpf.h> */
 
 static struct nt_ring_ctl *ring_ctl(struct object_map *m)
 {
@@ -43,7 +43,7 @@ static void ring_wake(struct object_map *m)
 {
 	u64 one = 1, full = UINT64_MAX - 1;
 
-	if (m->view.type == TYPE_USER_RINGBUF) {
+	if (m->view.type == NT_BPF_MAP_TYPE_USER_RINGBUF) {
 		if (write(m->pollable_fd, &full, sizeof(full)) < 0 || read(m->pollable_fd, &full, sizeof(full)) < 0)
 			return;
 		return;
@@ -99,7 +99,7 @@ int object_map_pollable(struct object_map *m)
 {
 	int r = 0;
 
-	if (m->view.type != BPF_MAP_TYPE_RINGBUF && m->view.type != TYPE_USER_RINGBUF)
+	if (m->view.type != BPF_MAP_TYPE_RINGBUF && m->view.type != NT_BPF_MAP_TYPE_USER_RINGBUF)
 		return -EPERM;
 	if (m->pollable_fd < 0)
 		r = ring_poll_init(m);
