@@ -153,15 +153,6 @@ static u64 got_value(const struct jt *t, const struct jit_got *g)
 	}
 }
 
-static bool machine_has_bmi2(void)
-{
-#ifdef __x86_64__
-	return __builtin_cpu_supports("bmi2");
-#else
-	return false;
-#endif
-}
-
 int jt_compile(struct jt *t)
 {
 	struct verifier_result facts = {.insn = t->fact};

@@ -13,6 +13,8 @@ u64 machine_call_back(u64 fn, u64 i, u64 data, u64 keep);
 /* The C part of the stub. */
 u64 jt_loop(u64 n, u64 fn, u64 data, u64 keep);
 
+/* May compiled code use the instructions of BMI2 (x86-64)? */
+bool machine_has_bmi2(void);
 /* CPU number as compiled code sees it. */
 u32 machine_cpu(void);
 /* Calls the program with a pattern in every register but the stack pointer; *ret_bad: registers outside `clobbers`

@@ -5,6 +5,11 @@
 
 const enum jit_arch machine_arch = JIT_AARCH64;
 
+bool machine_has_bmi2(void)
+{
+	return false;
+}
+
 u32 machine_cpu(void)
 {
 	return (u32)sched_getcpu();

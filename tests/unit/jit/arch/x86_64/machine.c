@@ -5,6 +5,11 @@
 
 const enum jit_arch machine_arch = JIT_X86_64;
 
+bool machine_has_bmi2(void)
+{
+	return __builtin_cpu_supports("bmi2");
+}
+
 u32 machine_cpu(void)
 {
 	u32 aux;
