@@ -128,10 +128,10 @@ void process_gone(struct process *p);
  * thread. What takes long does not belong in between. Opens the target (ptrace access is checked). -errno of
  * inject_open() and inject_borrow().
  */
-/* After inject_stop(); notes how long it was. */
-void process_resume(struct process *p);
 int process_borrow(struct process *p);
 void process_give_back(struct process *p);
+/* After inject_stop(); notes how long it was. */
+void process_resume(struct process *p);
 
 /* Several stops and loans with one tracer: inject_hold(). Opens the target if need be. */
 int process_hold(struct process *p, int (*fn)(void *arg), void *arg);

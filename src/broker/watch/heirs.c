@@ -93,7 +93,6 @@ void heirs_look(struct heirs *h, struct process *p, bool all)
 		}
 }
 
-
 static bool is_stranger(struct heirs *h, pid_t pid, u64 inode)
 {
 	struct stranger *s;

@@ -100,7 +100,7 @@ static struct depth_check check_depth(struct x86_writer *w)
 
 /* rdx = row. Takes a struct nt_ret_entry for this call; on success the way out goes to the thunk, else to the body. */
 void call_open(struct x86_writer *w, const struct dispatch_words *words, const struct dispatch_tail *hit,
-			const struct call_way *way)
+	       const struct call_way *way)
 {
 	struct depth_check d = check_depth(w);
 	u32 no_free, no_memory, no_row, refused, saved = hit->saved;
@@ -151,7 +151,7 @@ void call_open_sessions(struct x86_writer *w, const struct region_shape *s, cons
 
 /* After the programs. */
 void call_close_sessions(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
-			   const struct call_way *way, u32 saved)
+			 const struct call_way *way, u32 saved)
 {
 	bool anyway = false; /* somebody else wants the return */
 	u32 none, unwanted = 0;

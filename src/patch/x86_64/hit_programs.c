@@ -111,7 +111,7 @@ static void run_program(struct x86_writer *w, const struct region_shape *s, u64 
 
 /* saved: registers that are in the frame already. sp: entry side: as for frame_fill_site(). */
 void programs_emit(struct x86_writer *w, const struct region_shape *s, const struct dispatch_words *words,
-			  const struct meta_ref *m, bool at_return, s32 sp, struct frame_need need)
+		   const struct meta_ref *m, bool at_return, s32 sp, struct frame_need need)
 {
 	u32 at_rets = func_word(s, s->n) - s->n, saved = need.clobbers;
 

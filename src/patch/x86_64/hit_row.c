@@ -28,8 +28,8 @@ static u32 find_row(struct x86_writer *w, const struct region_env *env, const st
 }
 
 /* rdx = the row, its hits one more. What is missing, the way when the row is not where it should be, is the tail. */
-struct dispatch_tail row_count(struct x86_writer *w, const struct region_env *env,
-				      const struct dispatch_words *words, u32 saved)
+struct dispatch_tail row_count(struct x86_writer *w, const struct region_env *env, const struct dispatch_words *words,
+			       u32 saved)
 {
 	struct dispatch_tail tail = { .saved = saved };
 
