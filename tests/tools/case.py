@@ -22,6 +22,7 @@ class Case:
         self.want = "\n".join(want) if isinstance(want, (list, tuple)) else want
         self.normalise = sorted_lines
         self.rounds = (12,)        # lines the target is given, one after another
+        self.again = False         # wait until it is attached again after each of them
         self.pause = 0.1           # s after each
         self.watch = ("work",)     # what has changed when the tool is attached: functions, also LIBRARY:FUNCTION, [LIBRARY:]usdt:PROBE
         self.settle = 0.3          # s that the tool is idle then before it is taken to be ready
@@ -43,6 +44,7 @@ class Case:
         self.with_packages = ()    # and these, if it is another release's
         self.exe_from = None       # another program than victim.c is looked at: a copy of this one
         self.exe_name = None       # and this is the copy's name
+        self.beside = {}           # name: file of the build folder's tests/tools that is copied beside it
         self.driver = ()           # what starts the target, if not its own name; says "ready PID"
         self.root = None           # the tool is that of another release (roots.py)
         self.needs = lambda: None  # why it cannot run, or None

@@ -8,6 +8,9 @@ NOTRAP = ("root", "user")
 SYSCALL_EVENTS = "/sys/kernel/tracing/events/syscalls/sys_enter_nanosleep"
 
 
+SYMBOLS = "{{ @[ustack(3)] = count(); @u[usym(reg(\"ip\"))] = count(); }}"
+
+
 def stack(text):
     """Names with offsets that the compiler has chosen."""
     words = (line.strip() for line in text.splitlines())
@@ -94,6 +97,16 @@ def cases(root=None):
           better=["@[", "leaf+0", "middle+*", "outer+*", "]: 12"], watch=("leaf",),
           normalise=stack),
         b("usym, reg", 'uprobe:{exe}:leaf {{ @[usym(reg("ip"))] = count(); }}', ["@[leaf]: 12"], watch=("leaf",)),
+        b("symbols of a forked child", f'uprobe:{{exe}}:leaf /comm == "child"/ {SYMBOLS}',
+          ["@[", "leaf+0", "outer+*", "rounds+*", "]: 12", "@u[leaf]: 12"], better=["@[", "leaf+0", "middle+*", "outer+*", "]: 12", "@u[leaf]: 12"],
+          watch=("leaf",), rounds=("f12",), normalise=stack),
+        b("symbols after exec", f'uprobe:{{exe}}:leaf {SYMBOLS}',
+          ["@[", "leaf+0", "outer+*", "rounds+*", "]: 12", "@u[leaf]: 12"], better=["@[", "leaf+0", "middle+*", "outer+*", "]: 12", "@u[leaf]: 12"],
+          watch=("leaf",), rounds=("x0", "12"), again=True, normalise=stack),
+        b("symbols of a library that is loaded later", f'uprobe:{{exe}}:work {{{{ exit(); }}}} uprobe:{{dir}}/plugin.so:plugin_leaf {SYMBOLS}',
+          ["@[", "plugin_leaf+0", "use_plugin+*", "obey+*", "]: 12", "@u[plugin_leaf]: 12"],
+          better=["@[", "plugin_leaf+0", "plugin_rounds+*", "use_plugin+*", "]: 12", "@u[plugin_leaf]: 12"],
+          rounds=("p12",), beside={"plugin.so": "tool_plugin.so"}, normalise=stack),
         b("kstack is empty", "uprobe:{exe}:leaf {{ @[kstack] = count(); }}", ["@[]: 12"], watch=("leaf",),
           skip={"kernel": "the kernel shows its own functions"},
           normalise=lambda t: "".join(line.strip() for line in t.splitlines() if line.startswith(("@", "]")))),

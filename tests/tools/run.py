@@ -110,6 +110,8 @@ class Run:
         self.exe = os.path.join(self.dir, case.exe_name or os.path.basename(case.exe_from or "victim"))
         # A file that we wrote ourselves could not be run while a process that another thread forks has it open.
         subprocess.run(["cp", case.exe_from or os.path.join(build, "tests/tools/tool_victim"), self.exe], check=True)
+        for name, source in case.beside.items():
+            subprocess.run(["cp", os.path.join(build, "tests/tools", source), os.path.join(self.dir, name)], check=True)
         self.nt = os.path.join(self.dir, "nt")
         os.mkdir(self.nt, 0o700)
         if mode in ("user", "sandbox"):
@@ -252,6 +254,8 @@ class Run:
             self.target.stdin.flush()
             if self.answers.next(10) != "done":
                 raise Failed("the target went wrong")
+            if case.again:
+                self.await_attached(self.sites(), before)
             time.sleep(case.pause)
         if case.live:
             self.await_output()

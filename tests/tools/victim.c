@@ -4,16 +4,23 @@
  *
  *     victim           says "ready", makes N rounds for every line "N" it reads, answers "done"
  *                      and to "hN" looks the host name localhost up N times; to "mN" takes N blocks of 100 bytes and keeps
- *                      them, and N of 200 that it gives back
+ *                      them, and N of 200 that it gives back; "fN": a child makes N rounds and stays, its name is "child";
+ *                      "xN": it executes itself, then makes N rounds; "pN": it loads plugin.so, which calls itself N times and
+ *                      keeps N blocks of 300 bytes
+ *     victim -F        the same, but the one who says "ready PID" and does it all is a forked child
  *     victim N         makes N rounds and ends (what a tool starts itself)
  *     victim -f N      makes N rounds, forks a child that makes N more, and ends
  *
  * One round i: work(i % 4, name[i % 2]) returns 10 * (i % 4); outer() calls middle() calls leaf(); two USDT probes.
  */
+#include <dlfcn.h>
+#include <limits.h>
 #include <netdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -126,6 +133,75 @@ static void look_up(int n)
 			freeaddrinfo(a);
 }
 
+/* It stays as long as we do: tools read its symbols at their end. */
+static void fork_child(int n)
+{
+	int up[2], stay[2];
+	char c;
+
+	if (pipe(up) || pipe(stay))
+		exit(1);
+	if (!fork()) {
+		prctl(PR_SET_NAME, "child");
+		close(stay[1]);
+		rounds(n);
+		if (write(up[1], "", 1) < 0)
+			_exit(1);
+		_exit(read(stay[0], &c, 1) != 0);
+	}
+	close(stay[0]);
+	if (read(up[0], &c, 1) != 1)
+		exit(1);
+}
+
+static void execute(int n)
+{
+	char exe[PATH_MAX] = "", text[16];
+
+	if (readlink("/proc/self/exe", exe, sizeof(exe) - 1) < 0)
+		exit(1);
+	snprintf(text, sizeof(text), "%d", n);
+	execl(exe, exe, "-x", text, (char *)NULL);
+	exit(1);
+}
+
+/* The file beside ours. */
+KEEP static void use_plugin(int n)
+{
+	char path[PATH_MAX + 16] = "";
+	void (*function)(int);
+	void *plugin;
+
+	if (readlink("/proc/self/exe", path, PATH_MAX - 1) < 0)
+		exit(1);
+	strcpy(strrchr(path, '/') + 1, "plugin.so");
+	plugin = dlopen(path, RTLD_NOW);
+	function = plugin ? (void (*)(int))dlsym(plugin, "plugin_rounds") : NULL;
+	if (!function)
+		exit(1);
+	function(n);
+}
+
+KEEP static void obey(const char *line)
+{
+	int n = atoi(line + (*line >= 'a'));
+
+	switch (*line) {
+	case 'h': look_up(n); break;
+	case 'm': leak(n); break;
+	case 'f': fork_child(n); break;
+	case 'x': execute(n); break;
+	case 'p': use_plugin(n); break;
+	default: rounds(n);
+	}
+}
+
+static void say(const char *what)
+{
+	puts(what);
+	fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
 	char line[64];
@@ -140,21 +216,24 @@ int main(int argc, char **argv)
 		wait(NULL);
 		return 0;
 	}
-	if (argc > 1) {
+	if (argc > 2 && !strcmp(argv[1], "-x")) { /* the answer to a line that the one before us has read */
+		rounds(atoi(argv[2]));
+		say("done");
+	} else if (argc > 1 && !strcmp(argv[1], "-F")) {
+		if (fork())
+			return wait(NULL) < 0;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		snprintf(line, sizeof(line), "ready %d", getpid());
+		say(line);
+	} else if (argc > 1) {
 		rounds(atoi(argv[1]));
 		return 0;
+	} else {
+		say("ready");
 	}
-	printf("ready\n");
-	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
-		if (line[0] == 'h')
-			look_up(atoi(line + 1));
-		else if (line[0] == 'm')
-			leak(atoi(line + 1));
-		else
-			rounds(atoi(line));
-		printf("done\n");
-		fflush(stdout);
+		obey(line);
+		say("done");
 	}
 	return 0;
 }
