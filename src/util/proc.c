@@ -4,13 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "util/fd.h"
+#include "util/proc_read.h"
 
 struct dirent64_raw {
 	u64 ino;
@@ -19,80 +21,6 @@ struct dirent64_raw {
 	u8 type;
 	char name[];
 };
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
-/* /proc answers ENOENT for a pid that never was and ESRCH for one that just went; callers want one. */
-static int gone(int err)
-{
-	return err == ENOENT ? -ESRCH : -err;
-}
-
-__attribute__((format(printf, 2, 3))) static int proc_open(int flags, const char *fmt, ...)
-{
-	char path[64];
-	va_list ap;
-	int fd;
-
-	va_start(ap, fmt);
-	vsnprintf(path, sizeof(path), fmt, ap);
-	va_end(ap);
-	fd = open(path, flags | O_CLOEXEC);
-	return fd < 0 ? gone(errno) : fd;
-}
-
-/* Reads a short file into buf as a string. Returns its length. */
-static ssize_t read_text(int fd, char *buf, size_t cap)
-{
-	size_t n = 0;
-
-	while (n < cap - 1) {
-		ssize_t r = read(fd, buf + n, cap - 1 - n);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return gone(errno);
-		if (r == 0)
-			break;
-		n += (size_t)r;
-	}
-	buf[n] = 0;
-	return (ssize_t)n;
-}
-
-static u64 dec(const char **p)
-{
-	u64 v = 0;
-
-	while (**p == ' ' || **p == '\t')
-		(*p)++;
-	while (**p >= '0' && **p <= '9')
-		v = v * 10 + (u64)(*(*p)++ - '0');
-	return v;
-}
-
-static u64 hex(const char **p)
-{
-	u64 v = 0;
-
-	while (**p == ' ' || **p == '\t')
-		(*p)++;
-	for (;; (*p)++) {
-		char c = **p;
-
-		if (c >= '0' && c <= '9')
-			v = v << 4 | (u64)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			v = v << 4 | (u64)(c - 'a' + 10);
-		else
-			return v;
-	}
-}
 
 /* A numbered directory: /proc itself or /proc/PID/task. */
 static int entries_each(int dir, proc_entry_visit *visit, void *arg)
@@ -103,13 +31,13 @@ static int entries_each(int dir, proc_entry_visit *visit, void *arg)
 		long n = syscall(SYS_getdents64, dir, buf, sizeof(buf));
 
 		if (n <= 0)
-			return n ? gone(errno) : 0;
+			return n ? proc_gone(errno) : 0;
 		for (long o = 0; o < n;) {
 			const struct dirent64_raw *d = (const void *)(buf + o);
 			const char *p = d->name;
 
 			o += d->len;
-			if (*p >= '1' && *p <= '9' && visit((pid_t)dec(&p), d->ino, arg))
+			if (*p >= '1' && *p <= '9' && visit((pid_t)proc_dec(&p), d->ino, arg))
 				return 0;
 		}
 	}
@@ -143,34 +71,66 @@ static int ids_each(int dir, uid_t uid, proc_id_visit *visit, void *arg)
 
 int proc_entries_each(proc_entry_visit *visit, void *arg)
 {
-	__attribute__((cleanup(close_fd))) int dir = proc_open(O_RDONLY | O_DIRECTORY, "/proc");
+	int dir fd_auto = proc_open(O_RDONLY | O_DIRECTORY, "/proc");
 
 	return dir < 0 ? dir : entries_each(dir, visit, arg);
 }
 
 int proc_pids_each(uid_t uid, proc_id_visit *visit, void *arg)
 {
-	__attribute__((cleanup(close_fd))) int dir = proc_open(O_RDONLY | O_DIRECTORY, "/proc");
+	int dir fd_auto = proc_open(O_RDONLY | O_DIRECTORY, "/proc");
 
 	return dir < 0 ? dir : ids_each(dir, uid, visit, arg);
+}
+
+int proc_newest(pid_t *ret)
+{
+	int fd fd_auto = proc_open(O_RDONLY, "/proc/loadavg");
+	char buf[128];
+	const char *p;
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = proc_read_text(fd, buf, sizeof(buf));
+	p = n > 0 ? strrchr(buf, ' ') : NULL;
+	if (!p)
+		return n < 0 ? (int)n : -EIO;
+	*ret = (pid_t)proc_dec(&p);
+	return *ret > 0 ? 0 : -EIO;
+}
+
+static int entry_stat(pid_t pid, struct stat *ret)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	return stat(path, ret) ? proc_gone(errno) : 0;
 }
 
 int proc_owner(pid_t pid, uid_t *ret)
 {
 	struct stat st;
-	char path[32];
+	int r = entry_stat(pid, &st);
 
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	if (stat(path, &st))
-		return gone(errno);
-	*ret = st.st_uid;
-	return 0;
+	if (!r)
+		*ret = st.st_uid;
+	return r;
+}
+
+int proc_inode(pid_t pid, u64 *ret)
+{
+	struct stat st;
+	int r = entry_stat(pid, &st);
+
+	if (!r)
+		*ret = st.st_ino;
+	return r;
 }
 
 int proc_tids_each(pid_t pid, proc_id_visit *visit, void *arg)
 {
-	__attribute__((cleanup(close_fd))) int dir =
-		proc_open(O_RDONLY | O_DIRECTORY, "/proc/%d/task", pid);
+	int dir fd_auto = proc_open(O_RDONLY | O_DIRECTORY, "/proc/%d/task", pid);
 
 	return dir < 0 ? dir : ids_each(dir, (uid_t)-1, visit, arg);
 }
@@ -194,19 +154,19 @@ static u64 status_dec(const char *text, const char *name)
 {
 	const char *p = status_field(text, name);
 
-	return p ? dec(&p) : 0;
+	return p ? proc_dec(&p) : 0;
 }
 
 static u64 status_hex(const char *text, const char *name)
 {
 	const char *p = status_field(text, name);
 
-	return p ? hex(&p) : 0;
+	return p ? proc_hex(&p) : 0;
 }
 
 int proc_status_read(pid_t pid, struct proc_status *ret)
 {
-	__attribute__((cleanup(close_fd))) int fd = proc_open(O_RDONLY, "/proc/%d/status", pid);
+	int fd fd_auto = proc_open(O_RDONLY, "/proc/%d/status", pid);
 	struct proc_status st = {0};
 	const char *p;
 	char text[8192];
@@ -214,7 +174,7 @@ int proc_status_read(pid_t pid, struct proc_status *ret)
 
 	if (fd < 0)
 		return fd;
-	n = read_text(fd, text, sizeof(text));
+	n = proc_read_text(fd, text, sizeof(text));
 	if (n < 0)
 		return (int)n;
 	if (!status_field(text, "Pid"))
@@ -237,15 +197,15 @@ int proc_status_read(pid_t pid, struct proc_status *ret)
 	st.sig_caught = status_hex(text, "SigCgt");
 	p = status_field(text, "Uid");
 	if (p) {
-		st.ruid = (uid_t)dec(&p);
-		st.euid = (uid_t)dec(&p);
-		st.suid = (uid_t)dec(&p);
-		st.fsuid = (uid_t)dec(&p);
+		st.ruid = (uid_t)proc_dec(&p);
+		st.euid = (uid_t)proc_dec(&p);
+		st.suid = (uid_t)proc_dec(&p);
+		st.fsuid = (uid_t)proc_dec(&p);
 	}
 	/* "NSpid: outer ... inner": the last number is the one the process itself sees. */
 	st.ns_pid = st.pid;
 	for (p = status_field(text, "NSpid"); p && *p >= '0' && *p <= '9' && st.nns < PROC_NS_MAX; p += *p == '\t')
-		st.ns[st.nns++] = st.ns_pid = (pid_t)dec(&p);
+		st.ns[st.nns++] = st.ns_pid = (pid_t)proc_dec(&p);
 	*ret = st;
 	return 0;
 }
@@ -292,7 +252,7 @@ int proc_ns_pid(pid_t pid, pid_t *ret)
 
 int proc_auxv(pid_t pid, u64 type, u64 *ret)
 {
-	__attribute__((cleanup(close_fd))) int fd = proc_open(O_RDONLY, "/proc/%d/auxv", pid);
+	int fd fd_auto = proc_open(O_RDONLY, "/proc/%d/auxv", pid);
 	u64 pair[64][2];
 	ssize_t n;
 
@@ -300,7 +260,7 @@ int proc_auxv(pid_t pid, u64 type, u64 *ret)
 		return fd;
 	n = read(fd, pair, sizeof(pair));
 	if (n < 0)
-		return gone(errno);
+		return proc_gone(errno);
 	for (size_t i = 0; i < (size_t)n / sizeof(pair[0]); i++)
 		if (pair[i][0] == type) {
 			*ret = pair[i][1];
@@ -311,13 +271,13 @@ int proc_auxv(pid_t pid, u64 type, u64 *ret)
 
 int proc_comm(pid_t pid, char ret[16])
 {
-	__attribute__((cleanup(close_fd))) int fd = proc_open(O_RDONLY, "/proc/%d/comm", pid);
+	int fd fd_auto = proc_open(O_RDONLY, "/proc/%d/comm", pid);
 	char text[64];
 	ssize_t n;
 
 	if (fd < 0)
 		return fd;
-	n = read_text(fd, text, sizeof(text));
+	n = proc_read_text(fd, text, sizeof(text));
 	if (n < 0)
 		return (int)n;
 	if (n && text[n - 1] == '\n')
@@ -341,30 +301,12 @@ bool proc_is_leader(pid_t tid)
 	return !proc_status_read(tid, &st) && st.tgid == st.pid;
 }
 
-/* A stat file, from the character behind "(comm) ": comm itself may contain spaces and parentheses. */
-static int stat_tail(int fd, char *buf, size_t cap, const char **ret)
-{
-	const char *p;
-	ssize_t n;
-
-	if (fd < 0)
-		return fd;
-	n = read_text(fd, buf, cap);
-	if (n < 0)
-		return (int)n;
-	p = strrchr(buf, ')');
-	if (!p || p[1] != ' ')
-		return -ESRCH;
-	*ret = p + 2;
-	return 0;
-}
-
 int proc_start_time(pid_t pid, u64 *ret)
 {
-	__attribute__((cleanup(close_fd))) int fd = proc_open(O_RDONLY, "/proc/%d/stat", pid);
+	int fd fd_auto = proc_open(O_RDONLY, "/proc/%d/stat", pid);
 	char buf[1024];
 	const char *p = NULL;
-	int r = stat_tail(fd, buf, sizeof(buf), &p);
+	int r = proc_stat_tail(fd, buf, sizeof(buf), &p);
 
 	if (r)
 		return r;
@@ -374,67 +316,7 @@ int proc_start_time(pid_t pid, u64 *ret)
 			return -EIO;
 		p++;
 	}
-	*ret = dec(&p);
-	return 0;
-}
-
-int proc_thread_state(pid_t pid, pid_t tid, char *ret)
-{
-	__attribute__((cleanup(close_fd))) int fd =
-		proc_open(O_RDONLY, "/proc/%d/task/%d/stat", pid, tid);
-	char buf[1024];
-	const char *p = NULL;
-	int r = stat_tail(fd, buf, sizeof(buf), &p);
-
-	if (!r)
-		*ret = *p;
-	return r;
-}
-
-/* "running", "-1 SP PC", or "NR ARG... SP PC" */
-static int read_call(pid_t pid, pid_t tid, char *buf, size_t cap)
-{
-	__attribute__((cleanup(close_fd))) int fd =
-		proc_open(O_RDONLY, "/proc/%d/task/%d/syscall", pid, tid);
-	ssize_t n;
-
-	if (fd < 0)
-		return fd;
-	n = read_text(fd, buf, cap);
-	return n < 0 ? (int)n : 0;
-}
-
-int proc_thread_where(pid_t pid, pid_t tid, long *ret_nr, u64 *ret_pc)
-{
-	char buf[256];
-	const char *p = buf, *last;
-	int r = read_call(pid, tid, buf, sizeof(buf));
-
-	if (r)
-		return r;
-	last = strrchr(buf, ' ');
-	if (*p < '0' || *p > '9' || !last || last[1] != '0' || last[2] != 'x')
-		return -EAGAIN;
-	last += 3;
-	*ret_nr = (long)dec(&p);
-	*ret_pc = hex(&last);
-	return 0;
-}
-
-int proc_thread_call(pid_t pid, pid_t tid, long *ret_nr)
-{
-	char buf[256];
-	const char *p = buf;
-	int r = read_call(pid, tid, buf, sizeof(buf));
-
-	if (r)
-		return r;
-	if (*p == '-')
-		*ret_nr = PROC_NO_CALL;
-	else if (*p >= '0' && *p <= '9')
-		*ret_nr = (long)dec(&p);
-	else
-		*ret_nr = PROC_RUNNING;
+	*ret = proc_dec(&p);
 	return 0;
 }
 

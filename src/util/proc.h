@@ -40,6 +40,8 @@ int proc_pids_each(uid_t uid, proc_id_visit *visit, void *arg);
 /* Visits every process, without a look at it: inode is that of its /proc entry, another one for each process as long as
  * the kernel remembers the entry. */
 int proc_entries_each(proc_entry_visit *visit, void *arg);
+/* The number that was given to a process or thread last; the next ones are higher, until they begin anew. */
+int proc_newest(pid_t *ret);
 /* Visits every thread of a process. */
 int proc_tids_each(pid_t pid, proc_id_visit *visit, void *arg);
 
@@ -65,6 +67,7 @@ int proc_status_read(pid_t pid, struct proc_status *ret);
 /* Short forms for one field. */
 int proc_uid(pid_t pid, uid_t *ret); /* real uid */
 int proc_owner(pid_t pid, uid_t *ret); /* of its /proc entry: root where it may not be dumped */
+int proc_inode(pid_t pid, u64 *ret);   /* of its /proc entry; of a thread, too */
 int proc_tracer(pid_t pid, pid_t *ret);
 int proc_seccomp(pid_t pid, u32 *ret);
 int proc_ns_pid(pid_t pid, pid_t *ret);
@@ -93,3 +96,5 @@ int proc_thread_call(pid_t pid, pid_t tid, long *ret_nr);
 int proc_thread_where(pid_t pid, pid_t tid, long *ret_nr, u64 *ret_pc);
 /* State letter of one thread. */
 int proc_thread_state(pid_t pid, pid_t tid, char *ret);
+/* How long it has run in all, in nanoseconds. -ESRCH also where the kernel does not tell. */
+int proc_thread_ran(pid_t pid, pid_t tid, u64 *ret_ns);
