@@ -13,8 +13,7 @@
 #include "util/proc.h"
 
 #define CANDIDATES 64
-#define TRY_NS (200 * INJECT_MS)      /* for one thread */
-#define STARVED_NS (3000 * INJECT_MS) /* for one that only waits for a CPU */
+#define TRY_NS (200 * INJECT_MS) /* for one thread */
 #define TRIES 5
 
 enum { RANK_RUNNING = 30, RANK_NO_CALL = 50, RANK_NEVER = 100 };
@@ -76,7 +75,6 @@ static int try_thread(struct inject_target *t, pid_t tid)
 {
 	int i = seized_thread(t, tid), r;
 	struct inject_thread *th;
-	char state;
 
 	if (i < 0)
 		return i;
@@ -85,9 +83,6 @@ static int try_thread(struct inject_target *t, pid_t tid)
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return -ESRCH;
 	r = inject_thread_halt(t, th, inject_now_ns() + TRY_NS);
-	/* On a crowded machine a thread may be told to stop, and willing, but not get to run. */
-	if (r == -ETIMEDOUT && !proc_thread_state(t->pid, tid, &state) && state == 'R')
-		r = inject_thread_halt(t, th, inject_now_ns() + STARVED_NS);
 	if (!r)
 		r = inject_remote_begin(t, th);
 	return r ? r : i;

@@ -17,6 +17,8 @@
 
 #include "util/proc.h"
 
+#define ROUNDS 4 /* that a stop gets, however long they take */
+
 static int by_tid(const void *a, const void *b)
 {
 	return ((const struct inject_thread *)a)->tid - ((const struct inject_thread *)b)->tid;
@@ -97,7 +99,7 @@ static int halt_all(struct inject_target *t, u64 deadline)
 		r = halt_from(t, from, deadline);
 		if (r)
 			return r;
-		if (inject_now_ns() > deadline)
+		if (t->rounds >= ROUNDS && inject_now_ns() > deadline)
 			return -ETIMEDOUT; /* threads are born faster than we can stop them */
 		from = t->nthreads;
 		qsort(t->thread, t->nthreads, sizeof(*t->thread), by_tid);

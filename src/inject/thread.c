@@ -26,6 +26,8 @@
  * for our CPU gets it as soon as we nap. */
 #define SPIN_NS 25000ull
 #define MAX_NAP 500000ull
+#define CHANCE_NS (50 * INJECT_MS)    /* who has run for so long and not stopped does not */
+#define HELD_UP_NS (5000 * INJECT_MS) /* behind the deadline, at most */
 
 static long ptrace_call(long req, const struct inject_thread *th, u64 addr, u64 data)
 {
@@ -156,22 +158,46 @@ static bool died_silently(struct inject_target *t, struct inject_thread *th)
 	return true;
 }
 
+/*
+ * On a crowded machine a thread may be told to stop, and willing, but not get to run; or be held up in a page fault by a busy
+ * disk. *ran_ns: how long it had run at the first look, 0 before that.
+ */
+static bool is_held_up(struct inject_target *t, const struct inject_thread *th, u64 *ran_ns)
+{
+	u64 ran;
+	char state;
+	long nr;
+
+	if (proc_thread_state(t->pid, th->tid, &state))
+		return false;
+	if (state == 'D')
+		return !proc_thread_call(t->pid, th->tid, &nr) && !inject_call_is_vfork(nr);
+	if (state != 'R' || proc_thread_ran(t->pid, th->tid, &ran))
+		return false;
+	if (!*ran_ns)
+		*ran_ns = ran;
+	return ran - *ran_ns < CHANCE_NS;
+}
+
 enum inject_event inject_thread_wait(struct inject_target *t, struct inject_thread *th,
 				     u64 deadline_ns, int *ret_sig)
 {
-	u64 nap = 5000, spin_until = inject_now_ns() + SPIN_NS;
+	u64 nap = 5000, spin_until = inject_now_ns() + SPIN_NS, ran_ns = 0;
 
-	for (;;) {
+	for (bool last = false;;) {
 		enum inject_event ev = inject_thread_poll(t, th, ret_sig);
 
-		if (ev != INJECT_NOTHING)
+		if (ev != INJECT_NOTHING || last)
 			return ev;
 		if (inject_now_ns() < spin_until)
 			continue;
 		if (nap > MAX_NAP && died_silently(t, th))
 			return INJECT_GONE;
-		if (inject_now_ns() >= deadline_ns)
-			return INJECT_NOTHING;
+		/* We may have been kept from looking ourselves: one more look, whatever the time is. */
+		last = inject_now_ns() >= deadline_ns + HELD_UP_NS ||
+		       (inject_now_ns() >= deadline_ns && !is_held_up(t, th, &ran_ns));
+		if (last)
+			continue;
 		inject_nap(nap);
 		if (nap <= MAX_NAP)
 			nap *= 2;

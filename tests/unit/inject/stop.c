@@ -347,6 +347,75 @@ static void test_vfork_interrupted(void)
 	end(pid);
 }
 
+#define CROWD_MS 300
+
+static void pin_to_last_cpu(void)
+{
+	cpu_set_t set;
+	int last = -1;
+
+	sched_getaffinity(0, sizeof(set), &set);
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &set))
+			last = i;
+	CPU_ZERO(&set);
+	CPU_SET(last, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+static void pinned_spinner(void)
+{
+	pin_to_last_cpu();
+	one_spinner();
+}
+
+/* Keeps everybody else from a CPU for a while. */
+static void crowd(void)
+{
+	struct sched_param p = {.sched_priority = 2};
+	u64 end_ms;
+
+	pin_to_last_cpu();
+	sh->moved = sched_setscheduler(0, SCHED_FIFO, &p) ? 0 : 1;
+	end_ms = test_now_ms() + CROWD_MS;
+	sh->marker = (u64)getpid();
+	while (sh->moved && test_now_ms() < end_ms)
+		;
+	sh->marker = 0;
+}
+
+/* Who gets no CPU cannot stop; that is no reason to give up. */
+static void test_starved(void)
+{
+	pid_t pid = child(pinned_spinner), other;
+	struct inject_target t;
+
+	tap_eq(inject_open(pid, &t), 0, "open");
+	for (int borrow = 0; borrow < 2; borrow++) {
+		fflush(stdout);
+		sh->marker = 0;
+		other = fork();
+		if (!other) {
+			crowd();
+			_exit(0);
+		}
+		for (int i = 0; i < 500 && !sh->marker; i++)
+			test_sleep_us(1000);
+		if (!sh->moved) {
+			tap_skip("not permitted", "real-time priority");
+		} else if (borrow) {
+			tap_eq(inject_borrow(&t), 0, "a thread that waits for a CPU is borrowed when it has got one");
+			inject_give_back(&t);
+		} else {
+			tap_eq(inject_stop(&t, 20), 0, "and stopped, though that takes longer than the limit");
+			inject_resume(&t);
+		}
+		waitpid(other, NULL, 0);
+	}
+	inject_close(&t);
+	end(pid);
+}
+
 static void *leader_gone(void *arg)
 {
 	sh->ready = 1;
@@ -441,6 +510,7 @@ int main(void)
 	test_vfork();
 	test_vfork_left_alone();
 	test_vfork_interrupted();
+	test_starved();
 	test_dead_leader();
 	test_births();
 	return tap_done();
