@@ -309,12 +309,14 @@ int attach_outside(struct process *p, u32 timeout_ms)
 
 void attach_reclaim(struct process *p)
 {
-	bool lent = false;
+	bool lent = false, cannot = false; /* a process that lends no thread now lends none for the next region either */
 
 	for (struct code_region **at = &p->regions; *at;) {
 		struct code_region *r = *at;
 
-		if (!r->unused || (!process_is_spare(p, r->base) && !lent && process_borrow(p))) {
+		if (r->unused && !process_is_spare(p, r->base) && !lent && !cannot)
+			cannot = process_borrow(p) != 0;
+		if (!r->unused || (!process_is_spare(p, r->base) && cannot)) {
 			at = &r->next;
 			continue;
 		}

@@ -3,6 +3,13 @@
  * A block is known by the gates that it maps. Only a fork hands it on, so a process that was seen without one will not
  * have one before we put it there; such strangers are told by their number and the inode of their /proc entry, and not
  * looked at again.
+ *
+ * Where only a few processes were made since the last look, which the kernel's numbers tell, it is enough to look at these:
+ *
+ *     [.... all that were there .... ](last look)[ made since ](now)          numbers rise, and begin anew at the end
+ *
+ * They must not have gone round unseen, so the number is read a few times a second; and a process that was to be looked at
+ * again, because it could not be dealt with, has us look at all of them.
  */
 #include "broker/watch/heirs.h"
 
@@ -20,6 +27,8 @@
 
 #define CLEAN_UP_ROUNDS 8
 #define RETRY_NS 1000000000ull
+#define FEW 200		       /* processes and threads: more cost as much as looking at all */
+#define READ_NS 500000000ull   /* after that a number tells nothing */
 
 struct stranger {
 	pid_t pid;
@@ -30,6 +39,9 @@ struct stranger {
 struct heirs {
 	struct engine *engine;
 	bool adopted; /* a block was found that needed something to be done */
+	bool again;   /* somebody met at the last look is to be looked at again */
+	pid_t seen;   /* the newest process then; 0: not known */
+	u64 read_ns;  /* when the newest one's number was last compared with that */
 	u64 round;
 	struct stranger *strangers;
 };
@@ -138,31 +150,79 @@ static bool visit(pid_t pid, u64 inode, void *arg)
 	struct process *p;
 	uid_t owner;
 
-	if (steady_is_orphan(h->engine))
-		return true;
 	if (is_stranger(h, pid, inode))
 		return false;
+	if (steady_is_orphan(h->engine))
+		return true;
 	p = process_find(h->engine, pid);
 	if ((p && p->injected) || proc_owner(pid, &owner) || owner != geteuid() || steady_is_broker(h->engine, pid))
 		return false;
-	if (!find_blocks(h, pid, &b))
+	if (!find_blocks(h, pid, &b)) {
 		remember_stranger(h, pid, inode);
-	else if (!process_get(h->engine, pid, &p))
+		return false;
+	}
+	if (!process_get(h->engine, pid, &p))
 		heirs_look(h, p, false);
+	h->again |= !p || !p->injected;
 	return false;
+}
+
+/* Those that were made since, of which threads are none. */
+static void find_new(struct heirs *h, pid_t newest)
+{
+	for (pid_t pid = h->seen + 1; pid <= newest; pid++) {
+		u64 inode;
+
+		if (!proc_inode(pid, &inode) && proc_is_leader(pid) && visit(pid, inode, h))
+			return;
+	}
+}
+
+static bool only_few_are_new(const struct heirs *h, pid_t newest)
+{
+	return h->seen && !h->again && engine_now_ns() - h->read_ns < READ_NS && newest >= h->seen && newest - h->seen <= FEW;
 }
 
 void heirs_find(struct heirs *h)
 {
-	h->round++;
-	if (!proc_entries_each(visit, h))
-		forget_strangers(h, false);
+	pid_t newest = 0;
+
+	if (proc_newest(&newest))
+		newest = 0;
+	if (only_few_are_new(h, newest)) {
+		find_new(h, newest);
+	} else {
+		h->round++;
+		h->again = false;
+		if (!proc_entries_each(visit, h))
+			forget_strangers(h, false);
+	}
+	h->seen = steady_is_orphan(h->engine) ? 0 : newest;
+	h->read_ns = engine_now_ns();
+}
+
+void heirs_tick(struct heirs *h)
+{
+	u64 now = engine_now_ns();
+	pid_t newest;
+
+	if (!h->seen || now - h->read_ns >= READ_NS || proc_newest(&newest) || newest < h->seen)
+		h->seen = 0;
+	h->read_ns = now;
+}
+
+void heirs_begin(struct heirs *h)
+{
+	if (!h->round || h->again || proc_newest(&h->seen))
+		h->seen = 0;
+	h->read_ns = engine_now_ns();
 }
 
 /* Until nothing is found any more: a process may have forked before it was cleaned, or not have stopped in time. */
 void heirs_clean_up(struct heirs *h)
 {
 	for (int i = 0; i < CLEAN_UP_ROUNDS && !steady_is_orphan(h->engine); i++) {
+		h->seen = 0;
 		if (i)
 			nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
 		h->adopted = false;

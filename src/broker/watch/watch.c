@@ -205,6 +205,7 @@ static void timer_fired(struct loop_source *s, u32 events, void *arg)
 		watch_update(w);
 	}
 	look_everywhere(w);
+	heirs_tick(w->heirs);
 	if (w->birth)
 		birth_check(w->birth);
 }
@@ -294,6 +295,8 @@ int watch_link_opened(struct watch *w, struct link *l)
 	struct opening o = { .w = w, .link = l };
 	struct process *p;
 
+	if (w->engine->links == l && !l->next && !unfinished_any(w->engine))
+		heirs_begin(w->heirs);
 	watch_update(w);
 	steady_run(w->engine, open_steadily, &o);
 	if (!l->pid)
