@@ -132,7 +132,7 @@ static const char *fd_name(const char *path)
 	static const struct {
 		const char *line, *name;
 	} kinds[] = {{"map_type:", "anon_inode:bpf-map"}, {"prog_type:", "anon_inode:bpf-prog"},
-		     {"link_type:", "anon_inode:bpf_link"}, {"btf_id:", "anon_inode:btf"}};
+		     {"link_type:", "anon_inode:bpf-link"}, {"btf_id:", "anon_inode:btf"}};
 	int fd = path ? proc_fd(path, "/fd/") : -1, text_fd = fd < 0 ? -1 : shim_fdinfo(fd);
 	char text[1024];
 	s64 n;

@@ -38,6 +38,8 @@ EXPORT int unlinkat(int dir, const char *path, int flags);
 EXPORT int rmdir(const char *path);
 EXPORT int remove(const char *path);
 EXPORT int rename(const char *from, const char *to);
+EXPORT int renameat(int from_dir, const char *from, int to_dir, const char *to);
+EXPORT int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
 EXPORT void *opendir(const char *path);
 
 static int result(s64 r)
@@ -169,18 +171,27 @@ int remove(const char *path)
 	return rmdir(path);
 }
 
-int rename(const char *from, const char *to)
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
 	char buf[BPFFS_PATH_MAX], buf_to[BPFFS_PATH_MAX];
 	const char *real_to = bpffs_path(to, buf_to);
-	int r = result(sys_call6(__NR_renameat2, (u64)AT_FDCWD, (u64)bpffs_path(from, buf), (u64)AT_FDCWD, (u64)real_to,
-				 0, 0)),
+	int r = result(sys_call6(__NR_renameat2, (u64)from_dir, (u64)bpffs_path(from, buf), (u64)to_dir, (u64)real_to, flags, 0)),
 	    saved = errno;
 
 	if (!r && real_to != to)
 		shim_unpinned();
 	errno = saved;
 	return r;
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+	return renameat2(from_dir, from, to_dir, to, 0);
+}
+
+int rename(const char *from, const char *to)
+{
+	return renameat2(AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 void *opendir(const char *path)

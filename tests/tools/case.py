@@ -34,6 +34,7 @@ class Case:
         self.status = (0,)
         self.with_errors = False   # stderr is part of the output
         self.better = None         # what notrap's output is where it is better than the kernel's on purpose
+        self.as_kernel = False     # its output on the kernel, whatever that is here, is what notrap's should be; only without a target
         self.skip = {}             # mode: why not
         self.mask_pid = False      # the target's pid and tid at the start of lines are shown as PID
         self.quick = ()            # modes that `make test` runs

@@ -18,6 +18,12 @@ def stack(text):
                      if w and not w.startswith("Attach"))
 
 
+def features(text):
+    """A line each: "name: yes". Whether there is a module's BTF depends on who is asking just then (0.27, on the kernel)."""
+    found = (f"{name}: {value}" for line in text.splitlines() for name, value in re.findall(r"([A-Za-z_]\S*(?: \S+)*?): +(\S+)", line))
+    return "\n".join(f for f in found if f.endswith((": yes", ": no", "000")) and not f.startswith("module btf"))
+
+
 def json_lines(text):
     """Maps in any order."""
     lines = [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -35,6 +41,12 @@ def cases(root=None):
         quick = () if root else more.pop("quick", ())
         more.pop("quick", None)
         return Case(f"{tool}: {name}", tool, [*argv, "-e", script], want, **{**common, **more, "quick": quick})
+
+    def refused(name, probe, want):
+        return Case(f"{tool}: {name}", tool, ["bpftrace", "-e", probe + " {{ @ = count(); }}"], want, with_errors=True, status=(255,),
+                    target=False, stop="exit", normalise=lambda t: "".join(re.findall(r"^notrap: (.*there)\.", t, re.M)),
+                    skip={"kernel": "it works there", "user": "bpftrace sees no tracepoints", "sandbox": "bpftrace sees no tracepoints"},
+                    needs=lambda: None if os.path.isdir(SYSCALL_EVENTS) else "this kernel has no such tracepoint", **common)
 
     return [
         b("count by argument", "uprobe:{exe}:work {{ @[arg0] = count(); }}", ["@[0]: 3", "@[1]: 3", "@[2]: 3", "@[3]: 3"],
@@ -128,10 +140,13 @@ def cases(root=None):
           if newest else
           ['{"data": {"@": {"0": 3, "1": 3, "2": 3, "3": 3}}, "type": "map"}', '{"data": {"probes": 1}, "type": "attached_probes"}'],
           argv=("bpftrace", "-f", "json"), normalise=json_lines),
-        Case(f"{tool}: a tracepoint, in words", tool, ["bpftrace", "-e", "tracepoint:syscalls:sys_enter_nanosleep {{ @ = count(); }}"],
-             "this is an event of the kernel's own (a kprobe, a tracepoint, a counter): only the kernel can run a program there",
-             with_errors=True, status=(255,), target=False, stop="exit", normalise=lambda t: "".join(re.findall(r"^notrap: (.*there)\.", t, re.M)),
-             skip={"kernel": "it works there", "user": "bpftrace sees no tracepoints", "sandbox": "bpftrace sees no tracepoints"},
-             needs=lambda: None if os.path.isdir(SYSCALL_EVENTS) else "this kernel has no such tracepoint", **common),
+        refused("a tracepoint, in words", "tracepoint:syscalls:sys_enter_nanosleep",
+                "this is an event of the kernel's own (a kprobe, a tracepoint, a counter): only the kernel can run a program there"),
+        *([refused("a raw tracepoint, in words", "rawtracepoint:sched_switch",
+                   "a program cannot be attached to a tracepoint of the kernel: only the kernel can run a program there")] if root == "trixie" else []),
+        Case(f"{tool}: --info", tool, ["sh", "-c", "bpftrace --info 2>&1"], "", as_kernel=True,
+             normalise=features, target=False, stop="exit", **common),
+        Case(f"{tool}: -l, each kind", tool, ["sh", "-c", 'for p in "usdt:{exe}:*" "uprobe:libc:get*info" "interval:*" "hardware:*" '
+             '"software:*"; do echo "$p:"; bpftrace -l "$p"; done'], "", as_kernel=True, normalise=same_lines, target=False, stop="exit", **common),
         Case(f"{tool}: -l", tool, ["bpftrace", "-l", "uprobe:{exe}:*e*r"], ["uprobe:EXE:outer"], target=False, stop="exit", **common),
     ]

@@ -99,10 +99,10 @@ CASES = [
             "array  name tool_counts  flags 0x0\n\tkey 4B  value 8B  max_entries 2"),
     bpftool("btf dump", LOAD + "id=$(bpftool -j prog show pinned " + PIN + " | sed 's/.*\"btf_id\":\\([0-9]*\\).*/\\1/') && "
             "bpftool btf dump id $id | grep -o \"FUNC 'count_calls'\"", "FUNC 'count_calls'"),
-    bpftool("sees what others have", "bpftrace -q -e 'uprobe:{exe}:work {{ @ = count(); }}' >/dev/null 2>&1 & sleep 2; "
-            "bpftool prog show | grep -o 'kprobe  name work'; kill $!; wait", "kprobe  name work"),
-    bpftool("link, perf, map show of others", "bpftrace -q -e 'uprobe:{exe}:work {{ @[arg0] = count(); }}' >/dev/null 2>&1 & sleep 2; "
-            "bpftool perf show | grep -o 'uprobe  filename {exe}'; bpftool map show | grep -o 'name AT_'; kill $!; wait",
+    bpftool("sees what others have", "bpftrace -q -e 'uprobe:{exe}:work {{ @ = count(); }}' >/dev/null 2>&1 & "
+            "until bpftool prog show | grep -o 'kprobe  name work'; do sleep 0.1; done; kill $!; wait", "kprobe  name work"),
+    bpftool("link, perf, map show of others", "bpftrace -q -e 'uprobe:{exe}:work {{ @[arg0] = count(); }}' >/dev/null 2>&1 & "
+            "until bpftool perf show | grep -o 'uprobe  filename {exe}'; do sleep 0.1; done; bpftool map show | grep -om1 'name AT_'; kill $!; wait",
             "uprobe  filename EXE\nname AT_"),
     # Debian builds it without.
     bpftool("prog profile", LOAD + "bpftool prog profile pinned " + PIN + " duration 1 cycles 2>&1 | grep -o 'prog profile command is not supported'",
@@ -111,11 +111,17 @@ CASES = [
             "grep -o 'this program is for .*: only the kernel can run'",
             "this program is for a function of the kernel or another program (fentry, fexit, iterators): only the kernel can run",
             skip={"kernel": "the kernel runs it"}),
+    bpftool("cgroup attach, in words", LOAD + "bpftool cgroup attach /sys/fs/cgroup egress pinned " + PIN + " 2>&1 | grep -o 'cannot be attached .*there'",
+            "cannot be attached to a control group, a socket or a network device: only the kernel can run a program there", skip={"kernel": "the kernel says: Invalid argument"}),
     go("cilium/ebpf, static", "go_loader", "count 12\nready"),
     go("perf buffer", "go_perf", "ready\nsamples 12 sum 18"),
     Case("python: ctypes", "python3 (ctypes)", [sys.executable if sys.executable.startswith("/usr") else "/usr/bin/python3",
          "{here}/ctypes_loader.py", "{exe}", "work"], "count 12", package="python3", quick=("user", "sandbox")),
 ]
+
+AUTO = ("sed 's|/tmp/notrap-tools-XXXXXXXX|{dir}|g' {build}/tests/tools/tool_auto.bpf.o >{dir}/auto.o && bpftool prog loadall {dir}/auto.o "
+        f"{PIN}_auto pinmaps {PIN}_maps autoattach && trap 'rm -r {PIN}_auto {PIN}_maps' EXIT && ")
+COUNTS = f"bpftool -j map dump pinned {PIN}_maps/auto_counts | grep -o '\"value\":[0-9][0-9]*'"
 
 NEWER = [
     l("funclatency", ["/usr/sbin/funclatency-libbpf", "{exe}:work"], "calls: 12", normalise=hist_total, root="trixie"),
@@ -129,9 +135,11 @@ NEWER = [
     l("bashreadline", ["/usr/sbin/bashreadline-libbpf", "-s", "{exe}"], ["echo 0", "echo 1", "echo 2"], exe_from="/bin/bash",
       driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline_internal_teardown",), rounds=(3,), pause=0.5, normalise=columns(2, 3),
       root="trixie"),
-    bpftool("loadall autoattach", "sed 's|/tmp/notrap-tools-XXXXXXXX|{dir}|g' {build}/tests/tools/tool_auto.bpf.o >{dir}/auto.o && "
-            f"bpftool prog loadall {{dir}}/auto.o {PIN}_auto pinmaps {PIN}_maps autoattach && trap 'rm -r {PIN}_auto {PIN}_maps' EXIT && "
-            f"{{exe}} 12 && ls {PIN}_auto && bpftool -j map dump pinned {PIN}_maps/auto_counts | grep -o '\"value\":[0-9][0-9]*'",
-            'auto_entry\nauto_return\n"value":12\n"value":12',
+    bpftool("loadall autoattach", AUTO + f"ls {PIN}_auto && {{exe}} 12 && " + COUNTS, 'auto_entry\nauto_return\n"value":12\n"value":12', root="trixie"),
+    # As long as its name is there a link works; where a map's name is does not matter.
+    bpftool("pinned links and maps", AUTO + f"bpftool link show pinned {PIN}_auto/auto_return | grep -o 'perf_event  prog\\|uretprobe {{exe}}' && "
+            f"{{exe}} 5 && rm {PIN}_auto/auto_entry && {{exe}} 4 && mv {PIN}_maps/auto_counts {PIN}_maps/c && mv {PIN}_maps/c {PIN}_maps/auto_counts && " + COUNTS +
+            f" && bpftool link detach pinned {PIN}_auto/auto_return 2>&1 | grep -o 'failed.*'; rm {PIN}_auto/auto_return && {{exe}} 3 && " + COUNTS,
+            'perf_event  prog\nuretprobe EXE\n"value":5\n"value":9\nfailed link detach: Operation not supported\n"value":5\n"value":9',
             root="trixie"),
 ]

@@ -4,12 +4,14 @@
 loaders.py [--modes root,user] BUILD_FOLDER: more than one loader at once. Prints TAP.
 
     together     real tools on the same function, coming and going: each counts exactly what happened while it was there
+    seen         bpftool lists what loaders of every kind have, who were started without it and each by itself
     nested       a loader started by a loader, by `notrap run` in `notrap run`, and one whose own functions are probed
     killed       SIGKILL of a loader at any moment of its life: the target goes on, the other loader counts everything,
                  the function is as it was when all are gone
 """
 import argparse, json, os, random, re, shutil, signal, subprocess, sys, time
 
+import cases_other
 import run
 from case import Case, installed
 
@@ -134,6 +136,37 @@ def together(several, rng):
         exact(loader, done - before)
 
 
+def counted(text, n):
+    return (sum(int(v) for v in re.findall(r"^count (\d+)$", text, re.M)), n)
+
+
+def listed(several, what):
+    out = subprocess.run(several.become() + several.notrap("run", "--", "bpftool", "-j", what, "show"), env=several.env,
+                         stdout=subprocess.PIPE, text=True, timeout=60).stdout
+    return json.loads(out or "[]")
+
+
+def seen(several, _):
+    loaders = [Loader(several, "bpftrace", *TOOLS["bpftrace, entry"][1:]),
+               Loader(several, "ctypes", ["/usr/bin/python3", "{here}/ctypes_loader.py", "{exe}", "work"], counted)]
+    if installed("golang-github-cilium-ebpf-dev") and cases_other.go_tool("go_loader")(several.build):
+        loaders.append(Loader(several, "Go", ["{build}/tests/tools/go_loader", "{exe}", "work"], counted))
+    await_links(several, len(loaders), loaders[-1])
+    progs, maps, events = (listed(several, what) for what in ("prog", "map", "perf"))
+    if sorted(e["pid"] for e in events) != sorted(loader.pid.pid for loader in loaders):
+        raise run.Failed(f"bpftool perf show: {events}")
+    if not {e["prog_id"] for e in events} <= {p["id"] for p in progs if p["type"] == "kprobe" and p["map_ids"]}:
+        raise run.Failed(f"bpftool prog show: {progs} for {events}")
+    if not {i for p in progs for i in p["map_ids"]} <= {m["id"] for m in maps}:
+        raise run.Failed(f"bpftool map show: {maps} for {progs}")
+    several.rounds(ROUNDS)
+    for loader in loaders:
+        exact(loader, ROUNDS)
+    left = [o for what in ("prog", "map", "perf") for o in listed(several, what)]
+    if left:
+        raise run.Failed(f"when all are gone there is {left}")
+
+
 def nested(several, _):
     loader = Loader(several, "bpftrace under notrap under notrap",
                     [os.path.join(several.build, "notrap"), "run", "--", *TOOLS["bpftrace, entry"][1]], TOOLS["bpftrace, entry"][2])
@@ -186,15 +219,20 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("build")
     p.add_argument("--modes", default="root,user")
+    p.add_argument("--only", default="")
     p.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     o = p.parse_args()
     build, number, failed = os.path.abspath(o.build), 0, 0
     print(f"# seed {o.seed}")
     for mode in o.modes.split(","):
-        for test in (together, nested, killed):
+        for test in (together, seen, nested, killed):
+            if not test.__name__.startswith(o.only):
+                continue
             number += 1
             name = f"loaders: {test.__name__} ({run.TITLES[mode]})"
             why = run.why_not(Case(name, "bpftrace", [], ""), mode, build)
+            if test == seen and not installed("bpftool"):
+                why = "bpftool is not installed"
             if why:
                 print(f"ok {number} - {name} # SKIP {why}")
                 continue

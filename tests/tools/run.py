@@ -269,6 +269,8 @@ class Run:
             raise Failed("the output is\n" + got + "\nand should be\n" + want)
 
     def want(self):
+        if self.case.as_kernel:
+            return on_kernel(self.case, self.build, self.exe)
         return "\n".join(self.case.better) if self.case.better and self.mode != "kernel" else self.case.want
 
     def got(self):
@@ -363,6 +365,20 @@ def table(results, versions):
 
 
 ON_KERNEL = threading.Lock()  # kernel-wide names: pins, lists of all programs
+SAID = {}
+
+
+def on_kernel(case, build, exe):
+    """What a case without a target says there; of this copy of the target, whose name is left out."""
+    if case.name not in SAID:
+        into = ["chroot", roots.mounted(case.root, build, HERE)] if case.root else []
+        argv = [word.format(exe=exe, build=build) for word in case.argv]
+        done = subprocess.run(into + argv, env=dict(os.environ, LC_ALL="C"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, timeout=case.patience)
+        SAID[case.name] = case.normalise(done.stdout.replace(exe, "EXE"))
+        if not SAID[case.name]:
+            raise Failed("the kernel says nothing")
+    return SAID[case.name]
 
 
 def run_case(build, case, mode):

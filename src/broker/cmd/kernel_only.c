@@ -34,6 +34,8 @@ static const char *prog_type_name(u32 type)
 	case BPF_PROG_TYPE_CGROUP_SOCK_ADDR:
 	case BPF_PROG_TYPE_CGROUP_SYSCTL:
 	case BPF_PROG_TYPE_CGROUP_SOCKOPT: return "a control group";
+	case BPF_PROG_TYPE_KPROBE:
+	case BPF_PROG_TYPE_SOCKET_FILTER: return "a control group, a socket or a network device"; /* by BPF_PROG_ATTACH */
 	}
 	return "the kernel";
 }
