@@ -13,7 +13,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 15u
+#define NT_PAYLOAD_VERSION 16u
 #define NT_HELPER_KFUNC 256u /* helper[] from here on: bodies of enum ebpf_kfunc (ebpf/kfuncs.h) */
 #define NT_HELPER_MAX 320u
 
@@ -198,6 +198,7 @@ struct nt_state {
 	u32 rings_pad;
 	u32 reap_newest[NT_REAP_BUCKETS]; /* by hash of nt_ret_entry.sp: index of the newest entry seen there (payload/ret.c) */
 	u64 stack_end; /* end of the main thread's stack, 0 = unknown */
+	u64 loader_call; /* s64 (*)(u64 helper, u64 r1, u64 r2, u64 r3): a loader's, for programs that make system calls */
 	u32 nunwind;
 	u32 nprogs;
 	struct nt_prog progs[NT_MAX_PROGS]; /* what elements of program arrays stand for */

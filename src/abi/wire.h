@@ -9,11 +9,11 @@
 #include "abi/map.h"
 #include "abi/types.h"
 
-#define NT_WIRE_VERSION 4u
+#define NT_WIRE_VERSION 5u
 
 enum nt_op {
 	NT_OP_HELLO = 1,   /* arg[0] = NT_WIRE_VERSION, arg[1] = role: NT_ROLE_*, arg[2] = NT_HELLO_*; answer ret = broker's version or -EPROTO */
-	NT_OP_BPF,	   /* bpf(cmd = arg[0], attr = arg[1], size = arg[2]) */
+	NT_OP_BPF,	   /* bpf(cmd = arg[0], attr = arg[1], size = arg[2]); arg[3] = nt_state.loader_call */
 	NT_OP_PERF_OPEN,   /* perf_event_open(attr = arg[0], pid = arg[1], cpu = arg[2], group_fd = arg[3], flags = arg[4]) */
 	NT_OP_IOCTL,	   /* ioctl(fd = arg[0], request = arg[1], argument = arg[2]) on a perf event of ours */
 	NT_OP_MMAP,	   /* mmap(fd = arg[0], length = arg[1], prot = arg[2], flags = arg[3], offset = arg[4]): an error, or
@@ -86,7 +86,7 @@ struct nt_run_order {
 	u64 gate;  /* u32, enum nt_run_gate */
 	u64 period_ns;
 	s32 cpu; /* it runs there, -1 = anywhere */
-	u32 pad;
+	u32 prog_type; /* BPF_PROG_TYPE_* */
 };
 
 struct nt_reply {

@@ -88,7 +88,7 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	if (!k->c->role)
 		return -EPROTO;
 	switch (q->op) {
-	case NT_OP_BPF: return cmd_bpf(k, a[0], a[1], a[2]);
+	case NT_OP_BPF: k->loader_call = a[3]; return cmd_bpf(k, a[0], a[1], a[2]);
 	case NT_OP_PERF_OPEN: return cmd_perf_open(k, a[0], (s32)a[1], (s32)a[2], (s32)a[3], a[4]);
 	case NT_OP_IOCTL: return cmd_ioctl(k, (int)a[0], a[1], a[2]);
 	case NT_OP_MMAP: return cmd_mmap(k, (int)a[0], a[1], a[2], a[3], a[4]);

@@ -75,6 +75,17 @@ static const u8 bodies[] = {
     BPF_FUNC_task_storage_delete,
     BPF_FUNC_map_lookup_percpu_elem,
     209 /* BPF_FUNC_user_ringbuf_drain */,
+    BPF_FUNC_skb_load_bytes,
+    BPF_FUNC_skb_load_bytes_relative,
+    BPF_FUNC_csum_diff,
+    BPF_FUNC_xdp_adjust_head,
+    BPF_FUNC_xdp_adjust_meta,
+    BPF_FUNC_xdp_adjust_tail,
+    BPF_FUNC_xdp_get_buff_len,
+    BPF_FUNC_xdp_load_bytes,
+    BPF_FUNC_xdp_store_bytes,
+    BPF_FUNC_sys_bpf,
+    BPF_FUNC_sys_close,
 };
 
 bool ebpf_helper_implemented(u32 id)

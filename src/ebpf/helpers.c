@@ -15,21 +15,23 @@ static const char *const names[] = {__BPF_FUNC_MAPPER(HELPER_NAME)};
 
 #define GPL EBPF_HELPER_GPL
 #define SLEEPS EBPF_HELPER_SLEEPS
+#define PACKET EBPF_HELPER_PACKET
+#define MOVES EBPF_HELPER_MOVES
 #define RET(x) EBPF_RET_##x
 #define A(x) EBPF_ARG_##x
 
-/* The 81 that Linux 6.18 offers to uprobe programs, ktime_get_coarse_ns, which it offers to others, and the two that write,
- * which a kernel has or has not. */
+/* The 81 that Linux 6.18 offers to uprobe programs, the two that write, which a kernel has or has not, and of those that it
+ * offers to socket filters, XDP and system call programs alone the ones that have a body. */
 static const struct ebpf_helper protos[] = {
-    [BPF_FUNC_map_lookup_elem] = {RET(VALUE_NULL), {A(MAP), A(KEY)}, 0},
-    [BPF_FUNC_map_update_elem] = {RET(INT), {A(MAP), A(KEY), A(VALUE), A(ANY)}, 0},
-    [BPF_FUNC_map_delete_elem] = {RET(INT), {A(MAP), A(KEY)}, 0},
+    [BPF_FUNC_map_lookup_elem] = {RET(VALUE_NULL), {A(MAP), A(KEY)}, PACKET},
+    [BPF_FUNC_map_update_elem] = {RET(INT), {A(MAP), A(KEY), A(VALUE), A(ANY)}, PACKET},
+    [BPF_FUNC_map_delete_elem] = {RET(INT), {A(MAP), A(KEY)}, PACKET},
     [BPF_FUNC_probe_read] = {RET(INT), {A(OUT), A(SIZE0), A(ANY)}, GPL},
     [BPF_FUNC_ktime_get_ns] = {RET(INT), {0}, 0},
     [BPF_FUNC_trace_printk] = {RET(INT), {A(MEM), A(SIZE)}, GPL},
     [BPF_FUNC_get_prandom_u32] = {RET(INT), {0}, 0},
     [BPF_FUNC_get_smp_processor_id] = {RET(INT), {0}, 0},
-    [BPF_FUNC_tail_call] = {RET(VOID), {A(CTX), A(MAP), A(ANY)}, 0},
+    [BPF_FUNC_tail_call] = {RET(VOID), {A(CTX), A(MAP), A(ANY)}, MOVES},
     [BPF_FUNC_get_current_pid_tgid] = {RET(INT), {0}, 0},
     [BPF_FUNC_get_current_uid_gid] = {RET(INT), {0}, 0},
     [BPF_FUNC_get_current_comm] = {RET(INT), {A(OUT), A(SIZE)}, 0},
@@ -46,7 +48,7 @@ static const struct ebpf_helper protos[] = {
     [BPF_FUNC_perf_event_read_value] = {RET(INT), {A(MAP), A(ANY), A(OUT), A(SIZE)}, GPL},
     [BPF_FUNC_get_stack] = {RET(INT), {A(CTX), A(OUT), A(SIZE0), A(ANY)}, GPL},
     [BPF_FUNC_get_current_cgroup_id] = {RET(INT), {0}, 0},
-    [BPF_FUNC_map_push_elem] = {RET(INT), {A(MAP), A(VALUE), A(ANY)}, 0},
+    [BPF_FUNC_map_push_elem] = {RET(INT), {A(MAP), A(VALUE), A(ANY)}, PACKET},
     [BPF_FUNC_map_pop_elem] = {RET(INT), {A(MAP), A(VALUE_OUT)}, 0},
     [BPF_FUNC_map_peek_elem] = {RET(INT), {A(MAP), A(VALUE_OUT)}, 0},
     [BPF_FUNC_spin_lock] = {RET(VOID), {A(LOCK)}, 0},
@@ -93,7 +95,7 @@ static const struct ebpf_helper protos[] = {
     [BPF_FUNC_strncmp] = {RET(INT), {A(MEM), A(SIZE), A(STRING)}, 0},
     [BPF_FUNC_copy_from_user_task] = {RET(INT), {A(OUT), A(SIZE0), A(ANY), A(TASK), A(ANY)}, GPL | SLEEPS},
     [BPF_FUNC_kptr_xchg] = {RET(INT), {A(KPTR), A(ANY)}, 0},
-    [BPF_FUNC_map_lookup_percpu_elem] = {RET(VALUE_NULL), {A(MAP), A(KEY), A(ANY)}, 0},
+    [BPF_FUNC_map_lookup_percpu_elem] = {RET(VALUE_NULL), {A(MAP), A(KEY), A(ANY)}, PACKET},
     [BPF_FUNC_dynptr_from_mem] = {RET(INT), {A(OUT), A(SIZE0), A(ANY), A(DYNPTR_NEW)}, 0},
     [BPF_FUNC_ringbuf_reserve_dynptr] = {RET(INT), {A(MAP), A(ANY), A(ANY), A(DYNPTR_NEW)}, 0},
     [BPF_FUNC_ringbuf_submit_dynptr] = {RET(VOID), {A(DYNPTR_RECORD), A(ANY)}, 0},
@@ -105,6 +107,17 @@ static const struct ebpf_helper protos[] = {
     [NT_BPF_FUNC_USER_RINGBUF_DRAIN] = {RET(INT), {A(MAP), A(FUNC), A(FUNC_DATA), A(ANY)}, 0},
     [HELPER_CGRP_STORAGE_GET] = {RET(VALUE_NULL), {A(MAP), A(CGROUP), A(VALUE_NULL), A(ANY)}, 0},
     [HELPER_CGRP_STORAGE_DELETE] = {RET(INT), {A(MAP), A(CGROUP)}, 0},
+    [BPF_FUNC_skb_load_bytes] = {RET(INT), {A(CTX), A(ANY), A(OUT), A(SIZE)}, 0},
+    [BPF_FUNC_skb_load_bytes_relative] = {RET(INT), {A(CTX), A(ANY), A(OUT), A(SIZE), A(ANY)}, 0},
+    [BPF_FUNC_csum_diff] = {RET(INT), {A(MEM_NULL), A(SIZE0), A(MEM_NULL), A(SIZE0), A(ANY)}, PACKET},
+    [BPF_FUNC_xdp_adjust_head] = {RET(INT), {A(CTX), A(ANY)}, MOVES},
+    [BPF_FUNC_xdp_adjust_meta] = {RET(INT), {A(CTX), A(ANY)}, MOVES},
+    [BPF_FUNC_xdp_adjust_tail] = {RET(INT), {A(CTX), A(ANY)}, MOVES},
+    [BPF_FUNC_xdp_get_buff_len] = {RET(INT), {A(CTX)}, 0},
+    [BPF_FUNC_xdp_load_bytes] = {RET(INT), {A(CTX), A(ANY), A(OUT), A(SIZE)}, 0},
+    [BPF_FUNC_xdp_store_bytes] = {RET(INT), {A(CTX), A(ANY), A(MEM), A(SIZE)}, 0},
+    [BPF_FUNC_sys_bpf] = {RET(INT), {A(ANY), A(MEM), A(SIZE)}, 0},
+    [BPF_FUNC_sys_close] = {RET(INT), {A(ANY)}, 0},
 };
 
 const struct ebpf_helper *ebpf_helper_get(u32 id)
@@ -132,8 +145,35 @@ static bool type_is_tracing(u32 prog_type)
 	       prog_type == BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE;
 }
 
+static bool has(const u8 *id, u32 n, u32 wanted)
+{
+	for (u32 i = 0; i < n; i++)
+		if (id[i] == wanted)
+			return true;
+	return false;
+}
+
+/* What these types have and tracing programs have not, as measured. */
+static bool only_for(u32 id, u32 prog_type)
+{
+	static const u8 skb[] = {26, 46, 47, 68, 122, 136, 137, 138, 139, 140, 160, 178, 196};
+	static const u8 xdp[] = {23,  28,  44,  51,	54,  65,  69,  84,  85,	 86,  99,  100, 110, 136, 137,
+				 138, 139, 140, 160, 163, 178, 188, 189, 190, 196, 204, 205, 206, 207};
+	static const u8 syscall[] = {46,  107, 108, 111, 121, 136, 137, 138, 139, 140,
+				     147, 162, 166, 167, 168, 178, 179, 188, 196};
+
+	switch (prog_type) {
+	case BPF_PROG_TYPE_SOCKET_FILTER: return has(skb, sizeof(skb), id);
+	case BPF_PROG_TYPE_XDP: return has(xdp, sizeof(xdp), id);
+	case BPF_PROG_TYPE_SYSCALL: return has(syscall, sizeof(syscall), id);
+	}
+	return id == BPF_FUNC_ktime_get_coarse_ns && !type_is_tracing(prog_type);
+}
+
 bool ebpf_helper_allowed(u32 id, u32 prog_type)
 {
+	if (only_for(id, prog_type))
+		return true;
 	if (!ebpf_helper_get(id))
 		return false;
 	switch (id) {
@@ -146,7 +186,18 @@ bool ebpf_helper_allowed(u32 id, u32 prog_type)
 	case BPF_FUNC_probe_write_user:
 	case BPF_FUNC_get_attach_cookie: return type_is_tracing(prog_type);
 	case BPF_FUNC_override_return: return prog_type == BPF_PROG_TYPE_KPROBE;
-	case BPF_FUNC_ktime_get_coarse_ns: return !type_is_tracing(prog_type);
+	case BPF_FUNC_ktime_get_coarse_ns:
+	case BPF_FUNC_skb_load_bytes:
+	case BPF_FUNC_skb_load_bytes_relative:
+	case BPF_FUNC_csum_diff:
+	case BPF_FUNC_xdp_adjust_head:
+	case BPF_FUNC_xdp_adjust_meta:
+	case BPF_FUNC_xdp_adjust_tail:
+	case BPF_FUNC_xdp_get_buff_len:
+	case BPF_FUNC_xdp_load_bytes:
+	case BPF_FUNC_xdp_store_bytes:
+	case BPF_FUNC_sys_bpf:
+	case BPF_FUNC_sys_close: return false;
 	default: return true;
 	}
 }

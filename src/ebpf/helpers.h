@@ -56,6 +56,8 @@ enum ebpf_ret {
 
 #define EBPF_HELPER_GPL 1u    /* only for programs whose licence says so */
 #define EBPF_HELPER_SLEEPS 2u /* only for sleepable programs */
+#define EBPF_HELPER_PACKET 4u /* memory that it gets may lie in a packet */
+#define EBPF_HELPER_MOVES 8u  /* a packet may be elsewhere, or shorter, afterwards */
 
 struct ebpf_helper {
 	u8 ret;	   /* enum ebpf_ret */
@@ -67,7 +69,7 @@ struct ebpf_helper {
 const struct ebpf_helper *ebpf_helper_get(u32 id);
 /* "bpf_map_lookup_elem"; NULL: the kernel has no such helper either. */
 const char *ebpf_helper_name(u32 id);
-/* What the kernel offers to programs of this type, of the helpers that ebpf_helper_get() knows. */
+/* What the kernel (6.18) offers to programs of this type. Types that notrap does not run get what tracing programs get. */
 bool ebpf_helper_allowed(u32 id, u32 prog_type);
 
 /* helper_bodies.c: the payload has a body for it, or the compiler expands it. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program that the broker has mapped into this process (broker/link/run.c) is called like a function, with its context
- * and what payload/ helpers expect in front of it.
+ * and what payload/ helpers expect in front of it; here by the clock, in test_run.c once.
  *
- * By the clock: one thread per event, because an event has a CPU to run on. It sleeps on the gate's futex until the next
+ * One thread per event, because an event has a CPU to run on. It sleeps on the gate's futex until the next
  * tick is due; ticks that it could not serve are left out, as a timer of the kernel does. When the broker dies its
  * guardian shuts the gate, and a new broker may take the gate's page away, so the gate is read by the futex call, which
  * has an errno for that and not a fault.
@@ -26,12 +26,11 @@
 #define CLOCKS_MAX 1024
 #define STACK_SIZE (128u << 10) /* the program's, and the C library's own needs */
 #define NS_PER_S 1000000000ull
-#define RAW_TP_ARGS 12u
 #define SLICE_NS (NS_PER_S / 2) /* a guardian that shuts gates wakes nobody */
 
 struct run_frame { /* what the dispatcher of a uprobe makes on the stack */
 	struct nt_run run;
-	u64 ctx[NT_PT_NREGS + 2]; /* struct bpf_perf_event_data is the longest */
+	u64 ctx[NT_PT_NREGS + 2]; /* struct bpf_perf_event_data */
 };
 
 struct clock {
@@ -66,7 +65,7 @@ static void fill_regs(struct run_frame *f)
 	f->ctx[NT_SS] = 0x2b;
 }
 
-static void bind_cpu(s32 cpu, cpu_set_t *old)
+void run_bind_cpu(s32 cpu, cpu_set_t *old)
 {
 	cpu_set_t set;
 
@@ -77,29 +76,6 @@ static void bind_cpu(s32 cpu, cpu_set_t *old)
 	if (old)
 		sys_call3(__NR_sched_getaffinity, 0, sizeof(*old), (u64)old);
 	sys_call3(__NR_sched_setaffinity, 0, sizeof(set), (u64)&set);
-}
-
-void run_once(const struct nt_run_order *o, u64 attr, u64 attr_size)
-{
-	union bpf_attr *a = (union bpf_attr *)attr;
-	struct run_frame f = {};
-	cpu_set_t before;
-	u64 ret, ctx_in = 0;
-	u32 n = 0;
-
-	if (attr_size > offsetof(union bpf_attr, test.ctx_in)) {
-		n = a->test.ctx_size_in; /* checked by the broker */
-		ctx_in = a->test.ctx_in;
-	}
-	for (u32 i = 0; ctx_in && i < n / 8 && i < RAW_TP_ARGS; i++)
-		f.ctx[i] = ((const u64 *)ctx_in)[i];
-	CPU_ZERO(&before);
-	bind_cpu(o->cpu, &before);
-	ret = call_program(o, &f);
-	if (o->cpu >= 0)
-		sys_call3(__NR_sched_setaffinity, 0, sizeof(before), (u64)&before);
-	if (attr_size >= offsetof(union bpf_attr, test.retval) + sizeof(a->test.retval))
-		a->test.retval = (u32)ret;
 }
 
 /* --- by the clock --- */
@@ -157,7 +133,7 @@ static void *clock_main(void *arg)
 	struct clock *c = arg;
 	u64 next = 0, now;
 
-	bind_cpu(c->order.cpu, NULL);
+	run_bind_cpu(c->order.cpu, NULL);
 	for (;;) {
 		now = now_ns();
 		if (gate_is(c, NT_RUN_OFF)) {

@@ -7,6 +7,7 @@
 #include "shim/shim.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -69,12 +70,14 @@ static void shim_run_left(u64 token)
 /* arg: of the call that was answered. */
 static s64 shim_run(const struct nt_run_order *order, u32 op, const u64 arg[6])
 {
+	s64 r = 0;
+
 	if (order->period_ns)
 		return run_by_clock(order, shim_run_left);
 	if (op == NT_OP_BPF)
-		run_once(order, arg[1], arg[2]);
+		r = run_once(order, arg[1], arg[2]);
 	shim_run_left(order->token);
-	return 0;
+	return r;
 }
 
 static s64 shim_call(u32 op, const u64 arg[6])
@@ -101,6 +104,24 @@ static s64 shim_call(u32 op, const u64 arg[6])
 	return fd;
 }
 
+/* A program that makes a system call (payload/helper_loader.c). Compiled programs do not align the stack. */
+__attribute__((force_align_arg_pointer)) static s64 shim_program_call(u64 helper, u64 r1, u64 r2, u64 r3)
+{
+	bool ours = helper == BPF_FUNC_sys_close && shim_knows_fd((int)r1);
+	s64 r;
+
+	if (helper == BPF_FUNC_sys_bpf) {
+		r = shim_bpf(r1, r2, r3);
+		return r == SHIM_NATIVE ? sys_call3(__NR_bpf, r1, r2, r3) : r;
+	}
+	if (shim_hides_fd((int)r1))
+		return -EBADF;
+	r = sys_call3(__NR_close, r1, 0, 0);
+	if (!r)
+		shim_closed((int)r1, ours);
+	return r;
+}
+
 static int shim_map_view(int fd, struct nt_map_answer *ret, int *ret_news_fd)
 {
 	const u64 arg[6] = {(u64)fd, (u64)ret};
@@ -115,7 +136,7 @@ static int shim_map_view(int fd, struct nt_map_answer *ret, int *ret_news_fd)
 
 s64 shim_bpf(u64 cmd, u64 attr, u64 size)
 {
-	const u64 arg[6] = {cmd, attr, size};
+	const u64 arg[6] = {cmd, attr, size, cmd == BPF_PROG_TEST_RUN ? (u64)shim_program_call : 0};
 	s64 r = fastmap_bpf(cmd, attr, size, shim_map_view);
 
 	if (r != FASTMAP_ASK)

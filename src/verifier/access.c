@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bounds of map values, ring buffer records and the context. */
+/* Bounds of map values and ring buffer records. */
 #include <errno.h>
 
 #include "verifier/env.h"
@@ -88,53 +88,4 @@ int vaccess_memory(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess 
 	if (r->type == VREG_REGS)
 		m.size = VPT_REGS_SIZE;
 	return region_check(env, regno, off, size, zero_ok, &m);
-}
-
-int vaccess_ctx_unmoved(struct venv *env, u32 regno)
-{
-	const struct vreg *r = vreg_of(env, regno);
-	char bits[VTNUM_TEXT];
-
-	if (!range_is_const(&r->v)) {
-		vlog_tnum(r->v.t, bits);
-		vlog(env, "variable ctx access var_off=%s disallowed\n", bits);
-		return -EACCES;
-	}
-	if (!vreg_fixed_off(r))
-		return 0;
-	if (vreg_fixed_off(r) < 0)
-		vlog(env, "negative offset ctx ptr R%u off=%lld disallowed\n", regno,
-		     (long long)vreg_fixed_off(r));
-	else
-		vlog(env, "dereference of modified ctx ptr R%u off=%lld disallowed\n", regno,
-		     (long long)vreg_fixed_off(r));
-	return -EACCES;
-}
-
-#define PERF_EVENT_CTX_SIZE (VPT_REGS_SIZE + 16u) /* struct bpf_perf_event_data: sample_period and addr follow */
-#define RAW_TP_ARGS_SIZE 96u			  /* u64 args[12] */
-
-/* is_valid_access() of the type that the program is of, for reads. */
-static bool ctx_has(u32 prog_type, u32 off, u32 size)
-{
-	switch (prog_type) {
-	case BPF_PROG_TYPE_KPROBE: return off + size <= VPT_REGS_SIZE;
-	case BPF_PROG_TYPE_RAW_TRACEPOINT: return off + size <= RAW_TP_ARGS_SIZE;
-	case BPF_PROG_TYPE_PERF_EVENT: return off + size <= PERF_EVENT_CTX_SIZE && (size == 8 || off >= VPT_REGS_SIZE);
-	}
-	return false;
-}
-
-int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how)
-{
-	int r = vaccess_ctx_unmoved(env, regno);
-
-	if (r)
-		return r;
-	if (how == VACCESS_WRITE || off < 0 || (u32)off % size || !ctx_has(env->prog->prog_type, (u32)off, size)) {
-		vlog(env, "invalid bpf_context access off=%d size=%u\n", off, size);
-		return -EACCES;
-	}
-	vfact_ctx_read(env, off, size);
-	return 0;
 }

@@ -67,7 +67,7 @@ static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg 
 		     vreg_type_name(ptr));
 		return -EACCES;
 	}
-	if (ptr->type == VREG_MAP || ptr->type == VREG_FUNC || ptr->type == VREG_DYNPTR_ARG) {
+	if (ptr->type == VREG_MAP || ptr->type == VREG_FUNC || ptr->type == VREG_DYNPTR_ARG || ptr->type == VREG_PACKET_END) {
 		vlog(env, "R%u pointer arithmetic on %s prohibited\n", dst, vreg_type_name(ptr));
 		return -EACCES;
 	}
@@ -98,6 +98,7 @@ static int pointer_add(struct venv *env, const struct bpf_insn *in, struct vreg 
 		return -EACCES;
 	}
 	pointer_move(&out, &num->v, op);
+	vpacket_moved(env, &out, num, op);
 	r = sane_offset(env, &out, &out);
 	if (r)
 		return r;

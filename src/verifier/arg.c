@@ -74,7 +74,7 @@ static bool type_fits(const struct vreg *r, u8 arg)
 		/* fall through */
 	default:
 		return r->type == VREG_STACK || r->type == VREG_VALUE || r->type == VREG_RECORD ||
-		       r->type == VREG_MEM || r->type == VREG_KEY;
+		       r->type == VREG_MEM || r->type == VREG_KEY || vpacket_is(r);
 	}
 }
 
@@ -97,6 +97,8 @@ static int check_mem(struct venv *env, const struct mem_arg *m)
 	case VREG_RECORD:
 	case VREG_KEY:
 	case VREG_MEM: return vaccess_memory(env, m->regno, 0, m->size, m->how, m->zero_ok);
+	case VREG_PACKET:
+	case VREG_PACKET_META: return vpacket_access(env, m->regno, 0, m->size, m->zero_ok);
 	case VREG_STACK:
 		if (!m->size && !m->zero_ok) {
 			vlog(env, "invalid zero-sized read\n");
@@ -217,6 +219,10 @@ int vhelper_check_arg(struct venv *env, struct vcall *c, u32 regno)
 		return err;
 	if (!type_fits(r, arg))
 		return type_error(env, regno, expected_type(arg));
+	if (vpacket_is(r) && arg != EBPF_ARG_ANY && !(c->h->flags & EBPF_HELPER_PACKET)) {
+		vlog(env, "helper access to the packet is not allowed\n");
+		return -EACCES;
+	}
 	if (!takes_only_run(c->id))
 		vfact_ctx_escapes(env, r);
 	switch (arg) {

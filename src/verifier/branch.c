@@ -156,6 +156,7 @@ static int fork_paths(struct venv *env, struct compare *c, u32 target)
 		learn_null(env, other, c->in->dst_reg, c->op == BPF_JEQ);
 		learn_null(env, &env->cur, c->in->dst_reg, c->op == BPF_JNE);
 	} else {
+		vpacket_learn(other, &env->cur, c->in);
 		learn(other, c, true);
 		learn(&env->cur, c, false);
 	}

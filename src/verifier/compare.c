@@ -39,14 +39,24 @@ static bool ids_match(struct idmap *m, u32 old, u32 cur, s64 distance)
 	return true;
 }
 
-static bool pointers_match(struct idmap *m, const struct vreg *old, const struct vreg *cur)
+/* Of a packet more may be known; pointers without a variable part are all related. */
+static bool sizes_match(const struct vreg *old, const struct vreg *cur, bool exact)
+{
+	if (!vpacket_is(old) || exact)
+		return old->size == cur->size && (!vpacket_is(old) || !old->id == !cur->id);
+	return old->size <= cur->size && !old->id == !cur->id;
+}
+
+static bool pointers_match(struct idmap *m, const struct vreg *old, const struct vreg *cur, bool exact)
 {
 	/* a slice names its dynptr, whose number differs from path to path */
 	bool slice = old->type == VREG_MEM;
 
 	if (slice ? !ids_match(m, old->map, cur->map, 0) : old->map != cur->map)
 		return false;
-	return old->size == cur->size && old->off == cur->off && old->frame == cur->frame &&
+	if (!sizes_match(old, cur, exact))
+		return false;
+	return old->off == cur->off && old->frame == cur->frame &&
 	       old->maybe_null == cur->maybe_null && old->rdonly == cur->rdonly && range_contains(&old->v, &cur->v) &&
 	       ids_match(m, old->id, cur->id, 0) && ids_match(m, old->ref, cur->ref, 0);
 }
@@ -68,7 +78,7 @@ static bool reg_matches(struct idmap *m, const struct vreg *old, const struct vr
 		       (range_contains(&old->v, &cur->v) &&
 			ids_match(m, old->id, cur->id, (s64)cur->delta - old->delta));
 	}
-	return old->type == VREG_NONE || pointers_match(m, old, cur);
+	return old->type == VREG_NONE || pointers_match(m, old, cur, exact);
 }
 
 /* What a load of the spilled bytes would give; numbers only. */

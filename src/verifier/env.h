@@ -7,6 +7,7 @@
  *     prune    checkpoints, comparison of states, the set of places that must be compared by value
  *     alu branch stack mem access     what instructions do to the state
  *     helper arg map_rules callback dynptr kfunc func     what calls do to it
+ *     ctx packet     contexts by program type, network packets
  *     special  objects on the stack: dynptrs, iterators
  *     loop     loops whose end no state shows: callbacks, iterators, may_goto
  *     fact     what the JIT is told
@@ -177,7 +178,17 @@ int vaccess_value(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess h
 int vaccess_memory(struct venv *env, u32 regno, s64 off, u32 size, enum vaccess how, bool zero_ok);
 int vaccess_ctx_unmoved(struct venv *env,
 			u32 regno); /* the register is ctx as the program got it */
+/* ctx.c */
 int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how);
+void vctx_loaded(struct venv *env, s32 off, struct vreg *value); /* value was loaded from there: is it an address? */
+
+/* packet.c */
+bool vpacket_is(const struct vreg *r); /* a pointer into a packet or its metadata */
+int vpacket_access(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok);
+void vpacket_moved(struct venv *env, struct vreg *moved, const struct vreg *num, u8 op); /* by op num */
+/* A comparison: where it jumps, and where it goes on. */
+void vpacket_learn(struct vstate *taken, struct vstate *on, const struct bpf_insn *in);
+void vpacket_forget(struct vstate *st); /* the packet has changed: pointers into it become numbers */
 
 /* stack.c */
 struct vspan { /* bytes [lo, hi) relative to the frame pointer */
@@ -218,6 +229,6 @@ void vfact_no_map(struct venv *env, u32 i);
 /* key: NULL = not constant on this path. true: the fact still stands, so the key's origins matter.
  */
 bool vfact_key(struct venv *env, u32 i, const u32 *key);
-void vfact_ctx_read(struct venv *env, s32 off, u32 size);
+void vfact_ctx_touched(struct venv *env, s32 off, u32 size);
 /* r goes where its loads are not seen: if it is the context, anything of it may be read. */
 void vfact_ctx_escapes(struct venv *env, const struct vreg *r);

@@ -56,8 +56,14 @@ void vfact_ctx_escapes(struct venv *env, const struct vreg *r)
 		env->res->ctx_read = ~0ull;
 }
 
-void vfact_ctx_read(struct venv *env, s32 off, u32 size)
+void vfact_ctx_touched(struct venv *env, s32 off, u32 size)
 {
+	u32 end = (u32)off + size;
+
+	if (env->res->ctx_end < end)
+		env->res->ctx_end = end;
+	if (end > 64 * sizeof(u64))
+		return;
 	env->res->ctx_read |= 1ull << (u32)off / 8;
 	env->res->ctx_read |= 1ull << ((u32)off + size - 1) / 8;
 }

@@ -162,7 +162,7 @@ static int find_helper(struct venv *env, const struct bpf_insn *in, struct vcall
 		     in->imm);
 		return -EINVAL;
 	}
-	if (!ebpf_helper_implemented(c->id) && !env->prog->all_bodies) {
+	if (!ebpf_helper_get(c->id) || (!ebpf_helper_implemented(c->id) && !env->prog->all_bodies)) {
 		vlog(env, "program of this type cannot use helper %s#%d: notrap does not have it\n",
 		     helper_name(c->id), in->imm);
 		return -EINVAL;
@@ -245,6 +245,8 @@ int vhelper_call(struct venv *env, const struct bpf_insn *in)
 		return r;
 	if (c.release)
 		vref_release(env, &env->cur, c.release, false);
+	if (c.h->flags & EBPF_HELPER_MOVES)
+		vpacket_forget(&env->cur);
 	for (i = 0; i <= 5; i++)
 		vreg_set_none(vreg_of(env, i));
 	/* A stack walk begins with these. */

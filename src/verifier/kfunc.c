@@ -32,9 +32,15 @@ static const char *kfunc_name(const struct venv *env, u32 id)
 
 static bool is_offered(const struct venv *env, const struct kcall *c)
 {
-	if (!c->p || (!ebpf_kfunc_implemented(c->id) && !env->prog->all_bodies) || env->prog->prog_type != BPF_PROG_TYPE_KPROBE)
+	u32 type = env->prog->prog_type;
+
+	if (!c->p || (!ebpf_kfunc_implemented(c->id) && !env->prog->all_bodies))
 		return false;
-	return !(c->p->flags & EBPF_KFUNC_SESSION) || env->prog->expected_attach == ATTACH_UPROBE_SESSION;
+	if (c->p->flags & EBPF_KFUNC_SESSION)
+		return type == BPF_PROG_TYPE_KPROBE && env->prog->expected_attach == ATTACH_UPROBE_SESSION;
+	/* the others of the list are there for all types of programs */
+	return type == BPF_PROG_TYPE_KPROBE || type == BPF_PROG_TYPE_SYSCALL || type == BPF_PROG_TYPE_XDP ||
+	       type == BPF_PROG_TYPE_SOCKET_FILTER;
 }
 
 static int check_callable(struct venv *env, const struct kcall *c)

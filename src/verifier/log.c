@@ -202,6 +202,10 @@ static void log_reg(struct venv *env, const struct vreg *r)
 		log_fmt(env, "%soff=%d", sep, r->off);
 		sep = ",";
 	}
+	if (vpacket_is(r)) {
+		log_fmt(env, "%sr=%u", sep, r->size);
+		sep = ",";
+	}
 	if (vreg_is_pointer(r) && range_is_const(&r->v)) {
 		if (r->v.t.value)
 			log_fmt(env, "%simm=%llx", sep, (unsigned long long)r->v.t.value);

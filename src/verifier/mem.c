@@ -61,6 +61,8 @@ static void note_kind(struct venv *env, const struct access *a)
 	case VREG_RECORD: vfact_mem(env, a->insn, VMEM_RINGBUF); return;
 	case VREG_KEY:
 	case VREG_REGS:
+	case VREG_PACKET:
+	case VREG_PACKET_META:
 	case VREG_MEM: vfact_mem(env, a->insn, VMEM_MIXED); return;
 	default:
 		vfact_mem(env, a->insn, value_kind(&env->prog->maps[r->map]));
@@ -98,6 +100,8 @@ static int check_not_stack(struct venv *env, const struct access *a)
 		case VREG_KEY:
 		case VREG_REGS:
 		case VREG_MEM: return vaccess_memory(env, a->regno, a->off, a->size, a->how, false);
+		case VREG_PACKET:
+		case VREG_PACKET_META: return vpacket_access(env, a->regno, a->off, a->size, false);
 		default: break;
 		}
 	}
@@ -122,6 +126,8 @@ static int access_load(struct venv *env, const struct access *a, struct vreg *re
 		vreg_truncate(&out, a->size);
 		if (!err && r->type == VREG_VALUE && load_constant(env, a, &constant))
 			vreg_set_const(&out, constant);
+		if (!err && r->type == VREG_CTX)
+			vctx_loaded(env, a->off, &out);
 	}
 	if (err)
 		return err;
@@ -173,11 +179,12 @@ static int exec_load(struct venv *env, const struct bpf_insn *in)
 	return 0;
 }
 
+/* Atomics: of a context, of a packet. */
 static int refuse_ctx(struct venv *env, const char *what, u32 regno, const char *does)
 {
 	const struct vreg *r = vreg_of(env, regno);
 
-	if (r->type != VREG_CTX)
+	if (r->type != VREG_CTX && !vpacket_is(r))
 		return 0;
 	vlog(env, "%s %s R%u %s is not allowed\n", what, does, regno, vreg_type_name(r));
 	return -EACCES;

@@ -60,6 +60,9 @@ const char *vreg_type_name(const struct vreg *r)
 	case VREG_DYNPTR_ARG:
 	case VREG_DYNPTR: return "dynptr_ptr";
 	case VREG_ITER: return "iter";
+	case VREG_PACKET: return "pkt";
+	case VREG_PACKET_META: return "pkt_meta";
+	case VREG_PACKET_END: return "pkt_end";
 	default: return "?";
 	}
 }

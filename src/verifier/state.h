@@ -30,6 +30,9 @@ enum vreg_type {
 	VREG_REGS,	 /* struct pt_regs, read-only */
 	VREG_TASK,	 /* a handle: there is no memory behind it */
 	VREG_OBJECT,	 /* bpf_rdonly_cast(): the same */
+	VREG_PACKET,	 /* into a network packet; size: bytes from here on that a comparison has shown to exist */
+	VREG_PACKET_META, /* into what stands in front of it */
+	VREG_PACKET_END,
 	VREG_DYNPTR_ARG, /* a dynptr that is no object of this program */
 	VREG_DYNPTR,	 /* only in stack slots: special.c */
 	VREG_ITER
@@ -43,8 +46,8 @@ struct vreg {
 	bool held;	 /* in a checkpoint: a loop was closed over v (loop.c) */
 	u8 frame;	 /* STACK: whose */
 	u32 map;	 /* MAP, VALUE, KEY: index; FUNC: first instruction; MEM: dynptr it is a slice of, or 0 */
-	u32 size;	 /* RECORD, MEM: bytes */
-	u32 id;	 /* pointer that may be null: which look-up; scalar: group of equals; 0: none */
+	u32 size;	 /* RECORD, MEM: bytes; PACKET: packet.c */
+	u32 id;	 /* pointer that may be null: which look-up; packet: variable part; scalar: group of equals; 0: none */
 	u32 ref; /* must be given back */
 	s32 off;   /* pointer: the fixed part of its offset in bytes */
 	s32 delta; /* scalar of a group: value = the group's base + delta */

@@ -70,6 +70,7 @@ struct verifier_log {
 struct verifier_result {
 	struct verifier_insn *insn; /* [n], verifier_result_deinit() frees */
 	u64 ctx_read; /* bit i: u64 number i of ctx may be read (KPROBE: enum nt_pt_reg); all ones if a helper may read ctx */
+	u32 ctx_end; /* bytes of ctx up to the last one that a load or store touches */
 	u32 helpers[8]; /* bitmap of helper ids called */
 	u32 stack_total; /* worst sum of stack over a call chain, bytes */
 	bool uses_ringbuf;

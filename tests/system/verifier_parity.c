@@ -30,6 +30,7 @@ static const struct {
 } explained[] = {
     {"verifier bug", "the kernel's verifier has failed, not the program"},
     {"is not a function", "the broker looks kernel functions up before it verifies"},
+    {"failed to find BTF for kernel function", "the same: of a module that nobody named"},
     {"func_info BTF section doesn't match", "mutation has moved a function away from its BTF"},
 };
 
@@ -436,7 +437,8 @@ static void run_mutations(const struct map_set *maps, u64 seed, u32 rounds)
 			c = &vcases[next_random(&seed) % vcases_n];
 		while (!is_good_base(c, &seed));
 		program_from(c, maps, &p);
-		p.type = BPF_PROG_TYPE_KPROBE;
+		if (p.type != BPF_PROG_TYPE_XDP && p.type != BPF_PROG_TYPE_SOCKET_FILTER)
+			p.type = BPF_PROG_TYPE_KPROBE;
 		for (k = 1 + (next_random(&seed) % 4 == 0); k; k--)
 			mutate_once(&p, &seed);
 		compare(&p, c->name, getenv("NT_MISSED") != NULL, &s);

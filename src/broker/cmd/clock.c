@@ -62,7 +62,7 @@ int clock_attach(struct call *k, struct object_perf *p, struct object_prog *prog
 		return -EEXIST;
 	if (prog->type != BPF_PROG_TYPE_PERF_EVENT)
 		return -EINVAL;
-	r = run_open(k->b, k->c->pid, prog, &p->clock.run);
+	r = run_open(k->b, k->c->pid, prog, 0, &p->clock.run);
 	if (r < 0) {
 		snprintf(k->notice, sizeof(k->notice), "cannot run a program in the loader itself (pid %d): %s%s", k->c->pid,
 			 strerror(-r), r == -EBUSY || r == -EPERM ? "; is it being traced?" : "");

@@ -18,6 +18,7 @@ struct call {
 	u32 size;	   /* of the client's attr, at most ATTR_SIZE */
 	int ret_fd;	   /* -1 = the result is a number */
 	u32 seq;	   /* of the request that is answered */
+	u64 loader_call;   /* bpf(2): the client's function for programs that make system calls, 0 = none */
 	bool native;	   /* not ours: the client shall make the system call itself */
 	bool has_run;	   /* run is for the client */
 	struct nt_run_order run;

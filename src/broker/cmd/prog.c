@@ -32,7 +32,8 @@
 
 static bool prog_type_runs(u32 type)
 {
-	return type == BPF_PROG_TYPE_KPROBE || type == BPF_PROG_TYPE_PERF_EVENT || type == BPF_PROG_TYPE_RAW_TRACEPOINT;
+	return type == BPF_PROG_TYPE_KPROBE || type == BPF_PROG_TYPE_PERF_EVENT || type == BPF_PROG_TYPE_RAW_TRACEPOINT ||
+	       type == BPF_PROG_TYPE_SOCKET_FILTER || type == BPF_PROG_TYPE_XDP || type == BPF_PROG_TYPE_SYSCALL;
 }
 
 static int prog_check_type(const struct attr_prog_load *a)
@@ -200,6 +201,18 @@ static int prog_compile(const struct broker *b, struct object_prog *p)
 	return -NT_ENOTSUPP;
 }
 
+static int prog_check_sleepable(const struct object_prog *p, struct verifier_log *log)
+{
+	bool must = p->type == BPF_PROG_TYPE_SYSCALL;
+
+	if (p->sleepable ? must || p->type == BPF_PROG_TYPE_KPROBE : !must)
+		return 0;
+	vlog_printf(log, must ? "Syscall programs can only be sleepable\n"
+			      : "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be "
+				"sleepable\n");
+	return -EINVAL;
+}
+
 /* bpf_check(): everything that may write to the log. */
 static int prog_check(struct call *k, const struct attr_prog_load *a, struct object_prog *p,
 		      struct verifier_log *log)
@@ -210,13 +223,8 @@ static int prog_check(struct call *k, const struct attr_prog_load *a, struct obj
 	if (a->fd_array_cnt)
 		return -EINVAL;
 	r = prog_check_btf(k, a, p, log, &callees.funcs);
-	if (!r && p->sleepable && p->type != BPF_PROG_TYPE_KPROBE) {
-		vlog_printf(
-		    log,
-		    "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be "
-		    "sleepable\n");
-		r = -EINVAL;
-	}
+	if (!r)
+		r = prog_check_sleepable(p, log);
 	if (!r)
 		r = prog_kfuncs_resolve(p, log, &callees.kfuncs);
 	if (!r)

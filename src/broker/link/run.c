@@ -70,6 +70,7 @@ static void run_unmap(struct run *r)
 
 struct mapping {
 	struct run *run;
+	u64 loader_call;
 	int error;
 };
 
@@ -85,6 +86,9 @@ static void map_steadily(void *arg)
 	m->error = process_get(r->engine, r->pid, &p);
 	if (!m->error)
 		m->error = process_prepare(p);
+	if (!m->error && m->loader_call)
+		m->error = inject_write(&p->target, p->state + offsetof(struct nt_state, loader_call), &m->loader_call,
+					sizeof(m->loader_call));
 	if (!m->error)
 		m->error = process_map_prog(p, r->prog, &r->mapped);
 	if (m->error)
@@ -109,10 +113,10 @@ static void reap(struct engine *e)
 	}
 }
 
-int run_open(struct broker *b, pid_t pid, struct object_prog *prog, struct run **ret)
+int run_open(struct broker *b, pid_t pid, struct object_prog *prog, u64 loader_call, struct run **ret)
 {
 	struct engine *e = b->engine;
-	struct mapping m = {.run = calloc(1, sizeof(*m.run))};
+	struct mapping m = {.run = calloc(1, sizeof(*m.run)), .loader_call = loader_call};
 	struct run *r = m.run;
 	int error;
 

@@ -14,9 +14,10 @@ struct broker;
 struct object_prog;
 struct run;
 
-/* Maps prog into process pid and takes a gate, closed (NT_RUN_OFF). The run holds a reference on prog.
+/* Maps prog into process pid and takes a gate, closed (NT_RUN_OFF). The run holds a reference on prog. loader_call: as in
+ * struct nt_state, 0 = leave it.
  * -ESRCH, -EPERM, -EACCES (seccomp filter), -ENOMEM, -ENOSPC (no gate left). */
-int run_open(struct broker *b, pid_t pid, struct object_prog *prog, struct run **ret);
+int run_open(struct broker *b, pid_t pid, struct object_prog *prog, u64 loader_call, struct run **ret);
 
 /* NT_RUN_OFF or NT_RUN_ON: takes effect at the next tick. */
 void run_set(struct run *r, u32 value);

@@ -172,7 +172,7 @@ struct json_t *link_ps_json(struct broker *b)
 	return json_pack("{s:[], s:[]}", "processes", "links");
 }
 
-int run_open(struct broker *b, pid_t pid, struct object_prog *prog, struct run **ret)
+int run_open(struct broker *b, pid_t pid, struct object_prog *prog, u64 loader_call, struct run **ret)
 {
 	return -ESRCH;
 }

@@ -41,6 +41,7 @@ const struct vcase vcases[] = {
 #include "cases_mem.inc"
 #include "cases_call.inc"
 #include "cases_loop.inc"
+#include "cases_packet.inc"
 };
 const u32 vcases_n = sizeof(vcases) / sizeof(vcases[0]);
 
