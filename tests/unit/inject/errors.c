@@ -52,10 +52,11 @@ static void test_no_such_process(void)
 {
 	struct inject_target t = {.pid = 77};
 	pid_t z = fork();
+	siginfo_t ended;
 
 	if (!z)
 		_exit(0);
-	test_sleep_us(50000);
+	waitid(P_PID, (id_t)z, &ended, WEXITED | WNOWAIT);
 	tap_eq(inject_open(z, &t), -ESRCH, "a zombie: -ESRCH");
 	waitpid(z, NULL, 0);
 	tap_eq(inject_open(z, &t), -ESRCH, "a pid that is gone: -ESRCH");

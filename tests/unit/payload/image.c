@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "abi/packet.h"
 #include "ebpf/helpers.h"
 #include "ebpf/kfuncs.h"
 #include "subject.h"
@@ -143,6 +144,8 @@ static void call_everything(const struct subject *s, const struct call_maps *m)
 	struct nt_map_view stacks = {.type = BPF_MAP_TYPE_STACK_TRACE, .base = (u8 *)places, .value_size = 64, .nbuckets = 1,
 				     .data_off = 128, .max_entries = 1};
 	char buf[64];
+	struct nt_skb_ctx skb = {.data = (u64)buf + NT_LINK_HEADER};
+	struct nt_xdp_ctx xdp = {0};
 	u64 d[2], out, regs = (u64)f.regs, text = (u64)buf;
 	/* Those to whom a buffer, its size and a map would be an insult. */
 	const struct {
@@ -152,9 +155,15 @@ static void call_everything(const struct subject *s, const struct call_maps *m)
 	    {6, {(u64) "%s %d", 6, (u64)hash}},
 	    {25, {regs, (u64)&events, BPF_F_CURRENT_CPU, text, 8}},
 	    {12, {regs, (u64)hash, ~0u}},
+	    {26, {(u64)&skb, 0, text, 8}},
 	    {27, {regs, (u64)&stacks, BPF_F_USER_STACK}},
+	    {28, {text, 8, text, 8, 1}},
 	    {37, {(u64)hash, ~0u}},
+	    {44, {(u64)&xdp, 4}},
+	    {54, {(u64)&xdp, 4}},
+	    {65, {(u64)&xdp, 4}},
 	    {67, {regs, text, 64, BPF_F_USER_STACK}},
+	    {68, {(u64)&skb, 0, text, 8, 0}},
 	    {105, {text, 8, 0, (u64)&out}},
 	    {106, {text, 8, 0, (u64)&out}},
 	    {109, {0}},
@@ -171,6 +180,9 @@ static void call_everything(const struct subject *s, const struct call_maps *m)
 	    {177, {(u64) "%d", 3, (u64)&key, 8}},
 	    {181, {0}},
 	    {182, {(u64) "a", 2, (u64) "b"}},
+	    {188, {(u64)&xdp}},
+	    {189, {(u64)&xdp, 0, text, 8}},
+	    {190, {(u64)&xdp, 0, text, 8}},
 	    {195, {(u64)hash, (u64)&key, 0}},
 	    {198, {(u64)ring, 8, 0, (u64)d}},
 	    {202, {(u64)d, 0, text, 8}},
