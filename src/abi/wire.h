@@ -37,6 +37,7 @@ enum nt_op {
 #define NT_BPFFS_DIR "bpffs"	    /* ... which directory in the runtime directory they get for it */
 
 #define NT_HELLO_ALLOW_WRITE 1u /* `notrap run --allow-write`: programs may change what the process does */
+#define NT_HELLO_KERNEL 2u /* `notrap run --kernel`: what only the kernel can serve goes there; -EPERM: the broker may not */
 
 enum nt_role { NT_ROLE_SHIM = 1, NT_ROLE_CLI = 2 };
 enum nt_query { NT_QUERY_PS = 1 };
@@ -72,6 +73,7 @@ struct nt_do {
 #define NT_DO_NOTHING (-1) /* a sign of life: from now on it may take long */
 #define NT_DO_TAKE_FD (-2) /* the descriptor that came along: its number is the result */
 
+#define NT_REPLY_INSTEAD 32u /* a descriptor comes along: make the call natively with its number as the u32 at offset ret of the attr */
 #define NT_REPLY_RUN 16u /* `run` is valid: the shim has a program to run, once or by the clock */
 
 /*

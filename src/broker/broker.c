@@ -16,6 +16,7 @@
 #include "broker/object/output.h"
 #include "broker/object/perf.h"
 #include "broker/object/pin.h"
+#include "broker/query_kernel.h"
 #include "broker/server.h"
 #include "broker/trace.h"
 #include "util/fd.h"
@@ -150,6 +151,7 @@ void broker_deinit(struct broker *b)
 	object_unref(o);
 	HASH_ITER(hh, b->objects.by_id[OBJECT_BTF], o, otmp)
 	object_unref(o);
+	kernel_progs_forget(b, true);
 	output_arena_free(b);
 	object_map_news_free(b);
 	engine_free(b->engine);

@@ -26,6 +26,7 @@ struct broker {
 	struct client *clients; /* utlist DL, member prev/next */
 	struct engine *engine;
 	struct trace *trace;
+	struct kernel_prog *kernel_progs; /* loaded into the kernel for loaders: object/kernel.h */
 	struct pins *pins; /* object/pin.h; NULL: there can be none */
 	struct {
 		int fd;
@@ -40,6 +41,7 @@ struct broker {
 	struct loop_source *reap_timer; /* maps nobody has open any more */
 	struct loop_source *idle_timer;
 	bool was_idle; /* at the last look */
+	bool kernel;   /* there are, or were, loaders that may have things in the kernel (`notrap run --kernel`) */
 	bool leaving;  /* quit as soon as no link is left */
 };
 

@@ -22,6 +22,7 @@ struct client {
 	int sock;
 	u32 role; /* enum nt_role, 0 before HELLO */
 	bool allow_write; /* its programs may override returns and write memory (`notrap run --allow-write`) */
+	bool kernel; /* what only the kernel can serve goes there (`notrap run --kernel`) */
 	bool filtered; /* it has our seccomp filter (notify.c) */
 	struct loop_source *source;
 	struct loop_source

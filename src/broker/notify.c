@@ -71,7 +71,7 @@ struct notify {
 	struct loop_source *source;
 	pid_t last_tid, last_tgid; /* who asked last */
 	struct again *again;
-	bool allow_write; /* of whoever installed the filter */
+	bool allow_write, kernel; /* of whoever installed the filter */
 };
 
 static void again_free(struct notify *n, struct again *g)
@@ -285,6 +285,7 @@ static struct client *notify_client(struct notify *n, pid_t tid)
 		return NULL;
 	c->filtered = true;
 	c->allow_write = n->allow_write;
+	c->kernel = n->kernel;
 	return c;
 }
 
@@ -327,6 +328,7 @@ int notify_listen(struct broker *b, struct client *c, int fd)
 		return -ENOMEM;
 	n->broker = b;
 	n->allow_write = c->allow_write;
+	n->kernel = c->kernel;
 	n->fd = client_get_fd(c, fd);
 	r = n->fd < 0 ? n->fd : loop_add(b->loop, n->fd, EPOLLIN, notify_readable, n, &n->source);
 	if (r < 0) {

@@ -14,13 +14,16 @@
 #include "broker/broker.h"
 #include "broker/cmd/cmd.h"
 #include "broker/link/lend.h"
+#include "broker/object/map.h"
 #include "broker/object/output.h"
 
 bool notify_mmap_borrows(struct call *k, const u64 a[6])
 {
 	struct object *o;
 
-	return !object_by_fd(k->c, (int)a[4], OBJECT_OUTPUT, &o);
+	if (object_by_fd(k->c, (int)a[4], OBJECT_NKINDS, &o) < 0)
+		return false;
+	return o->kind == OBJECT_OUTPUT || (o->kind == OBJECT_MAP && object_to_map(o)->mem_fd != object_to_map(o)->fd);
 }
 
 s64 notify_mmap(struct call *k, const u64 a[6])
@@ -35,7 +38,7 @@ s64 notify_mmap(struct call *k, const u64 a[6])
 	close(k->ret_fd);
 	k->ret_fd = -1;
 	if (r < 0 && r > -4096)
-		snprintf(k->notice, sizeof(k->notice), "the perf buffer cannot be mapped into pid %d: %s; is it being traced?",
+		snprintf(k->notice, sizeof(k->notice), "the buffer cannot be mapped into pid %d: %s; is it being traced?",
 			 k->c->pid, strerror((int)-r));
 	return r;
 }

@@ -9,6 +9,7 @@
 
 #include "broker/broker.h"
 #include "broker/link/link.h"
+#include "broker/query_kernel.h"
 #include "util/fd.h"
 
 static int query_write(json_t *root)
@@ -38,6 +39,8 @@ int query_ps(struct broker *b)
 				(int)HASH_COUNT(b->objects.by_id[OBJECT_PROG]));
 	int r = -ENOMEM;
 
+	if (root)
+		json_object_set_new(root, "kernel", query_kernel(b));
 	if (root && own && !json_object_set_new(root, "broker", json_incref(own)))
 		r = query_write(root);
 	json_decref(root);

@@ -15,7 +15,9 @@
 #include "broker/client.h"
 #include "broker/cmd/cmd.h"
 #include "broker/link/run.h"
+#include "broker/object/kernel.h"
 #include "broker/object/map.h"
+#include "broker/object/relay.h"
 #include "broker/link/link.h"
 #include "broker/object/output.h"
 #include "broker/notify.h"
@@ -48,8 +50,16 @@ static void client_free(struct client *c)
 
 static s64 server_hello(struct client *c, const struct nt_request *q)
 {
+	int r;
+
 	if (q->arg[0] != NT_WIRE_VERSION || !q->arg[1] || q->arg[1] > NT_ROLE_CLI)
 		return -EPROTO;
+	if (q->arg[2] & NT_HELLO_KERNEL) {
+		r = kernel_may();
+		if (r < 0)
+			return r;
+		c->kernel = c->broker->kernel = true;
+	}
 	c->role = (u32)q->arg[1];
 	c->allow_write = q->arg[2] & NT_HELLO_ALLOW_WRITE;
 	return NT_WIRE_VERSION;
@@ -94,7 +104,11 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	case NT_OP_MMAP: return cmd_mmap(k, (int)a[0], a[1], a[2], a[3], a[4]);
 	case NT_OP_MAP_VIEW: return cmd_map_view(k, (int)a[0], a[1]);
 	case NT_OP_POLLABLE: return server_pollable(k, (int)a[0]);
-	case NT_OP_SYNC: object_reap(k->b); return 0;
+	case NT_OP_SYNC:
+		object_reap(k->b);
+		if (k->b->kernel)
+			relay_drain_all(k->b);
+		return 0;
 	case NT_OP_FDINFO: return cmd_fdinfo(k, (int)a[0]);
 	case NT_OP_QUERY: return a[0] == NT_QUERY_PS ? server_give_fd(k, query_ps(k->b)) : -EINVAL;
 	case NT_OP_RUN_LEFT: run_left(k->b, k->c->pid, a[0]); return 0;
@@ -118,6 +132,8 @@ static bool server_answer(struct client *c, const struct nt_request *q)
 	reply.seq = k.seq;
 	if (k.native)
 		reply.flags |= NT_REPLY_NATIVE;
+	if (k.instead)
+		reply.flags |= NT_REPLY_INSTEAD;
 	if (k.ret_fd >= 0)
 		reply.flags |= NT_REPLY_FD;
 	if (k.has_run && reply.ret >= 0) {

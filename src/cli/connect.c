@@ -36,13 +36,14 @@ s64 broker_ask(int sock, u32 op, u64 arg0, int *ret_fd)
 
 int broker_connect(u32 role)
 {
-	const char *allow = getenv("NOTRAP_ALLOW_WRITE");
+	const char *allow = getenv("NOTRAP_ALLOW_WRITE"), *kernel = getenv("NOTRAP_KERNEL");
 	const struct nt_request q = {
 	    .op = NT_OP_HELLO,
 	    .seq = 1,
 	    .pid = (u32)getpid(),
 	    .tid = (u32)gettid(),
-	    .arg = {NT_WIRE_VERSION, role, allow && *allow == '1' ? NT_HELLO_ALLOW_WRITE : 0},
+	    .arg = {NT_WIRE_VERSION, role, (allow && *allow == '1' ? NT_HELLO_ALLOW_WRITE : 0) |
+								 (kernel && *kernel == '1' ? NT_HELLO_KERNEL : 0)},
 	};
 	char dir[512];
 	int sock, fd = -1, r;

@@ -132,11 +132,26 @@ static void ps_refusals(const json_t *links)
 	}
 }
 
+/* Links of ours that had to go to the kernel, and programs that are nobody else's. */
+static void ps_kernel(const json_t *links, const json_t *programs)
+{
+	json_t *o;
+	size_t i;
+
+	json_array_foreach((json_t *)links, i, o)
+		if (json_object_get(o, "kernel"))
+			printf("link %lld runs in the kernel: %s\n", (long long)json_integer_value(json_object_get(o, "id")),
+			       json_string_value(json_object_get(o, "kernel")));
+	json_array_foreach((json_t *)programs, i, o)
+		printf("program %s of pid %lld is in the kernel: %s\n", json_string_value(json_object_get(o, "prog")),
+		       (long long)json_integer_value(json_object_get(o, "pid")), json_string_value(json_object_get(o, "type")));
+}
+
 static void ps_print(const json_t *root, bool verbose)
 {
 	const json_t *processes = json_object_get(root, "processes"),
 		     *links = json_object_get(root, "links");
-	const json_t *broker = json_object_get(root, "broker");
+	const json_t *broker = json_object_get(root, "broker"), *programs = json_object_get(root, "kernel");
 
 	if (verbose)
 		printf("broker: pid %lld, %lld programs, %lld maps, %s\n\n",
@@ -145,13 +160,16 @@ static void ps_print(const json_t *root, bool verbose)
 		       (long long)json_integer_value(json_object_get(broker, "maps")),
 		       json_string_value(json_object_get(broker, "dir")));
 	if (!json_array_size(links) && !json_array_size(processes)) {
-		printf("nothing is attached\n");
+		if (!json_array_size(programs))
+			printf("nothing is attached\n");
+		ps_kernel(links, programs);
 		return;
 	}
 	if (json_array_size(links))
 		ps_table(links, link_columns, verbose);
 	if (verbose)
 		ps_refusals(links);
+	ps_kernel(links, programs);
 	if (json_array_size(links) && json_array_size(processes))
 		printf("\n");
 	if (json_array_size(processes))

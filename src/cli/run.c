@@ -116,6 +116,10 @@ static int prepare(const struct cli_command *c, const char *loader, enum loader_
 	setenv("NOTRAP_DIR", dir, 1);
 	setenv("NOTRAP_VERBOSE", verbose ? "1" : "0", 1);
 	sock = broker_start(notrapd, NT_ROLE_SHIM);
+	if (sock == -EPERM && getenv("NOTRAP_KERNEL"))
+		return cli_error(c, "--kernel needs a broker that may load programs into the kernel (CAP_BPF and CAP_PERFMON, or "
+				    "CAP_SYS_ADMIN): run this as root. If a broker is running that was started without, `notrap stop` "
+				    "ends it");
 	if (sock == -EPROTO)
 		return cli_error(c,
 				 "a broker of another version is running; `notrap stop` ends it");
@@ -143,6 +147,7 @@ static int run_main(int argc, char **argv)
 	int i, r;
 
 	unsetenv("NOTRAP_ALLOW_WRITE");
+	unsetenv("NOTRAP_KERNEL");
 	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
 		if (!strcmp(argv[i], "--")) {
 			i++;
@@ -154,6 +159,10 @@ static int run_main(int argc, char **argv)
 		}
 		if (!strcmp(argv[i], "--root") || !strcmp(argv[i], "--no-root")) {
 			setenv("NOTRAP_ROOT", argv[i][2] == 'r' ? "1" : "0", 1);
+			continue;
+		}
+		if (!strcmp(argv[i], "--kernel")) {
+			setenv("NOTRAP_KERNEL", "1", 1);
 			continue;
 		}
 		if (!strcmp(argv[i], "--allow-write")) {
@@ -186,9 +195,11 @@ static int run_main(int argc, char **argv)
 
 const struct cli_command cli_run = {
     .name = "run",
-    .args = "[-v] [--root] [--allow-write] [--] LOADER [ARGUMENT...]",
+    .args = "[-v] [--kernel] [--root] [--allow-write] [--] LOADER [ARGUMENT...]",
     .help = "Run a BPF loader; its uprobes are attached without the kernel",
     .details = "  -v, --verbose  tell which functions were refused, and why\n"
+	       "  --kernel       kprobes, tracepoints, XDP and whatever else only the kernel can serve go there, in the\n"
+	       "                 same run and with the same maps; needs root, or CAP_BPF and CAP_PERFMON\n"
 	       "  --root         let the loader think that it is root, for those that insist (bpftrace always may:\n"
 	       "                 --no-root tells it the truth); files and processes know better\n"
 	       "  --allow-write  programs may change what a process does: bpf_override_return() makes a probed\n"

@@ -236,14 +236,14 @@ static struct fastmap *fast_enter(u32 fd, fastmap_open *open, u64 moment)
 		fast_leave(m);
 		return NULL;
 	}
-	if (at_load(&m->checked) != moment) {
-		if (!fast_is_same_file((int)fd, m) || at_load_acq(fast.news) != m->news) {
-			fast_leave(m);
-			fastmap_closed((int)fd);
-			return NULL;
-		}
-		at_store(&m->checked, moment);
+	/* News are looked at every time: the map may have moved to the kernel in the call before this one. */
+	if (at_load_acq(fast.news) != m->news || (at_load(&m->checked) != moment && !fast_is_same_file((int)fd, m))) {
+		fast_leave(m);
+		fastmap_closed((int)fd);
+		return NULL;
 	}
+	if (at_load(&m->checked) != moment)
+		at_store(&m->checked, moment);
 	return m;
 }
 

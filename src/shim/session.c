@@ -93,8 +93,9 @@ static int session_roundtrip(struct session *s, u32 op, const u64 arg[6], struct
 
 static int session_open(struct session *s, u32 within_ms)
 {
-	const char *allow = getenv("NOTRAP_ALLOW_WRITE");
-	const u64 hello[6] = {NT_WIRE_VERSION, NT_ROLE_SHIM, allow && *allow == '1' ? NT_HELLO_ALLOW_WRITE : 0};
+	const char *allow = getenv("NOTRAP_ALLOW_WRITE"), *kernel = getenv("NOTRAP_KERNEL");
+	const u64 hello[6] = {NT_WIRE_VERSION, NT_ROLE_SHIM,
+			      (allow && *allow == '1' ? NT_HELLO_ALLOW_WRITE : 0) | (kernel && *kernel == '1' ? NT_HELLO_KERNEL : 0)};
 	struct nt_reply reply;
 	char dir[108];
 	int r, fd = -1;

@@ -13,6 +13,7 @@
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "base/mem.h"
 #include "base/syscall.h"
 #include "ipc/ipc.h"
 #include "shim/born.h"
@@ -80,6 +81,26 @@ static s64 shim_run(const struct nt_run_order *order, u32 op, const u64 arg[6])
 	return r;
 }
 
+#define ATTR_MAX 256u
+
+/* bpf(arg...) with another descriptor in its attr, at offset `at`. What the kernel writes there is the caller's. */
+static s64 shim_instead(const u64 arg[6], u64 at, int fd)
+{
+	u8 copy[ATTR_MAX], *attr = (u8 *)arg[1];
+	u64 size = (u32)arg[2];
+	s64 r = -E2BIG;
+
+	if (size <= sizeof(copy) && at + sizeof(fd) <= size) {
+		mem_copy(copy, attr, size);
+		mem_copy(copy + at, &fd, sizeof(fd));
+		r = shim_raw(__NR_bpf, arg[0], (u64)copy, size, 0);
+		mem_copy(copy + at, attr + at, sizeof(fd));
+		mem_copy(attr, copy, size);
+	}
+	shim_raw(__NR_close, (u64)fd, 0, 0, 0);
+	return r;
+}
+
 static s64 shim_call(u32 op, const u64 arg[6])
 {
 	struct nt_reply reply;
@@ -90,6 +111,8 @@ static s64 shim_call(u32 op, const u64 arg[6])
 	shim_show_notice(&reply);
 	if (reply.flags & NT_REPLY_NATIVE)
 		return SHIM_NATIVE;
+	if (reply.flags & NT_REPLY_INSTEAD && reply.flags & NT_REPLY_FD)
+		return reply.ret < 0 ? reply.ret : shim_instead(arg, (u64)reply.ret, fd);
 	if (reply.flags & NT_REPLY_RUN) {
 		s64 failed = shim_run(&reply.run, op, arg);
 

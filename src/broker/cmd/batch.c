@@ -14,6 +14,7 @@
 #include "broker/cmd/elem.h"
 #include "broker/cmd/slots.h"
 #include "broker/object/slots.h"
+#include "broker/object/twin.h"
 #include "maps/maps.h"
 #include "util/fd.h"
 
@@ -169,16 +170,22 @@ static int batch_get(struct call *k, struct batch *t, bool and_delete)
 
 static int batch_put(struct call *k, struct batch *t)
 {
+	int r;
+
 	if (map_has_slots(t->map->view.type))
 		return slots_update(k, t->map, t->key, (const u32 *)(const void *)t->value, BPF_ANY);
-	return map_sys_update(&t->map->view, &k->b->caller, t->key, t->value, BPF_ANY);
+	r = map_sys_update(&t->map->view, &k->b->caller, t->key, t->value, BPF_ANY);
+	return r < 0 ? r : twin_map_mirror(t->map, t->key, t->value, BPF_ANY);
 }
 
 static int batch_drop(struct call *k, struct batch *t)
 {
+	int r;
+
 	if (map_has_slots(t->map->view.type))
 		return slots_delete(k, t->map, t->key);
-	return map_sys_delete(&t->map->view, &k->b->caller, t->key);
+	r = map_sys_delete(&t->map->view, &k->b->caller, t->key);
+	return r < 0 ? r : twin_map_mirror(t->map, t->key, NULL, 0);
 }
 
 /* Elements of an array after t->key (first: from the beginning). Returns 0 or why it ended early; *ret_n elements were

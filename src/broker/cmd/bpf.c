@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/kernel.h"
 #include "broker/cmd/kernel_only.h"
 
 struct bpf_cmd_entry {
@@ -128,6 +129,7 @@ int call_check_tail(struct call *k, u64 addr, u64 ours, u64 theirs)
 
 s64 cmd_bpf(struct call *k, u64 cmd, u64 uattr, u64 size)
 {
+	s64 answer;
 	int r;
 
 	size = (u32)size; /* the system call's types: int cmd, unsigned int size */
@@ -141,6 +143,8 @@ s64 cmd_bpf(struct call *k, u64 cmd, u64 uattr, u64 size)
 	if (r < 0)
 		return r;
 	cmd = (u32)cmd;
+	if (kernel_cmd(k, (u32)cmd, &answer))
+		return answer;
 	if (cmd >= bits_count(commands) || !commands[cmd].fn)
 		return -EINVAL;
 	r = call_check_attr(k, commands[cmd].known);

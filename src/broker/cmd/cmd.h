@@ -19,6 +19,7 @@ struct call {
 	int ret_fd;	   /* -1 = the result is a number */
 	u32 seq;	   /* of the request that is answered */
 	u64 loader_call;   /* bpf(2): the client's function for programs that make system calls, 0 = none */
+	bool instead;	   /* the client shall make the call itself, with ret_fd's number in its attr, at the offset returned */
 	bool native;	   /* not ours: the client shall make the system call itself */
 	bool has_run;	   /* run is for the client */
 	struct nt_run_order run;

@@ -8,14 +8,15 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "broker/cmd/kernel.h"
 #include "broker/cmd/vlog.h"
 #include "broker/object/prog.h"
 #include "util/fd.h"
 
-#define ADVICE "only the kernel can run a program there. As root and without `notrap run` it does; notrap has uprobes, USDT " \
-	       "and clocks"
+#define ADVICE "only the kernel can run a program there. As root and with `notrap run --kernel` it does; notrap itself has " \
+	       "uprobes, USDT and clocks"
 
-static const char *prog_type_name(u32 type)
+const char *kernel_only_name(u32 type)
 {
 	switch (type) {
 	case BPF_PROG_TYPE_TRACEPOINT:
@@ -60,13 +61,13 @@ int kernel_only_event(struct call *k)
 
 int kernel_only_prog(struct call *k, u32 type)
 {
-	snprintf(k->notice, sizeof(k->notice), "a program cannot be attached to %s: " ADVICE, prog_type_name(type));
+	snprintf(k->notice, sizeof(k->notice), "a program cannot be attached to %s: " ADVICE, kernel_only_name(type));
 	return -EOPNOTSUPP;
 }
 
 void kernel_only_log(struct verifier_log *log, u32 type)
 {
-	vlog_printf(log, "notrap: this program is for %s: " ADVICE "\n", prog_type_name(type));
+	vlog_printf(log, "notrap: this program is for %s: " ADVICE "\n", kernel_only_name(type));
 }
 
 static s64 attach_refused(struct call *k, u32 prog_fd)
@@ -79,7 +80,10 @@ static s64 attach_refused(struct call *k, u32 prog_fd)
 
 s64 cmd_raw_tracepoint_open(struct call *k)
 {
-	return attach_refused(k, k->attr.raw_tracepoint.prog_fd);
+	struct object *o;
+	int r = object_by_fd(k->c, (int)k->attr.raw_tracepoint.prog_fd, OBJECT_PROG, &o);
+
+	return r < 0 ? r : kernel_attach_raw_tracepoint(k, object_to_prog(o));
 }
 
 s64 cmd_prog_attach(struct call *k)

@@ -7,6 +7,8 @@
 
 #include "broker/cmd/cmd.h"
 
+/* What programs of this type are attached to. */
+const char *kernel_only_name(u32 type);
 /* Is the client's descriptor a perf event that the kernel has? */
 bool kernel_only_is_event(struct client *c, int fd);
 /* A program of ours shall be attached to such an event: -EOPNOTSUPP, with a notice. */

@@ -9,6 +9,7 @@
 
 #include "abi/bpf.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/kernel.h"
 #include "broker/cmd/kernel_only.h"
 #include "broker/link/link.h"
 
@@ -84,7 +85,8 @@ static s64 link_create_perf_event(struct call *k, struct object_prog *prog)
 		return -EINVAL;
 	r = object_by_fd(k->c, (int)a->target_fd, OBJECT_PERF, &o);
 	if (r < 0)
-		return kernel_only_is_event(k->c, (int)a->target_fd) ? kernel_only_event(k) : -EBADF; /* also what is no event */
+		return kernel_only_is_event(k->c, (int)a->target_fd)
+			   ? kernel_attach_event(k, prog, (int)a->target_fd, &a->cookie) : -EBADF; /* also what is no event */
 	perf = object_to_perf(o);
 	if (perf->clock.period_ns) {
 		r = perf->linked ? -EEXIST : clock_attach(k, perf, prog);

@@ -13,6 +13,7 @@
 #include "broker/cmd/tasks.h"
 #include "broker/object/btf.h"
 #include "broker/object/slots.h"
+#include "broker/object/twin.h"
 #include "maps/maps.h"
 #include "util/fd.h"
 
@@ -81,10 +82,7 @@ s64 cmd_map_create(struct call *k)
 	    .extra = a->map_extra,
 	    .ncpus = map_type_is_percpu(a->type) ? k->b->ncpus : 1,
 	};
-	char name[ATTR_NAME_LEN];
-	struct nt_map_view inner = {};
-	struct object_map *m;
-	struct object *btf = NULL;
+	struct object_map from = {.kernel = k->c->kernel}, *m;
 	int r;
 
 	if (a->flags & F_TOKEN_FD)
@@ -99,21 +97,20 @@ s64 cmd_map_create(struct call *k)
 	if (a->type == BPF_MAP_TYPE_TASK_STORAGE && (!a->btf_key_type_id || !a->btf_value_type_id))
 		return -EINVAL;
 	if (map_is_of_maps(a->type))
-		r = map_create_inner(k, a, &inner);
+		r = map_create_inner(k, a, &from.inner);
 	if (!r)
-		r = call_name(a->name, name);
+		r = call_name(a->name, from.name);
 	if (!r)
-		r = map_create_btf(k, a, &btf);
+		r = map_create_btf(k, a, &from.btf);
+	from.view = v;
+	from.map_extra = a->map_extra;
+	from.created_by_uid = k->c->uid;
+	from.btf_key_type_id = a->btf_key_type_id;
+	from.btf_value_type_id = a->btf_value_type_id;
 	if (!r)
-		r = object_map_new(k->b, &v, name, &m);
+		r = object_map_new(k->b, &from, &m);
 	if (r < 0)
 		return r;
-	m->inner = inner;
-	m->map_extra = a->map_extra;
-	m->created_by_uid = k->c->uid;
-	m->btf_key_type_id = a->btf_key_type_id;
-	m->btf_value_type_id = a->btf_value_type_id;
-	m->btf = btf ? object_ref(btf) : NULL;
 	return call_give_map(k, &m->obj, a->flags);
 }
 
@@ -223,7 +220,8 @@ s64 cmd_map_update(struct call *k)
 		return tasks_update(k, m, key, value, a->flags);
 	if (map_has_slots(m->view.type))
 		return slots_update(k, m, key, value, a->flags);
-	return map_sys_update(&m->view, &k->b->caller, key, value, a->flags);
+	r = map_sys_update(&m->view, &k->b->caller, key, value, a->flags);
+	return r < 0 ? r : twin_map_mirror(m, key, value, a->flags);
 }
 
 s64 cmd_map_delete(struct call *k)
@@ -241,7 +239,8 @@ s64 cmd_map_delete(struct call *k)
 		return tasks_delete(k, m, key);
 	if (map_has_slots(m->view.type))
 		return slots_delete(k, m, key);
-	return map_sys_delete(&m->view, &k->b->caller, key);
+	r = map_sys_delete(&m->view, &k->b->caller, key);
+	return r < 0 ? r : twin_map_mirror(m, key, NULL, 0);
 }
 
 s64 cmd_map_next_key(struct call *k)

@@ -16,6 +16,7 @@
 #include "broker/object/map.h"
 #include "broker/object/output.h"
 #include "broker/object/slots.h"
+#include "broker/object/twin.h"
 
 static int mmap_array(const struct nt_map_view *v, u64 length, u64 offset)
 {
@@ -94,6 +95,11 @@ s64 cmd_mmap(struct call *k, int fd, u64 length, u64 prot, u64 flags, u64 offset
 		return 0;
 	r = mmap_map(object_to_map(o), length, prot, flags, offset);
 	k->native = !r;
+	if (!r && object_to_map(o)->mem_fd != object_to_map(o)->fd) { /* the memory is the kernel's */
+		k->native = false;
+		k->ret_fd = fcntl(object_to_map(o)->mem_fd, F_DUPFD_CLOEXEC, 0);
+		return k->ret_fd < 0 ? -errno : (s64)offset;
+	}
 	return r;
 }
 
@@ -104,6 +110,8 @@ static u32 map_view_may(const struct object_map *m, int mode)
 
 	if (map_has_slots(m->view.type) || m->view.type == BPF_MAP_TYPE_TASK_STORAGE)
 		return 0;
+	if (m->mem_fd != m->fd || twin_map_is_owner(m))
+		return 0; /* it is not in this file */
 	if (mode != O_WRONLY)
 		may |= NT_MAP_READ;
 	/* Write-only descriptors cannot be mapped; the memory of a read-only map cannot be written by others. */

@@ -16,6 +16,7 @@
 
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/kernel.h"
 #include "broker/cmd/kernel_only.h"
 #include "broker/link/link.h"
 #include "broker/object/output.h"
@@ -109,7 +110,7 @@ s64 cmd_perf_open(struct call *k, u64 uattr, s32 pid, s32 cpu, s32 group_fd, u64
 	pid_t tgid = -1;
 	int r = client_read(k->c, uattr, &a, PERF_ATTR_SIZE_VER0);
 
-	if (r < 0 || (!perf_is_uprobe(k->b, &a) && !clock_is_ours(&a) && !output_is_ours(&a))) {
+	if (r < 0 || (!perf_is_uprobe(k->b, &a) && (k->c->kernel || !clock_is_ours(&a)) && !output_is_ours(&a))) {
 		k->native = true;
 		return 0;
 	}
@@ -164,7 +165,7 @@ s64 cmd_ioctl(struct call *k, int fd, u64 request, u64 argument)
 	if (object_by_fd(k->c, fd, OBJECT_NKINDS, &o) < 0 || (o->kind != OBJECT_PERF && o->kind != OBJECT_OUTPUT)) {
 		if ((u32)request == (u32)PERF_EVENT_IOC_SET_BPF && !object_by_fd(k->c, (int)argument, OBJECT_PROG, &o) &&
 		    kernel_only_is_event(k->c, fd))
-			return kernel_only_event(k);
+			return kernel_attach_event(k, object_to_prog(o), fd, NULL);
 		k->native = true;
 		return 0;
 	}

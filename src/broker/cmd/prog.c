@@ -13,6 +13,7 @@
 
 #include "base/bits.h"
 #include "broker/cmd/cmd.h"
+#include "broker/cmd/kernel.h"
 #include "broker/cmd/kernel_only.h"
 #include "broker/cmd/prog_funcs.h"
 #include "broker/cmd/prog_kfuncs.h"
@@ -20,6 +21,7 @@
 #include "broker/cmd/prog_records.h"
 #include "broker/cmd/vlog.h"
 #include "broker/object/btf.h"
+#include "broker/object/twin.h"
 #include "broker/object/slots.h"
 #include "broker/object/map.h"
 #include "util/fd.h"
@@ -302,10 +304,14 @@ s64 cmd_prog_load(struct call *k)
 		r = prog_copy_in(k, a, &p);
 	if (!r)
 		prog_tag(p.insns, p.n, p.tag);
+	if (!r && k->c->kernel)
+		r = kernel_twin_new(k, &p.twin);
 	if (!r)
 		r = prog_check_logged(k, a, &p);
 	if (!r && prog_type_runs(p.type))
 		r = prog_compile(k->b, &p);
+	if (r < 0 && p.twin)
+		r = kernel_prog_rescue(k, &p, r);
 	if (!r)
 		r = object_prog_new(k->b, &p, &prog);
 	if (r < 0) {

@@ -10,9 +10,11 @@
 
 #include "base/atomic.h"
 #include "broker/link/link.h"
+#include "broker/link/mixed.h"
 #include "broker/object/output.h"
 #include "broker/object/prog.h"
 #include "broker/object/slots.h"
+#include "broker/object/twin.h"
 #include "maps/maps.h"
 #include "util/fd.h"
 
@@ -50,8 +52,24 @@ static int slot_object(struct call *k, struct object_map *m, u32 fd, struct obje
 	return -NT_ENOTSUPP;
 }
 
+/* The same in the map's twin, if it has one; what shares data with the object may have to go to the kernel. */
+static int slot_twin(struct call *k, struct object_map *m, const void *key, struct object *o)
+{
+	int r = twin_map_slot(m, key, o);
+
+	return r < 0 || !m->twin ? r : mixed_settle(k->b, NULL, k->notice, sizeof(k->notice));
+}
+
+/* A program or a counter that is the kernel's own goes into the twin alone. */
+static int slot_native(struct call *k, struct object_map *m, const void *key, u32 fd)
+{
+	int native fd_auto = client_get_fd(k->c, (int)fd);
+
+	return native < 0 ? -EBADF : twin_map_slot_fd(m, key, native);
+}
+
 /* cgroup_fd_array_get_ptr(): the word is the cgroup's id, which is its directory's inode number. */
-static int slot_cgroup(struct call *k, u32 fd, u64 *ret_word)
+static int slot_cgroup(struct call *k, struct object_map *m, const void *key, u32 fd, u64 *ret_word)
 {
 	int dir fd_auto = client_get_fd(k->c, (int)fd);
 	struct statfs fs;
@@ -62,7 +80,7 @@ static int slot_cgroup(struct call *k, u32 fd, u64 *ret_word)
 	if (fstatfs(dir, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC || fstat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
 		return -EBADF;
 	*ret_word = st.st_ino;
-	return 0;
+	return m->kernel ? twin_map_slot_fd(m, key, dir) : 0;
 }
 
 /* bpf_map_meta_equal(), array_map_meta_equal() */
@@ -97,6 +115,9 @@ static int slots_update_map(struct call *k, struct object_map *m, const void *ke
 		return r;
 	if (!inner_fits(&m->inner, &object_to_map(o)->view))
 		return -EINVAL;
+	r = slot_twin(k, m, key, o);
+	if (r < 0)
+		return r;
 	id = o->id;
 	/* First the map, then its id; and the old map goes only when its id is not there any more. */
 	link_inner_map_add(k->b, m, object_to_map(o));
@@ -142,9 +163,13 @@ int slots_update(struct call *k, struct object_map *m, const void *key, const u3
 	if (!at)
 		return -E2BIG;
 	if (m->view.type == BPF_MAP_TYPE_CGROUP_ARRAY) {
-		r = slot_cgroup(k, *fd, &word);
+		r = slot_cgroup(k, m, key, *fd, &word);
 	} else {
 		r = slot_object(k, m, *fd, &o, &word);
+		if (r < 0 && m->kernel && !slot_native(k, m, key, *fd))
+			return 0;
+		if (!r)
+			r = slot_twin(k, m, key, o);
 		if (!r)
 			r = object_slot_set(m, key, o);
 		if (!r && m->view.type == BPF_MAP_TYPE_PROG_ARRAY)
@@ -157,6 +182,7 @@ int slots_update(struct call *k, struct object_map *m, const void *key, const u3
 
 int slots_delete(struct call *k, struct object_map *m, const void *key)
 {
+	bool in_twin = m->twin && !twin_map_slot(m, key, NULL) && m->twin->how == TWIN_SLOTS;
 	u64 *at, was;
 	int r;
 
@@ -170,5 +196,6 @@ int slots_delete(struct call *k, struct object_map *m, const void *key)
 	was = at_xchg(at, 0ull);
 	if (m->view.type == BPF_MAP_TYPE_CGROUP_ARRAY)
 		return was ? 0 : -ENOENT;
-	return object_slot_clear(m, key);
+	r = object_slot_clear(m, key);
+	return in_twin ? 0 : r;
 }

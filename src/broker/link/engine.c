@@ -69,7 +69,7 @@ void engine_deinit(struct engine *e)
 
 bool engine_busy(const struct engine *e)
 {
-	return e->links || unfinished_any(e);
+	return e->links || e->kernel_links || unfinished_any(e);
 }
 
 const struct nt_map_view *engine_trace_view(const struct engine *e)
@@ -141,16 +141,16 @@ static u32 link_attached(const struct link *l)
 
 static json_t *link_json(struct link *l)
 {
-	json_t *reasons = json_object();
+	json_t *reasons = json_object(), *why = l->in_kernel ? json_string(l->why) : NULL;
 
 	for (u32 i = 1; i < PATCH_NREASONS; i++)
 		if (l->reason[i])
 			json_object_set_new(reasons, patch_reason_name(i), json_integer(l->reason[i]));
-	return json_pack("{s:I,s:s,s:s,s:i,s:i,s:i,s:i,s:s,s:I,s:o}", "id", (json_int_t)l->id, "type",
+	return json_pack("{s:I,s:s,s:s,s:i,s:i,s:i,s:i,s:s,s:I,s:o,s:o?}", "id", (json_int_t)l->id, "type",
 			 l->session ? "uprobe.session" : l->multi ? (l->at_return ? "uretprobe.multi" : "uprobe.multi") : (l->at_return ? "uretprobe" : "uprobe"),
-			 "prog", l->prog->name, "targets", (int)l->n, "attached", (int)link_attached(l), "refused",
+			 "prog", l->prog->name, "targets", (int)l->n, "attached", l->in_kernel ? (int)l->n * (l->kernel_fd >= 0) : (int)link_attached(l), "refused",
 			 (int)l->refused, "pid", (int)l->pid, "path", l->path, "attach_ns", (json_int_t)l->attach_ns,
-			 "reasons", reasons);
+			 "reasons", reasons, "kernel", why);
 }
 
 struct json_t *link_ps_json(struct broker *b)
@@ -163,6 +163,8 @@ struct json_t *link_ps_json(struct broker *b)
 		if (p->injected && process_alive(p))
 			json_array_append_new(processes, process_json(p));
 	DL_FOREACH(b->engine->links, l)
+		json_array_append_new(links, link_json(l));
+	DL_FOREACH(b->engine->kernel_links, l)
 		json_array_append_new(links, link_json(l));
 	return json_pack("{s:o,s:o}", "processes", processes, "links", links);
 }

@@ -53,6 +53,7 @@ struct engine {
 	struct broker *broker;
 	struct shared shared;
 	struct link *links;   /* utlist DL, oldest first */
+	struct link *kernel_links; /* whose programs run in the kernel: mixed.h */
 	struct run *runs;     /* programs in their loaders, link/run.c */
 	u64 last_run;
 	struct link *linkers; /* internal probes in dynamic linkers: links without a program (link/linker.h) */
@@ -93,6 +94,11 @@ struct link {
 	u64 id;
 	struct object_prog *prog;
 	bool multi, at_return, closing;
+	bool moving, in_kernel; /* mixed.h */
+	char why[80];		/* in_kernel: for the user */
+	int kernel_fd;		/* in_kernel: the kernel's own link, -1 = none */
+	int file_fd;		/* O_PATH, of a loader that may have links in the kernel; -1: none */
+	u64 file_dev, file_ino; /* as stat(2) has them */
 	bool session; /* entry and return of each call, as one program run in two parts */
 	u32 flags;
 	pid_t pid; /* 0 = every process */
@@ -116,6 +122,9 @@ static inline u64 link_cookie(const struct link *l, u32 i)
 {
 	return l->cookies ? l->cookies[i] : 0;
 }
+
+/* link.c: not one of e->links any more; afterwards the program runs nowhere. */
+void link_leave(struct link *l);
 
 /* stats.c: where a program's runs are counted, as an index; -ENOSPC. */
 int stats_index(struct engine *e, const struct object_prog *p, u32 *ret);

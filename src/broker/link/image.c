@@ -85,7 +85,7 @@ int process_map_get(struct process *p, struct object_map *om)
 
 	if (fd < 0)
 		return fd;
-	r = map_get_file(p, om->obj.id, om->fd, om->view.size, prot);
+	r = map_get_file(p, om->obj.id, om->mem_fd, om->view.size, prot);
 	if (r || !map_needs_arena(om))
 		return r;
 	r = map_get_file(p, ARENA_ID, fd, NT_OUT_ARENA_SIZE, PROT_READ | PROT_WRITE);

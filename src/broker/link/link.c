@@ -19,9 +19,12 @@
 #include "broker/link/detach.h"
 #include "broker/link/exits.h"
 #include "broker/link/gate.h"
+#include "broker/link/in_kernel.h"
 #include "broker/link/link_notice.h"
+#include "broker/link/mixed.h"
 #include "broker/link/steady.h"
 #include "broker/object/perf.h"
+#include "broker/object/twin.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/proc.h"
@@ -37,6 +40,8 @@ static void link_free(struct link *l)
 	free(l->path);
 	free(l->name);
 	fd_closep(&l->path_fd);
+	fd_closep(&l->file_fd);
+	fd_closep(&l->kernel_fd);
 	free(l->offsets);
 	free(l->cookies);
 	free(l->ref_ctrs);
@@ -54,9 +59,10 @@ static void withdraw_steadily(void *arg)
 	detach_link(l);
 }
 
-/* The way back from link_open(): afterwards the program runs nowhere and nobody knows the link. */
-static void link_withdraw(struct engine *e, struct link *l)
+void link_leave(struct link *l)
 {
+	struct engine *e = l->engine;
+
 	l->closing = true;
 	at_store_rel(&e->shared.gates[l->gate], 0);
 	steady_run(e, withdraw_steadily, l);
@@ -65,8 +71,19 @@ static void link_withdraw(struct engine *e, struct link *l)
 	exits_leave(l);
 	DL_DELETE(e->links, l);
 	gate_release(e, l->gate);
-	log_info("link %llu: closed", (unsigned long long)l->id);
 	e->watching->links_changed(e->watch);
+}
+
+/* The way back from link_open(): afterwards the program runs nowhere and nobody knows the link. */
+static void link_withdraw(struct engine *e, struct link *l)
+{
+	if (l->in_kernel) {
+		in_kernel_close(l);
+		DL_DELETE(e->kernel_links, l);
+	} else {
+		link_leave(l);
+	}
+	log_info("link %llu: closed", (unsigned long long)l->id);
 }
 
 /* Puts the consumers on their sites' lists. -EINVAL: another one there has another reference counter. */
@@ -129,15 +146,46 @@ static bool link_can_override(const struct link *l)
 	return !l->at_return && !l->session;
 }
 
-/* Takes over the arrays of l, finds the sites, puts the consumers on their lists and attaches everywhere. */
-static int link_open(struct engine *e, struct link *l, int path_fd)
+static int link_open_in_kernel(struct engine *e, struct link *l, char *notice, size_t notice_len)
 {
 	u64 begin = engine_now_ns();
-	int r = binary_get(e, path_fd, &l->binary);
+	int r;
 
+	l->id = object_coming_id(e->broker, OBJECT_LINK);
+	r = mixed_settle(e->broker, l, notice, notice_len);
+	if (r && l->in_kernel) {
+		l->in_kernel = false;
+		DL_DELETE(e->kernel_links, l);
+	}
+	l->attach_ns = engine_now_ns() - begin;
+	return r;
+}
+
+static int link_identify(struct link *l, int path_fd)
+{
+	struct stat st;
+
+	if (fstat(path_fd, &st) < 0)
+		return -errno;
+	l->file_dev = st.st_dev;
+	l->file_ino = st.st_ino;
+	l->file_fd = l->prog->twin ? fcntl(path_fd, F_DUPFD_CLOEXEC, 0) : -1;
+	return l->prog->twin && l->file_fd < 0 ? -errno : 0;
+}
+
+/* Takes over the arrays of l, finds the sites, puts the consumers on their lists and attaches everywhere. */
+static int link_open(struct engine *e, struct link *l, int path_fd, char *notice, size_t notice_len)
+{
+	u64 begin = engine_now_ns();
+	int r = link_identify(l, path_fd);
+
+	l->engine = e;
+	if (!r && mixed_is_kernels(l))
+		return link_open_in_kernel(e, l, notice, notice_len);
+	if (!r)
+		r = binary_get(e, path_fd, &l->binary);
 	if (r)
 		return r;
-	l->engine = e;
 	l->site = calloc(l->n, sizeof(*l->site));
 	l->consumer = calloc(l->n, sizeof(*l->consumer));
 	if (!l->site || !l->consumer)
@@ -309,6 +357,8 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
+	*notice = '\0';
+	l->file_fd = l->kernel_fd = -1;
 	l->path_fd = fcntl(path_fd, F_DUPFD_CLOEXEC, 0);
 	l->multi = true;
 	l->flags = a->multi_flags;
@@ -321,10 +371,11 @@ int link_create_uprobe_multi(struct broker *b, struct client *c, struct object_p
 	if (!r) {
 		object_ref(&prog->obj);
 		l->prog = prog;
-		r = link_open(b->engine, l, path_fd);
+		r = link_open(b->engine, l, path_fd, notice, notice_len);
 	}
 	if (r) {
-		link_notice_failed(l, r, notice, notice_len);
+		if (!*notice)
+			link_notice_failed(l, r, notice, notice_len);
 		link_free(l);
 		return r;
 	}
@@ -341,7 +392,8 @@ int link_create_perf(struct broker *b, struct client *c, struct object_perf *per
 
 	if (!l)
 		return -ENOMEM;
-	l->path_fd = -1;
+	*notice = '\0';
+	l->path_fd = l->file_fd = l->kernel_fd = -1;
 	l->at_return = perf->retprobe;
 	l->pid = perf->pid > 0 ? perf->pid : 0;
 	l->n = 1;
@@ -355,10 +407,11 @@ int link_create_perf(struct broker *b, struct client *c, struct object_perf *per
 		*l->ref_ctrs = perf->ref_ctr;
 		object_ref(&prog->obj);
 		l->prog = prog;
-		r = link_open(b->engine, l, perf->path_fd);
+		r = link_open(b->engine, l, perf->path_fd, notice, notice_len);
 	}
 	if (r) {
-		link_notice_failed(l, r, notice, notice_len);
+		if (!*notice)
+			link_notice_failed(l, r, notice, notice_len);
 		link_free(l);
 		return r;
 	}

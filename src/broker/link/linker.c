@@ -78,7 +78,7 @@ static struct link *linker_link(struct engine *e, struct binary *b)
 	l->engine = e;
 	l->binary = b;
 	l->n = l->nsites = 1;
-	l->path_fd = -1;
+	l->path_fd = l->file_fd = l->kernel_fd = -1;
 	l->path = strdup(b->path);
 	l->offsets = malloc(sizeof(*l->offsets));
 	l->consumer = calloc(1, sizeof(*l->consumer));

@@ -3,14 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/object/kernel.h"
 #include "util/fd.h"
 
 static void btf_free(struct object *o)
 {
+	fd_closep(&object_to_btf(o)->kernel_fd);
 	free(object_to_btf(o)->data);
 	free(object_to_btf(o));
 }
@@ -23,6 +26,7 @@ int object_btf_new(struct broker *b, u8 *data, u32 size, struct object_btf **ret
 		return -ENOMEM;
 	t->data = data;
 	t->size = size;
+	t->kernel_fd = -1;
 	object_init(&t->obj, b, OBJECT_BTF, btf_free);
 	*ret = t;
 	return 0;
@@ -59,4 +63,19 @@ int object_btf_kernel_read(const struct object_btf *t, u32 n, u8 **ret)
 	*ret = data;
 	data = NULL;
 	return 0;
+}
+
+int object_btf_twin(struct object_btf *t)
+{
+	union bpf_attr a = {};
+	int r;
+
+	if (t->kernel_fd >= 0)
+		return t->kernel_fd;
+	a.btf = (u64)t->data;
+	a.btf_size = t->size;
+	r = object_btf_is_kernel(t) ? -EINVAL : kernel_bpf(BPF_BTF_LOAD, &a, sizeof(a));
+	if (r >= 0)
+		t->kernel_fd = r;
+	return r;
 }

@@ -11,6 +11,7 @@ struct object_btf {
 	struct object obj;
 	u8 *data; /* NULL: the kernel's, which is read when somebody asks for it */
 	u32 size;
+	int kernel_fd; /* the same, loaded into the kernel (object_btf_twin()), -1 = not yet */
 };
 
 #define BTF_KERNEL_FILE "/sys/kernel/btf/vmlinux"
@@ -23,6 +24,9 @@ int object_btf_new(struct broker *b, u8 *data, u32 size, struct object_btf **ret
 int object_btf_kernel(struct broker *b);
 /* Its first n bytes (malloc, the caller's), n at most its size. 0 or -errno. */
 int object_btf_kernel_read(const struct object_btf *t, u32 n, u8 **ret);
+
+/* The same BTF in the real kernel: a descriptor (owned by the object), or -errno. */
+int object_btf_twin(struct object_btf *t);
 
 static inline bool object_btf_is_kernel(const struct object_btf *t)
 {

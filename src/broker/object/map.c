@@ -16,6 +16,7 @@
 #include "broker/client.h"
 #include "broker/object/ring.h"
 #include "broker/object/slots.h"
+#include "broker/object/twin.h"
 #include "maps/maps.h"
 #include "util/fd.h"
 #include "util/proc.h"
@@ -29,10 +30,13 @@ static void map_free(struct object *o)
 	struct object_map *m = object_to_map(o);
 
 	ring_poll_deinit(m);
+	twin_map_free(m);
 	object_slots_clear(m);
 	object_unref(m->btf);
 	if (m->view.base)
 		munmap(m->view.base, m->view.size);
+	if (m->mem_fd != m->fd)
+		fd_closep(&m->mem_fd);
 	fd_closep(&m->fd);
 	fd_closep(&m->lease_fd);
 	free(m);
@@ -63,8 +67,14 @@ static int map_make_file(struct object_map *m)
 		return -errno;
 	m->dev = st.st_dev;
 	m->ino = st.st_ino;
+	m->mem_fd = m->fd;
+	/* An array that the kernel's programs may write, too: the memfd is its name only. */
+	r = m->kernel && m->view.type == BPF_MAP_TYPE_ARRAY && !(m->view.flags & BPF_F_RDONLY_PROG)
+		? twin_map_share(m, &m->mem_fd) : 0;
+	if (r == -ENOMEM || r == -E2BIG || r == -EPERM)
+		return r; /* else it has something that cannot be mapped, a lock: TWIN_OWNER */
 	m->view.base =
-	    mmap(NULL, m->view.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->fd, 0);
+	    mmap(NULL, m->view.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->mem_fd, 0);
 	if (m->view.base == MAP_FAILED) {
 		m->view.base = NULL;
 		return -ENOMEM;
@@ -80,19 +90,19 @@ static int map_make_file(struct object_map *m)
 	return 0;
 }
 
-int object_map_new(struct broker *b, const struct nt_map_view *v, const char *name,
-		   struct object_map **ret)
+int object_map_new(struct broker *b, const struct object_map *from, struct object_map **ret)
 {
-	struct object_map *m = calloc(1, sizeof(*m));
+	struct object_map *m = malloc(sizeof(*m));
 	int r;
 
 	if (!m)
 		return -ENOMEM;
-	m->fd = m->lease_fd = m->pollable_fd = -1;
-	m->view = *v;
+	*m = *from;
+	m->fd = m->mem_fd = m->lease_fd = m->pollable_fd = -1;
+	if (m->btf)
+		object_ref(m->btf);
 	object_init(&m->obj, b, OBJECT_MAP, map_free);
 	m->view.id = m->obj.id;
-	snprintf(m->name, sizeof(m->name), "%s", name);
 	r = map_make_file(m);
 	if (!r)
 		r = map_init(&m->view);
@@ -143,9 +153,15 @@ int object_map_freeze(struct object_map *m)
 	if (map_is_mapped_writable(m))
 		return -EBUSY;
 	m->frozen = true;
-	if (m->obj.broker->news.counter)
-		at_add(m->obj.broker->news.counter, 1ull);
+	twin_map_frozen(m);
+	object_map_news_tell(m->obj.broker);
 	return 0;
+}
+
+void object_map_news_tell(struct broker *b)
+{
+	if (b->news.counter)
+		at_add(b->news.counter, 1ull);
 }
 
 int object_map_news(struct broker *b)

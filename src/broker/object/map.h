@@ -17,7 +17,8 @@
 struct object_map {
 	struct object obj;
 	struct nt_map_view view; /* view.base: our own mapping, read-write even when frozen */
-	int fd;			 /* the memfd: for mapping into targets */
+	int fd;			 /* the memfd */
+	int mem_fd;		 /* its memory, for mapping into targets: the memfd, or an array of the kernel's (twin.h) */
 	int lease_fd;		 /* re-opened, only for the lease probe */
 	dev_t dev;		 /* of the memfd: how loaders' descriptors are recognised */
 	ino_t ino;
@@ -34,18 +35,20 @@ struct object_map {
 	bool owner_sleepable;
 	int pollable_fd;    /* ring buffer: eventfd in the loaders' epoll sets, -1 = nobody waits */
 	struct loop_source *rekick;
+	bool kernel;	       /* its loader may have things in the kernel (`notrap run --kernel`) */
+	struct twin_map *twin; /* in the kernel: twin.h; NULL: none */
 };
 
-/* v: type, sizes and flags of BPF_MAP_CREATE. Errors as map_geometry(), -ENOMEM. One reference, the
- * caller's. */
-int object_map_new(struct broker *b, const struct nt_map_view *v, const char *name,
-		   struct object_map **ret);
+/* What BPF_MAP_CREATE says (view: after map_geometry()) is copied from `from`, of its BTF a reference is taken. -ENOMEM, or
+ * the kernel's errors. One reference, the caller's. */
+int object_map_new(struct broker *b, const struct object_map *from, struct object_map **ret);
 /* -EPERM frozen already, -EBUSY a loader has it mapped writable. */
 int object_map_freeze(struct object_map *m);
 
 /* A page that loaders map: its first word counts what makes their knowledge of maps outdated. Descriptor (owned by the
  * broker) or -errno. */
 int object_map_news(struct broker *b);
+void object_map_news_tell(struct broker *b);
 void object_map_news_free(struct broker *b);
 
 /* Re-opened memfd for a loader (mode: O_RDWR, O_RDONLY, O_WRONLY); the map now lives until nobody has it open. */

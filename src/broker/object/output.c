@@ -83,6 +83,11 @@ void output_arena_free(struct broker *b)
 	b->outputs = NULL;
 }
 
+u8 *output_arena_base(struct broker *b)
+{
+	return b->outputs ? b->outputs->base : NULL;
+}
+
 /* The first gap of n pages at or behind `from`; *ret_link is where its range belongs in the list. 0: there is none. */
 static u32 arena_gap(struct output_arena *a, u32 from, u32 n, struct output_range ***ret_link)
 {

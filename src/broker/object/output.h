@@ -38,6 +38,8 @@ struct nt_out_ctl *object_output_ctl(const struct object_output *o);
 /* The arena's memfd, made when first asked for. Descriptor (owned by the broker) or -errno. */
 int output_arena_fd(struct broker *b);
 void output_arena_free(struct broker *b);
+/* Where it is mapped here; NULL: it was never asked for. */
+u8 *output_arena_base(struct broker *b);
 
 static inline struct object_output *object_to_output(struct object *o)
 {

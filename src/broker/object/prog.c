@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "broker/object/map.h"
+#include "broker/object/twin.h"
 
 static void prog_unref_maps(struct object_map **maps, u32 n)
 {
@@ -21,6 +22,7 @@ void object_prog_deinit(struct object_prog *p)
 	prog_unref_maps(p->maps, p->nmaps);
 	prog_unref_maps(p->bound, p->nbound);
 	object_unref(p->btf);
+	twin_prog_free(p->twin);
 	free(p->func_info.data);
 	free(p->line_info.data);
 	free(p->insns);

@@ -39,6 +39,8 @@ struct object_prog {
 	u32 nbound;
 	struct object *btf; /* owned reference or NULL */
 	struct prog_records func_info, line_info; /* cmd/prog_records.h */
+	struct twin_prog *twin; /* as it was loaded, for the kernel (twin.h): owned; NULL: not with --kernel */
+	bool visited; /* twin_prog_each_map() */
 };
 
 /* Takes over everything in *from (insns, facts, image, maps, btf); one reference, the caller's.

@@ -102,3 +102,8 @@ struct object *object_slot_object(const struct map_slot *s)
 {
 	return s->object;
 }
+
+const void *object_slot_key(const struct map_slot *s)
+{
+	return s->key;
+}

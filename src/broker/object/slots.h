@@ -23,3 +23,4 @@ bool map_is_of_maps(u32 type);
 struct map_slot *object_slots_first(struct object_map *m);
 struct map_slot *object_slots_next(struct map_slot *s);
 struct object *object_slot_object(const struct map_slot *s);
+const void *object_slot_key(const struct map_slot *s);
