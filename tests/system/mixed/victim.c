@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads lines "FIRST COUNT": calls mixed_f(i), getpriority(PRIO_PROCESS, i) and mixed_g(i) that often, and says "done". */
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+__attribute__((noinline, visibility("default"))) long mixed_f(long i);
+
+/* Far from the other one. */
+__attribute__((noinline, visibility("default"), aligned(1024))) long mixed_g(long i);
+
+long mixed_f(long i)
+{
+	__asm__ volatile("nop\n nop\n nop\n nop" ::: "memory");
+	return i * 3;
+}
+
+long mixed_g(long i)
+{
+	__asm__ volatile("nop\n nop\n nop\n nop" ::: "memory");
+	return i * 5;
+}
+
+int main(void)
+{
+	long first, count;
+
+	printf("ready %p %p\n", (void *)mixed_f, (void *)mixed_g);
+	fflush(stdout);
+	while (scanf("%ld %ld", &first, &count) == 2) {
+		for (long i = first; i < first + count; i++) {
+			mixed_f(i);
+			syscall(SYS_getpriority, 0, i);
+			mixed_g(i);
+		}
+		printf("done\n");
+		fflush(stdout);
+	}
+	return 0;
+}
