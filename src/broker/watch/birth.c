@@ -16,8 +16,8 @@
  * place (link/unwind.h). A program without a dynamic linker is attached at once.
  *
  * Without permission events the first step is a race: openings are told as they happen (inotify), and we look for a young
- * process whose dynamic linker is at work with a probed file, for a few milliseconds. Its linker takes some tenths of one to
- * get to the last step; if we stop it before that, all goes on as above.
+ * process that executes or maps a probed file, for a few milliseconds. execve(2) takes some tenths of one from the opening to
+ * the first instruction, the linker as long again to the last step; if we stop the process before that, all goes on as above.
  *
  * Whatever fails on the way, the process runs on and is found later by looking. It never waits longer than the keeper and
  * fn_hold let it: some tenths of a second, without us.
@@ -52,7 +52,7 @@
 #define CATCH_MS 500u
 #define PENDING_NS 2000000000ull /* the linker's bell should have rung long ago */
 #define REOPEN_NS 3000000000ull	 /* somebody ended the keeper: not again and again */
-#define SEARCH_MS 8u		 /* from the opening of a program to its linker's work */
+#define SEARCH_MS 10u		 /* from the opening of a file to the first sight of who has it */
 
 struct birth {
 	struct engine *engine;
@@ -60,6 +60,8 @@ struct birth {
 	struct loop_source *source;
 	u64 opened_ns; /* when the keeper was started last */
 	struct opened *opened; /* instead of the keeper */
+	struct loop_source *again; /* its search goes on then ... */
+	u64 search_until_ns;	   /* ... up to here */
 };
 
 /* From now on processes are found by looking. */
@@ -104,7 +106,7 @@ static bool is_wanted(struct birth *b, const struct keeper_guest *g, struct door
 
 struct catching {
 	struct birth *birth;
-	const struct keeper_guest *guest; /* NULL: it does not wait, we come upon it */
+	const struct keeper_guest *guest;
 	struct door_waiter waiter;
 	bool released;
 };
@@ -114,8 +116,7 @@ static void release(void *arg)
 	struct catching *c = arg;
 
 	c->released = true;
-	if (c->guest)
-		keeper_allow(c->birth->keeper, c->guest, true);
+	keeper_allow(c->birth->keeper, c->guest, true);
 }
 
 /* Sends the borrowed thread to fn_hold. */
@@ -164,21 +165,15 @@ static int take_over(struct engine *e, struct inject_target *t, struct process *
 	return 0;
 }
 
-static void catch_steadily(void *arg)
+/* Caught and borrowed: from here on it is a process of ours that is held. r: what came of the catch. */
+static void keep(struct engine *e, struct inject_target *t, int r)
 {
-	struct catching *c = arg;
-	struct inject_catch how = { .pid = c->waiter.pid, .tid = c->waiter.tid, .release = release, .arg = c,
-				    .timeout_ms = CATCH_MS };
-	struct inject_target t;
 	struct process *p;
-	int r = inject_catch(&how, &t);
 
-	if (c->guest)
-		keeper_done(c->birth->keeper, c->guest);
 	if (!r)
-		r = take_over(c->birth->engine, &t, &p);
+		r = take_over(e, t, &p);
 	if (r) {
-		log_info("pid %d: not caught: %s", c->waiter.pid, strerror(-r));
+		log_info("pid %d: not caught: %s", t->pid, strerror(-r));
 		return;
 	}
 	r = inject_session(&p->target, enter, p);
@@ -187,6 +182,18 @@ static void catch_steadily(void *arg)
 	process_give_back(p);
 	if (r)
 		log_info("pid %d (%s): not held: %s", p->pid, p->comm, strerror(-r));
+}
+
+static void catch_steadily(void *arg)
+{
+	struct catching *c = arg;
+	struct inject_catch how = { .pid = c->waiter.pid, .tid = c->waiter.tid, .release = release, .arg = c,
+				    .timeout_ms = CATCH_MS };
+	struct inject_target t = { .pid = how.pid };
+	int r = inject_catch(&how, &t);
+
+	keeper_done(c->birth->keeper, c->guest);
+	keep(c->birth->engine, &t, r);
 }
 
 static void receive_guests(struct birth *b)
@@ -211,26 +218,74 @@ static void guest_came(struct loop_source *s, u32 events, void *arg)
 	receive_guests(arg);
 }
 
-static void found_starting(pid_t pid, bool loading, void *arg)
+/* --- where nobody waits for a permission --- */
+
+struct hunting {
+	struct birth *birth;
+	struct starting starting;
+	pid_t pid; /* found, and already seen by the caller: none */
+	bool late;
+};
+
+static pid_t hunt_next(void *arg)
+{
+	struct hunting *h = arg;
+
+	h->pid = starting_next(&h->starting);
+	return h->pid;
+}
+
+static bool hunt_is_it(pid_t pid, void *arg)
+{
+	struct hunting *h = arg;
+
+	return starting_is_early(&h->starting, pid);
+}
+
+static void hunt_steadily(void *arg)
+{
+	struct hunting *h = arg;
+	struct inject_hunt how = { .next = hunt_next, .is_it = hunt_is_it, .arg = h,
+				   .until_ns = h->birth->search_until_ns };
+	struct inject_target t = { .pid = 0 };
+	int r = inject_hunt(&how, &t);
+
+	h->late = r == -EAGAIN;
+	if (h->pid && !h->late) {
+		t.pid = h->pid;
+		keep(h->birth->engine, &t, r);
+	}
+}
+
+/* Who has been caught waits for us, so the search for more goes on a moment later. */
+static void search(struct birth *b)
+{
+	struct hunting h = { .birth = b };
+
+	if (!b->engine->links)
+		return;
+	starting_begin(&h.starting, b->engine);
+	steady_run(b->engine, hunt_steadily, &h);
+	if (h.late)
+		watch_look_at(b->engine->watch, h.pid); /* too late, but the sooner the better */
+	if (h.pid && engine_now_ns() < b->search_until_ns)
+		loop_timer_set(b->again, 1);
+}
+
+static void search_again(struct loop_source *s, u32 events, void *arg)
 {
 	struct birth *b = arg;
-	struct catching c = { .birth = b, .waiter = { .pid = pid, .tid = pid } };
-	pid_t tracer;
 
-	if (proc_tracer(pid, &tracer) || tracer)
-		return;
-	if (loading)
-		steady_run(b->engine, catch_steadily, &c);
-	else
-		watch_look_at(b->engine->watch, pid); /* too late, but the sooner the better */
+	loop_timer_set(b->again, 0);
+	search(b);
 }
 
 static void somebody_opens(void *arg)
 {
 	struct birth *b = arg;
 
-	if (b->engine->links)
-		starting_find(b->engine, SEARCH_MS, found_starting, b);
+	b->search_until_ns = engine_now_ns() + SEARCH_MS * 1000000ull;
+	search(b);
 }
 
 /* --- growing up --- */
@@ -339,6 +394,8 @@ int birth_new(struct engine *e, struct birth **ret)
 		log_info("no permission events (%s): new processes are noticed a little late", strerror(-r));
 		birth_close(b);
 		r = opened_new(e->broker->loop, somebody_opens, b, &b->opened);
+		if (!r)
+			r = loop_add_timer(e->broker->loop, 0, search_again, b, &b->again);
 	}
 	if (r) {
 		birth_free(b);
@@ -353,6 +410,7 @@ void birth_free(struct birth *b)
 	if (!b)
 		return;
 	loop_source_free(b->source);
+	loop_source_free(b->again);
 	keeper_free(b->keeper);
 	opened_free(b->opened);
 	free(b);

@@ -4,9 +4,20 @@
 
 #include "broker/link/engine.h"
 
+#define STARTING_SEEN 16u
+
+struct starting {
+	struct engine *engine;
+	pid_t seen[STARTING_SEEN]; /* who was found since starting_begin() */
+	u32 nseen;
+};
+
+void starting_begin(struct starting *s, struct engine *e);
 /*
- * Calls found(pid, loading, arg) for a process of our user that is young, maps a file that some link for it is on, and has
- * nothing of ours in it. loading: its dynamic linker is at work, no code of its own has run. Only the newest process ids are
- * looked at; again and again for at most ms milliseconds, until one is found.
+ * A process of our user that is young, executes or maps a file that some link for it is on, has nothing of ours in it, is
+ * not traced, and has not been found before; or 0. Only the newest process ids are looked at. Quick: to be called again and again.
  */
-void starting_find(struct engine *e, u32 ms, void (*found)(pid_t pid, bool loading, void *arg), void *arg);
+pid_t starting_next(struct starting *s);
+/* Of one that is stopped: will its dynamic linker have to do with it yet, so none of its code has run? Also true of a
+ * program without one; that was stopped as soon as it was seen. */
+bool starting_is_early(struct starting *s, pid_t pid);
