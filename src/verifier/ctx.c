@@ -90,13 +90,22 @@ int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how
 	return 0;
 }
 
-void vctx_loaded(struct venv *env, s32 off, struct vreg *value)
+int vctx_loaded(struct venv *env, s32 off, u32 size, bool sign, struct vreg *value)
 {
+	u8 type;
+
 	if (env->prog->prog_type != BPF_PROG_TYPE_XDP)
-		return;
+		return 0;
 	switch ((u32)off) {
-	case XDP(data): vreg_set_pointer(value, VREG_PACKET); break;
-	case XDP(data_meta): vreg_set_pointer(value, VREG_PACKET_META); break;
-	case XDP(data_end): vreg_set_pointer(value, VREG_PACKET_END); break;
+	case XDP(data): type = VREG_PACKET; break;
+	case XDP(data_meta): type = VREG_PACKET_META; break;
+	case XDP(data_end): type = VREG_PACKET_END; break;
+	default: return 0;
 	}
+	if (sign) {
+		vlog(env, "invalid bpf_context access off=%d size=%u\n", off, size);
+		return -EACCES;
+	}
+	vreg_set_pointer(value, type);
+	return 0;
 }

@@ -180,7 +180,8 @@ int vaccess_ctx_unmoved(struct venv *env,
 			u32 regno); /* the register is ctx as the program got it */
 /* ctx.c */
 int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how);
-void vctx_loaded(struct venv *env, s32 off, struct vreg *value); /* value was loaded from there: is it an address? */
+/* value was loaded from there: is it an address? -EACCES: it is, and must not be changed by that. */
+int vctx_loaded(struct venv *env, s32 off, u32 size, bool sign, struct vreg *value);
 
 /* packet.c */
 bool vpacket_is(const struct vreg *r); /* a pointer into a packet or its metadata */
@@ -224,6 +225,8 @@ void vlog_bad_return(struct venv *env, const char *where, const struct range *v,
 
 /* fact.c */
 void vfact_mem(struct venv *env, u32 i, u8 mem);
+/* The accesses that instruction i makes are all to the context, or none. */
+bool vfact_ctx_alone(struct venv *env, u32 i, bool ctx);
 void vfact_map(struct venv *env, u32 i, u32 map);
 void vfact_no_map(struct venv *env, u32 i);
 /* key: NULL = not constant on this path. true: the fact still stands, so the key's origins matter.

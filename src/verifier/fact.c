@@ -5,6 +5,8 @@
 
 #define KNOWN_MAP 1u /* a path has said something */
 #define KNOWN_KEY 2u
+#define KNOWN_CTX 4u   /* it has touched the context */
+#define KNOWN_OTHER 8u /* ... something else */
 
 void vfact_mem(struct venv *env, u32 i, u8 mem)
 {
@@ -14,6 +16,12 @@ void vfact_mem(struct venv *env, u32 i, u8 mem)
 		*kind = mem;
 	else if (*kind != mem)
 		*kind = VMEM_MIXED;
+}
+
+bool vfact_ctx_alone(struct venv *env, u32 i, bool ctx)
+{
+	env->known[i] |= ctx ? KNOWN_CTX : KNOWN_OTHER;
+	return (env->known[i] & (KNOWN_CTX | KNOWN_OTHER)) != (KNOWN_CTX | KNOWN_OTHER);
 }
 
 void vfact_map(struct venv *env, u32 i, u32 map)

@@ -13,6 +13,7 @@ struct access {
 	u32 size;
 	enum vaccess how;
 	bool strict; /* must be aligned whatever the memory */
+	bool sign;   /* what is loaded is extended by its sign */
 };
 
 /* The stack is tracked by slots, so accesses stay in one; others may be unaligned on this machine.
@@ -73,6 +74,17 @@ static void note_kind(struct venv *env, const struct access *a)
 	}
 }
 
+/* The kernel rewrites accesses to contexts, so an instruction makes these or others. */
+static int check_same_kind(struct venv *env, const struct access *a)
+{
+	bool ctx = vreg_of(env, a->regno)->type == VREG_CTX;
+
+	if (vfact_ctx_alone(env, a->insn, ctx))
+		return 0;
+	vlog(env, "same insn cannot be used with different pointers\n");
+	return -EINVAL;
+}
+
 /* A frozen map that programs cannot write: its bytes are constants. */
 static bool load_constant(struct venv *env, const struct access *a, u64 *ret)
 {
@@ -127,13 +139,13 @@ static int access_load(struct venv *env, const struct access *a, struct vreg *re
 		if (!err && r->type == VREG_VALUE && load_constant(env, a, &constant))
 			vreg_set_const(&out, constant);
 		if (!err && r->type == VREG_CTX)
-			vctx_loaded(env, a->off, &out);
+			err = vctx_loaded(env, a->off, a->size, a->sign, &out);
 	}
 	if (err)
 		return err;
 	note_kind(env, a);
 	*ret = out;
-	return 0;
+	return check_same_kind(env, a);
 }
 
 static int access_store(struct venv *env, const struct access *a, const struct vreg *value)
@@ -146,11 +158,12 @@ static int access_store(struct venv *env, const struct access *a, const struct v
 		err = vstack_store(env, a->regno, a->off, a->size, value);
 	else
 		err = check_not_stack(env, a);
-	if (!err)
-		note_kind(env, a);
-	if (!err && vreg_of(env, a->regno)->type != VREG_STACK)
+	if (err)
+		return err;
+	note_kind(env, a);
+	if (vreg_of(env, a->regno)->type != VREG_STACK)
 		vfact_ctx_escapes(env, value);
-	return err;
+	return check_same_kind(env, a);
 }
 
 static int exec_load(struct venv *env, const struct bpf_insn *in)
@@ -164,6 +177,7 @@ static int exec_load(struct venv *env, const struct bpf_insn *in)
 	struct vreg value;
 	int r = vreg_check_read(env, in->src_reg);
 
+	a.sign = sign;
 	if (!r)
 		r = vreg_check_write(env, in->dst_reg);
 	if (!r)
