@@ -71,3 +71,22 @@ int hash_next_key(const struct nt_map_view *v, const void *key, void *next)
 		return -ENOENT;
 	return r > 0 ? 0 : -EBUSY;
 }
+
+bool hash_chain_next(const struct nt_map_view *v, u32 bucket, u64 *link, void *ret_key)
+{
+	u64 was = *link ? *link : at_load_acq(hash_head(v, bucket));
+
+	for (u32 steps = HASH_STEPS; steps && link_index(was); steps--) {
+		struct hash_elem *e = hash_elem(v, link_index(was));
+
+		if (!e)
+			return false;
+		was = at_load_acq(&e->next);
+		mem_copy(ret_key, e->key, v->key_size);
+		if (was & HASH_REMOVED)
+			continue;
+		*link = was ? was : HASH_REMOVED; /* the end of the chain */
+		return true;
+	}
+	return false;
+}

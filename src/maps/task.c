@@ -113,22 +113,45 @@ int map_task_delete(const struct nt_map_view *v, const struct nt_caller *c, cons
 	return t->tid ? hash_delete(&h, c, &key, NULL) : -ENOENT;
 }
 
+#define VISITS_MAX (2 * TASKS_MAX) /* elements that one pass looks at: others insert meanwhile, and memory may be corrupted */
+#define FAILURES_MAX 16u	   /* a delete that fails has followed a chain for long */
+
+struct reaping {
+	u64 ns;
+	bool (*is_dead)(u32 tid, void *arg);
+	void *arg;
+	u32 visits, failures, reaped;
+};
+
+static bool task_is_dead(struct reaping *p, u64 key)
+{
+	return key >> 32 == (p->ns & 0x7fffffff) && p->is_dead((u32)key, p->arg);
+}
+
+/* One bucket, once: what is deleted leaves its link as it was, so the walk goes on behind it. */
+static void reap_bucket(struct reaping *p, const struct nt_map_view *h, const struct nt_caller *c, u32 bucket)
+{
+	u64 link = 0, key;
+
+	while (hash_chain_next(h, bucket, &link, &key) && p->visits < VISITS_MAX && p->failures < FAILURES_MAX) {
+		p->visits++;
+		if (!task_is_dead(p, key))
+			continue;
+		if (hash_delete(h, c, &key, NULL))
+			p->failures++;
+		else
+			p->reaped++;
+	}
+}
+
 u32 map_task_reap(const struct nt_map_view *v, const struct nt_caller *c, u64 ns, bool (*is_dead)(u32 tid, void *arg),
 		  void *arg)
 {
+	struct reaping p = {.ns = ns, .is_dead = is_dead, .arg = arg};
 	struct nt_map_view h;
-	u64 key, next;
-	u32 reaped = 0;
-	int r;
 
 	task_hash(v, &h);
-	r = hash_next_key(&h, NULL, &key);
-	/* bounded: others insert meanwhile, and memory may be corrupted */
-	for (u32 n = 0; !r && n < 2 * TASKS_MAX; n++) {
-		r = hash_next_key(&h, &key, &next);
-		if (key >> 32 == (ns & 0x7fffffff) && is_dead((u32)key, arg) && !hash_delete(&h, c, &key, NULL))
-			reaped++;
-		key = next;
-	}
-	return reaped;
+	for (u32 bucket = 0; bucket < h.nbuckets; bucket++)
+		reap_bucket(&p, &h, c, bucket);
+	return p.reaped;
 }

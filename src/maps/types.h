@@ -37,6 +37,9 @@ int hash_delete(const struct nt_map_view *v, const struct nt_caller *c, const vo
 		void *value);
 int hash_sys_lookup(const struct nt_map_view *v, const void *key, void *value);
 int hash_next_key(const struct nt_map_view *v, const void *key, void *next);
+/* The key of the element behind *link in this bucket; *link = 0: the first one. What others change meanwhile may lead into
+ * another bucket, corrupted memory anywhere and for ever: the caller counts. false: the end. */
+bool hash_chain_next(const struct nt_map_view *v, u32 bucket, u64 *link, void *ret_key);
 
 /* value of hash_update() NULL: zeroes, with BPF_NOEXIST and not per CPU. */
 /* value: size bytes and, at the end of v->value_size, tail_size bytes of tail. */

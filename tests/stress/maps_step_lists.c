@@ -173,6 +173,7 @@ const struct scene scenes_lists[] = {
     {"queue: push", BPF_MAP_TYPE_QUEUE, 0, 32, 4, 0, fill_queue, op_push, bad_queue},
     {"queue: overwrite the oldest", BPF_MAP_TYPE_QUEUE, 0, 32, 4, 0, fill_queue, op_overwrite, bad_queue},
     {"queue: pop", BPF_MAP_TYPE_QUEUE, 0, 32, 4, 0, fill_queue, op_pop, bad_queue},
+    {"stack: push", BPF_MAP_TYPE_STACK, 0, 32, 4, 0, fill_queue, op_push, bad_queue},
     {"stack: overwrite the oldest", BPF_MAP_TYPE_STACK, 0, 32, 4, 0, fill_queue, op_overwrite, bad_queue},
     {"stack: pop", BPF_MAP_TYPE_STACK, 0, 32, 4, 0, fill_queue, op_pop, bad_queue},
     {"stack trace: put", BPF_MAP_TYPE_STACK_TRACE, 4, 32, 1u << 16, 0, fill_stacks, op_stack, bad_stacks},

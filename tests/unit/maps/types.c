@@ -111,8 +111,37 @@ static void test_reuse(void)
 	mapfile_free(&v);
 }
 
+static bool is_odd(u32 tid, void *arg)
+{
+	++*(u32 *)arg;
+	return tid % 2;
+}
+
+#define TASKS 1000u
+
+static void test_task_reap(void)
+{
+	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_TASK_STORAGE, 4, 24, 0, BPF_F_NO_PREALLOC, 1);
+	struct nt_caller c = mapfile_caller(0);
+	u64 value[3], ends[2] = {0};
+	u32 asked = 0;
+
+	for (u32 tid = 1; tid <= TASKS; tid++)
+		for (u64 ns = 1; ns < 3; ns++)
+			map_task_get(&v, &c, &(struct nt_task){ns, tid}, true, (u64[]){tid, ns, 3});
+	tap_eq(map_task_reap(&v, &c, 1, is_odd, &asked), TASKS / 2, "task storage: those of the threads that are gone");
+	tap_eq(asked, TASKS, "task storage: who is in another namespace is not asked for");
+	for (u32 tid = 1; tid <= TASKS; tid++)
+		for (u64 ns = 1; ns < 3; ns++)
+			ends[ns - 1] += !map_task_lookup(&v, &(struct nt_task){ns, tid}, value) && value[0] == tid && value[1] == ns;
+	tap_ok(ends[0] == TASKS / 2 && ends[1] == TASKS, "task storage: all others are there");
+	tap_eq(map_task_reap(&v, &c, 1, is_odd, &asked), 0, "task storage: nothing left to free");
+	mapfile_free(&v);
+}
+
 int main(void)
 {
+	test_task_reap();
 	test_lru();
 	test_lpm();
 	test_stack_trace();
