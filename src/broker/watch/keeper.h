@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The gatekeeper: a small process that makes whoever opens or executes one of a few files wait until the broker has
- * had a look at him (fanotify permission events, which take CAP_SYS_ADMIN). Nobody waits for long: keeper.c.
+ * had a look at him (fanotify permission events, which take CAP_SYS_ADMIN). Nobody waits for long: keeper_main.c.
  */
 #pragma once
 
