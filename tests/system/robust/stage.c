@@ -207,6 +207,15 @@ int ps_links(void)
 	return n;
 }
 
+int ps_objects(void)
+{
+	json_t *root = ask_ps(), *broker = json_object_get(root, "broker");
+	int n = broker ? number(broker, "programs") + number(broker, "maps") : -1;
+
+	json_decref(root);
+	return n;
+}
+
 pid_t ps_broker(void)
 {
 	json_t *root = ask_ps();

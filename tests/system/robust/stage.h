@@ -42,6 +42,7 @@ struct ps_process {
 };
 struct ps_process ps_of(pid_t pid);
 int ps_links(void);	   /* -1: no answer */
+int ps_objects(void);	   /* programs and maps that are there; -1: no answer */
 pid_t ps_broker(void);	   /* 0: none runs */
 bool no_sites(pid_t pid, unsigned ms); /* within this time */
 /* Processes of this test's broker: by environment, so others' are not counted. Includes guardians and helpers. */
