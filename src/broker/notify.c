@@ -40,6 +40,7 @@
 #include "broker/client.h"
 #include "broker/cmd/cmd.h"
 #include "broker/link/run.h"
+#include "broker/link/sandbox.h"
 #include "broker/notify_mmap.h"
 #include "broker/object/map.h"
 #include "broker/object/output.h"
@@ -321,9 +322,12 @@ static void notify_readable(struct loop_source *s, u32 events, void *arg)
 
 int notify_listen(struct broker *b, struct client *c, int fd)
 {
-	struct notify *n = calloc(1, sizeof(*n));
+	struct notify *n;
 	int r;
 
+	if (fd < 0) /* it has a filter: is it one that we answer already? */
+		return sandbox_is_ours(b, c->pid) ? 0 : -EBADF;
+	n = calloc(1, sizeof(*n));
 	if (!n)
 		return -ENOMEM;
 	n->broker = b;
@@ -335,6 +339,7 @@ int notify_listen(struct broker *b, struct client *c, int fd)
 		notify_free(n);
 		return r;
 	}
+	c->filtered = true; /* until it ends: also when it does nothing but start others */
 	ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, (u64)SYNC_WAKE_UP); /* only faster; Linux 6.6 */
 	return 0;
 }

@@ -10,6 +10,6 @@
 struct broker;
 struct client;
 
-/* Serves the seccomp listener that is descriptor number fd of client c, until all processes of its filter are gone.
- * 0 or -errno. */
+/* Serves the seccomp listener that is descriptor number fd of client c, until all processes of its filter are gone. fd -1:
+ * is it a child of a loader with such a filter, which is served already? 0 or -errno. */
 int notify_listen(struct broker *b, struct client *c, int fd);

@@ -76,6 +76,8 @@ int filter_install(int sock, const char **ret_why)
 	if (!getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		prctl(PR_SET_PTRACER, cred.pid, 0, 0, 0); /* Yama: the broker reads our memory */
 	fd = install();
+	if (fd == -EBUSY && !broker_ask(sock, NT_OP_LISTEN, (u64)-1, &other))
+		return 0; /* it is a loader's child, and has its filter */
 	if (fd < 0) {
 		*ret_why = fd == -EBUSY ? "something else already answers its system calls (a seccomp listener)"
 					: "the kernel does not take the seccomp filter (Linux 5.19 is needed)";

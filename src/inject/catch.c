@@ -72,7 +72,8 @@ static s64 do_catch(struct inject_target *t, void *arg)
 
 int inject_catch(const struct inject_catch *c, struct inject_target *ret)
 {
-	struct inject_target t = {.pid = c->pid, .mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1};
+	struct inject_target t = {.pid = c->pid, .mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1,
+				  .seccomp_ok = c->seccomp_ok};
 	int r = inject_tracer_begin(&t);
 
 	if (r) {

@@ -5,6 +5,7 @@ loaders.py [--modes root,user] BUILD_FOLDER: more than one loader at once. Print
 
     together     real tools on the same function, coming and going: each counts exactly what happened while it was there
     seen         bpftool lists what loaders of every kind have, who were started without it and each by itself
+    family       a static loader's children: a target, a loader, another static one
     nested       a loader started by a loader, by `notrap run` in `notrap run`, and one whose own functions are probed
     killed       SIGKILL of a loader at any moment of its life: the target goes on, the other loader counts everything,
                  the function is as it was when all are gone
@@ -167,6 +168,33 @@ def seen(several, _):
         raise run.Failed(f"when all are gone there is {left}")
 
 
+def family(several, _):
+    """They have the filter of the static loader that has started them, one that starts what it is told here."""
+    notrap, starter = os.path.join(several.build, "notrap"), os.path.join(several.build, "tests/tools/tool_starter")
+    several.target.stdin.close()
+    several.target.wait(10)
+    several.target = subprocess.Popen(several.become() + [notrap, "run", "--", starter, several.exe], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, env=several.env, start_new_session=True)
+    several.answers = run.Lines(several.target.stdout)
+    if several.answers.next(10) != "ready":
+        raise run.Failed("the target did not start")
+    with open(f"/proc/{several.target.pid}/task/{several.target.pid}/children") as f:
+        several.pid = int(f.read().split()[0])
+    several.site, = several.sites()
+    loader = Loader(several, "bpftrace", *TOOLS["bpftrace, entry"][1:])
+    await_links(several, 1, loader)
+    time.sleep(0.3)
+    several.rounds(ROUNDS)
+    exact(loader, ROUNDS)
+    ctypes = ["/usr/bin/python3", "{here}/ctypes_loader.py", "{exe}", "work"]
+    for name, argv in (("a loader of a static loader's", [starter, *ctypes]), ("with notrap run between", [starter, notrap, "run", "--", *ctypes]),
+                       ("a static loader's static loader's", [starter, notrap, "run", "--", starter, *ctypes])):
+        loader = Loader(several, name, argv, counted)
+        await_links(several, 1, loader)
+        several.rounds(ROUNDS)
+        exact(loader, ROUNDS)
+
+
 def nested(several, _):
     loader = Loader(several, "bpftrace under notrap under notrap",
                     [os.path.join(several.build, "notrap"), "run", "--", *TOOLS["bpftrace, entry"][1]], TOOLS["bpftrace, entry"][2])
@@ -225,7 +253,7 @@ def main():
     build, number, failed = os.path.abspath(o.build), 0, 0
     print(f"# seed {o.seed}")
     for mode in o.modes.split(","):
-        for test in (together, seen, nested, killed):
+        for test in (together, seen, family, nested, killed):
             if not test.__name__.startswith(o.only):
                 continue
             number += 1

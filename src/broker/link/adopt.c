@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/link/adopt.h"
+#include "broker/link/sandbox.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -402,6 +403,7 @@ int attach_adopt(struct process *p, u64 gates_addr, u64 gates_ino, bool others)
 		if (r)
 			return r;
 		p->opened = true;
+		p->target.seccomp_ok = sandbox_allows(p->engine->broker, p->pid);
 	}
 	process_use_block(p, process_block_from_gates(gates_addr));
 	r = process_read_state(p, p->state, state);

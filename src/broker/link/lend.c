@@ -36,7 +36,7 @@ static void map_steadily(void *arg)
 	m->result = inject_open(m->pid, &t);
 	if (m->result < 0)
 		return;
-	t.seccomp_ok = sandbox_is_shared(m->pid) || sandbox_is_our_filter(m->broker, m->pid);
+	t.seccomp_ok = sandbox_allows(m->broker, m->pid);
 	m->result = inject_borrow(&t);
 	if (!m->result) {
 		m->result = map_borrowed(&t, m);

@@ -144,7 +144,7 @@ static int process_open(struct process *p)
 		if (r)
 			return r;
 		p->opened = true;
-		p->target.seccomp_ok = sandbox_is_shared(p->pid) || sandbox_is_our_filter(p->engine->broker, p->pid);
+		p->target.seccomp_ok = sandbox_allows(p->engine->broker, p->pid);
 	}
 	return 0;
 }

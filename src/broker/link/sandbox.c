@@ -30,6 +30,9 @@
 #include "broker/broker.h"
 #include "broker/client.h"
 #include "util/fd.h"
+#include "util/proc.h"
+
+#define MAX_DEPTH 64 /* of ancestors that are looked at */
 
 static long filters_of(pid_t pid)
 {
@@ -101,7 +104,7 @@ static bool all_allowed(void)
 	return pid > 0 && WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
-bool sandbox_is_shared(pid_t pid)
+static bool is_shared(pid_t pid)
 {
 	static int allowed = -1; /* our own filters do not change: asked once */
 	long ours = filters_of(getpid());
@@ -113,14 +116,36 @@ bool sandbox_is_shared(pid_t pid)
 	return allowed;
 }
 
-bool sandbox_is_our_filter(struct broker *b, pid_t pid)
+static bool has_our_filter(struct broker *b, pid_t pid)
 {
 	struct client *c;
 
 	DL_FOREACH(b->clients, c)
 	{
 		if (c->pid == pid && c->filtered)
-			return !filters_of(getpid()) && filters_of(pid) == 1;
+			return true;
 	}
 	return false;
+}
+
+/* A filter goes to the children, and cannot be taken off: who has one, and a parent with ours, has ours. */
+bool sandbox_is_ours(struct broker *b, pid_t pid)
+{
+	struct proc_status status;
+
+	if (filters_of(getpid()) || filters_of(pid) != 1)
+		return false;
+	for (int depth = 0; depth < MAX_DEPTH && pid > 1; depth++) {
+		if (has_our_filter(b, pid))
+			return true;
+		if (proc_status_read(pid, &status) < 0)
+			return false;
+		pid = status.ppid;
+	}
+	return false;
+}
+
+bool sandbox_allows(struct broker *b, pid_t pid)
+{
+	return is_shared(pid) || sandbox_is_ours(b, pid);
 }

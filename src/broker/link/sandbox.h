@@ -13,10 +13,11 @@
 struct broker;
 
 /*
- * True: every system call that we and the payload make in a target is allowed in process pid, because its filters are
- * ours, and we have tried. False: it has others, or nobody can tell; or it has none.
+ * May a thread of process pid make the system calls that we and the payload need, filter or not? True if its filters are
+ * those that we live under ourselves, and we have tried; or if its only one is ours (notify.h), which lets all of that through:
+ * it is a loader, or one of its ancestors is, and still runs. False: it has others, or nobody can tell; or it has none.
  */
-bool sandbox_is_shared(pid_t pid);
+bool sandbox_allows(struct broker *b, pid_t pid);
 
-/* True: the only filter of process pid is ours (notify.h), which lets through what we and the payload do. */
-bool sandbox_is_our_filter(struct broker *b, pid_t pid);
+/* Is the only filter of process pid ours? */
+bool sandbox_is_ours(struct broker *b, pid_t pid);

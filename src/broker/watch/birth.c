@@ -38,6 +38,7 @@
 #include "base/bits.h"
 #include "broker/link/linker.h"
 #include "broker/link/payload_blob.h"
+#include "broker/link/sandbox.h"
 #include "broker/link/steady.h"
 #include "broker/watch/door.h"
 #include "broker/watch/keeper.h"
@@ -188,7 +189,8 @@ static void catch_steadily(void *arg)
 {
 	struct catching *c = arg;
 	struct inject_catch how = { .pid = c->waiter.pid, .tid = c->waiter.tid, .release = release, .arg = c,
-				    .timeout_ms = CATCH_MS };
+				    .timeout_ms = CATCH_MS,
+				    .seccomp_ok = sandbox_allows(c->birth->engine->broker, c->waiter.pid) };
 	struct inject_target t = { .pid = how.pid };
 	int r = inject_catch(&how, &t);
 
@@ -242,10 +244,17 @@ static bool hunt_is_it(pid_t pid, void *arg)
 	return starting_is_early(&h->starting, pid);
 }
 
+static bool hunt_seccomp_ok(pid_t pid, void *arg)
+{
+	struct hunting *h = arg;
+
+	return sandbox_allows(h->birth->engine->broker, pid);
+}
+
 static void hunt_steadily(void *arg)
 {
 	struct hunting *h = arg;
-	struct inject_hunt how = { .next = hunt_next, .is_it = hunt_is_it, .arg = h,
+	struct inject_hunt how = { .next = hunt_next, .is_it = hunt_is_it, .seccomp_ok = hunt_seccomp_ok, .arg = h,
 				   .until_ns = h->birth->search_until_ns };
 	struct inject_target t = { .pid = 0 };
 	int r = inject_hunt(&how, &t);
