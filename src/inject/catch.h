@@ -28,7 +28,7 @@ int inject_catch(const struct inject_catch *c, struct inject_target *ret);
 struct inject_hunt {
 	pid_t (*next)(void *arg); /* one that might be it, or 0: nobody for now. Called often, on another thread */
 	bool (*is_it)(pid_t pid, void *arg); /* its first thread is stopped now: is it still time? */
-	bool (*seccomp_ok)(pid_t pid, void *arg); /* as in struct inject_target; asked then */
+	bool (*seccomp_ok)(pid_t pid, void *arg); /* as in struct inject_target; asked then; NULL: never */
 	void *arg;
 	u64 until_ns; /* CLOCK_MONOTONIC */
 };

@@ -38,7 +38,7 @@ static int take(struct inject_target *t, pid_t pid, const struct inject_hunt *h)
 	if (!r && !h->is_it(pid, h->arg))
 		r = -EAGAIN;
 	if (!r)
-		t->seccomp_ok = h->seccomp_ok(pid, h->arg);
+		t->seccomp_ok = h->seccomp_ok && h->seccomp_ok(pid, h->arg);
 	if (!r)
 		r = inject_open_files(t);
 	if (!r)
