@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A map's memfd the kernel maps itself. A perf buffer is a part of the arena, at an offset that the caller does not know,
+ * A map's memfd the kernel maps itself. A perf buffer is a part of the arena, at an offset that the caller does not know;
+ * an array may have its memory in a map of the kernel's (object/twin.h);
  * and a seccomp listener cannot change arguments: a borrowed thread makes the right call.
  */
 #include "broker/notify_mmap.h"
@@ -29,12 +30,12 @@ bool notify_mmap_borrows(struct call *k, const u64 a[6])
 s64 notify_mmap(struct call *k, const u64 a[6])
 {
 	s64 r, at = cmd_mmap(k, (int)a[4], a[1], a[2], a[3], a[5]);
+	int flags = MAP_SHARED_VALIDATE | (int)(a[3] & MAP_FIXED); /* what the filter lets through (cli/filter.c) */
 
 	if (at < 0 || k->native)
 		return at;
-	/* MAP_SHARED_VALIDATE is what the filter lets through (cli/filter.c). */
 	r = k->b->held_caller ? -EBUSY
-			      : lend_mmap(k->b, k->c->pid, a[0], a[1], (int)a[2], MAP_SHARED_VALIDATE, k->ret_fd, (u64)at);
+			      : lend_mmap(k->b, k->c->pid, a[0], a[1], (int)a[2], flags, k->ret_fd, (u64)at);
 	close(k->ret_fd);
 	k->ret_fd = -1;
 	if (r < 0 && r > -4096)

@@ -28,7 +28,7 @@
 /* Only what the broker has an answer for: everything else costs a few nanoseconds. */
 static int install(void)
 {
-	enum { MMAP = 11, ALLOW = 15, NOTIFY = 16 };
+	enum { MMAP = 11, ALLOW = 16, NOTIFY = 17 };
 	struct sock_filter code[] = {
 	    [0] = LOAD(arch),
 	    [1] = IF_EQ(AUDIT_ARCH_X86_64, 0, TO(1, ALLOW)),
@@ -41,11 +41,13 @@ static int install(void)
 	    [8] = LOAD(args[1]),
 	    [9] = BPF_STMT(BPF_ALU | BPF_AND | BPF_K, IOCTL_TYPE_MASK),
 	    [10] = IF_EQ(PERF_IOCTL_TYPE, TO(10, NOTIFY), TO(10, ALLOW)),
-	    /* As loaders map maps and perf buffers; what the broker makes a borrowed thread do has another flag. */
+	    /* As loaders map maps and perf buffers; what the broker makes a borrowed thread do is
+	     * MAP_SHARED_VALIDATE. */
 	    [MMAP] = LOAD(args[3]),
-	    [12] = IF_EQ(MAP_SHARED, 0, TO(12, ALLOW)),
-	    [13] = LOAD(args[5]),
-	    [14] = IF_EQ(0, TO(14, NOTIFY), TO(14, ALLOW)),
+	    [12] = BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~(unsigned)MAP_FIXED),
+	    [13] = IF_EQ(MAP_SHARED, 0, TO(13, ALLOW)),
+	    [14] = LOAD(args[5]),
+	    [15] = IF_EQ(0, TO(15, NOTIFY), TO(15, ALLOW)),
 	    [ALLOW] = RET(SECCOMP_RET_ALLOW),
 	    [NOTIFY] = RET(SECCOMP_RET_USER_NOTIF),
 	};

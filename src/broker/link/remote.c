@@ -23,8 +23,8 @@ s64 remote_map_file(struct process *p, int fd, u64 addr, u64 size, int prot)
 
 	if (r)
 		return r;
-	/* MAP_SHARED alone is what the filter of static loaders asks us about (cli/filter.c); the other flag means nothing. */
-	at = remote_mmap(p, addr, size, prot, MAP_SHARED | (addr ? MAP_FIXED : MAP_NORESERVE), remote, 0);
+	/* MAP_SHARED is what the filter of static loaders asks us about (cli/filter.c); this one is the same, and is not. */
+	at = remote_mmap(p, addr, size, prot, MAP_SHARED_VALIDATE | (addr ? MAP_FIXED : 0), remote, 0);
 	inject_syscall(&p->target, SYS_close, (u64)remote, 0, 0, 0, 0, 0);
 	return at;
 }
@@ -36,7 +36,8 @@ int remote_map_parts(struct process *p, int fd, const struct remote_part *part, 
 	if (r)
 		return r;
 	for (u32 i = 0; i < n && !r; i++) {
-		s64 at = remote_mmap(p, part[i].addr, part[i].size, part[i].prot, MAP_SHARED | MAP_FIXED, remote, part[i].off);
+		s64 at = remote_mmap(p, part[i].addr, part[i].size, part[i].prot, MAP_SHARED_VALIDATE | MAP_FIXED, remote,
+				     part[i].off);
 
 		if (remote_failed(at))
 			r = (int)at;
