@@ -222,6 +222,9 @@ s64 kernel_prog_load(struct call *k)
 	if (r < 0)
 		return r;
 	r = kernel_twin_load(k, t);
+	if (t->failed)
+		snprintf(k->notice, sizeof(k->notice), "program %.16s cannot go to the kernel: map %s cannot be shared with it: %s",
+			 t->name, t->failed, strerror(-r));
 	if (!r)
 		r = twin_refs_want(t);
 	if (!r)

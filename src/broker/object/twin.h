@@ -34,6 +34,8 @@ int twin_map_share(struct object_map *m, int *ret_fd);
 /* The twin of a map, made when there is none. 0 or -errno of BPF_MAP_CREATE. */
 int twin_map_make(struct object_map *m);
 void twin_map_free(struct object_map *m); /* for object_map alone */
+/* Can its elements move to the kernel, if it comes to that? */
+bool twin_map_movable(const struct object_map *m);
 /* Nobody here writes it any more: its elements move over, the kernel's is the owner. -EOPNOTSUPP: elements of this type
  * cannot be moved. */
 int twin_map_own(struct object_map *m);
@@ -70,6 +72,7 @@ struct twin_prog {
 	struct object *btf; /* owned reference or NULL */
 	u8 *func_info, *line_info, *core_relos; /* owned or NULL */
 	u32 nfunc_info, nline_info, ncore_relos, func_rec, line_rec, core_rec;
+	const char *failed; /* name of the map that could not be made when the load failed, NULL = none */
 	bool only; /* our verifier refuses it, the kernel's does not */
 	int fd;	   /* -1: not loaded yet */
 };

@@ -6,6 +6,8 @@
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "broker/broker.h"
 #include "broker/object/btf.h"
@@ -16,6 +18,7 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+#define TYPE_USER_RINGBUF 31 /* not in every <linux/bpf.h> */
 #define CREATE_FLAGS_HERE (BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_NUMA_NODE) /* of a descriptor, or nobody's business */
 
 static enum twin_how how_of(const struct object_map *m)
@@ -57,12 +60,17 @@ static int create_by_view(const struct nt_map_view *v, const char *name, u32 mor
 	return fd;
 }
 
+static bool is_shared(const struct nt_map_view *v)
+{
+	return v->type == BPF_MAP_TYPE_ARRAY && !(v->flags & BPF_F_RDONLY_PROG);
+}
+
 static int create(const struct object_map *m, u32 more_flags)
 {
 	int inner fd_auto = -1;
 
 	if (map_is_of_maps(m->view.type)) {
-		inner = create_by_view(&m->inner, "shape", 0, -1, NULL);
+		inner = create_by_view(&m->inner, "shape", is_shared(&m->inner) ? BPF_F_MMAPABLE : 0, -1, NULL);
 		if (inner < 0)
 			return inner;
 	}
@@ -230,12 +238,53 @@ static int queue_move(struct object_map *m)
 	return r;
 }
 
+struct task_move {
+	struct object_map *m;
+	u64 ns;
+	u8 *value;
+	int error;
+};
+
+#define PIDFD_ANY_THREAD O_EXCL /* PIDFD_THREAD, Linux 6.9 */
+
+/* Called for every thread that has a value; "not dead". */
+static bool task_put(u32 tid, void *arg)
+{
+	struct task_move *t = arg;
+	const struct nt_task task = {.ns = t->ns, .tid = tid};
+	int fd fd_auto = (int)syscall(SYS_pidfd_open, tid, PIDFD_ANY_THREAD);
+
+	if (fd >= 0 && !map_task_lookup(&t->m->view, &task, t->value) && !t->error)
+		t->error = put(t->m, &fd, t->value);
+	return false;
+}
+
+static int tasks_move(struct object_map *m)
+{
+	u8 *value free_auto = calloc(1, m->view.value_size + 8);
+	struct task_move t = {.m = m, .value = value};
+	struct stat st;
+
+	if (!value || stat("/proc/self/ns/pid", &st) < 0)
+		return -ENOMEM;
+	t.ns = st.st_ino;
+	map_task_reap(&m->view, &m->obj.broker->caller, t.ns, task_put, &t);
+	return t.error;
+}
+
 static bool is_zero(const u8 *at, u64 n)
 {
 	for (u64 i = 0; i < n; i++)
 		if (at[i])
 			return false;
 	return true;
+}
+
+bool twin_map_movable(const struct object_map *m)
+{
+	const struct nt_map_view *v = &m->view;
+
+	return v->type != BPF_MAP_TYPE_BLOOM_FILTER || is_zero(v->base + v->data_off, v->size - v->data_off);
 }
 
 int twin_map_own(struct object_map *m)
@@ -248,9 +297,9 @@ int twin_map_own(struct object_map *m)
 	switch (v->type) {
 	case BPF_MAP_TYPE_QUEUE:
 	case BPF_MAP_TYPE_STACK: r = queue_move(m); break;
-	case BPF_MAP_TYPE_BLOOM_FILTER: r = is_zero(v->base + v->data_off, v->size - v->data_off) ? 0 : -EOPNOTSUPP; break;
+	case BPF_MAP_TYPE_BLOOM_FILTER: r = twin_map_movable(m) ? 0 : -EOPNOTSUPP; break;
 	case BPF_MAP_TYPE_STACK_TRACE: break; /* its old ones are still found: cmd/kernel_elem.c */
-	case BPF_MAP_TYPE_TASK_STORAGE: break;
+	case BPF_MAP_TYPE_TASK_STORAGE: r = tasks_move(m); break;
 	default: r = elements_each(m, put);
 	}
 	if (r < 0)
@@ -267,6 +316,8 @@ int twin_map_make(struct object_map *m)
 
 	if (m->twin)
 		return 0;
+	if (m->view.type == TYPE_USER_RINGBUF)
+		return -EOPNOTSUPP; /* the loader writes into ours, and nobody would read it */
 	r = twin_new(m, create(m, 0), how_of(m));
 	if (r < 0)
 		return r;

@@ -44,7 +44,7 @@ static int ref_fd(const struct twin_ref *ref)
 }
 
 /* The instructions with descriptors of ours in them. */
-static int insns_fill(const struct twin_prog *t, struct bpf_insn *ret)
+static int insns_fill(struct twin_prog *t, struct bpf_insn *ret)
 {
 	memcpy(ret, t->insns, t->n * sizeof(*ret));
 	for (u32 i = 0; i + 1 < t->n; i++) {
@@ -54,8 +54,10 @@ static int insns_fill(const struct twin_prog *t, struct bpf_insn *ret)
 			continue;
 		if (ret[i].src_reg == BPF_PSEUDO_MAP_FD || ret[i].src_reg == BPF_PSEUDO_MAP_VALUE) {
 			fd = ref_fd(&t->refs[ret[i].imm]);
-			if (fd < 0)
+			if (fd < 0) {
+				t->failed = t->refs[ret[i].imm].map ? t->refs[ret[i].imm].map->name : "of the kernel";
 				return fd;
+			}
 			ret[i].imm = fd;
 		}
 		i++;
@@ -149,7 +151,9 @@ int twin_prog_load_why(struct twin_prog *t, char *why, size_t n)
 		return 0;
 	buf = calloc(1, WHY_LOG_SIZE);
 	log.buf = buf;
-	if (buf && twin_prog_load(t, &log) < 0)
+	if (t->failed)
+		snprintf(why, n, "map %s", t->failed);
+	else if (buf && twin_prog_load(t, &log) < 0)
 		last_word(buf, why, n);
 	log_info("program %s: the kernel refuses it: %s: %s", t->name, strerror(-r), why);
 	return t->fd < 0 ? r : 0;
@@ -219,8 +223,10 @@ static bool want(struct object_map *m, void *arg)
 	int *r = arg;
 
 	*r = twin_map_make(m);
-	if (!*r && m->twin->how == TWIN_OWNER)
-		m->twin->wanted = true;
+	if (!*r && m->twin->how == TWIN_OWNER && !m->twin->owner) {
+		*r = twin_map_movable(m) ? 0 : -EOPNOTSUPP;
+		m->twin->wanted = !*r;
+	}
 	return *r < 0;
 }
 

@@ -48,6 +48,34 @@ struct {
 	__uint(value_size, 4);
 } tails SEC(".maps");
 
+struct inner_array {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+} inner_array SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, struct inner_array);
+} arrays SEC(".maps") = {.values = {[1] = &inner_array}};
+
+struct inner_hash {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+} inner_hash SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, struct inner_hash);
+} hashes SEC(".maps") = {.values = {[1] = &inner_hash}};
+
 struct enter { /* a tracepoint's record of a system call */
 	__u64 common;
 	__s64 nr;
@@ -71,6 +99,41 @@ static void count(void *map, __u32 key)
 
 #define USER(name) SEC("uprobe.multi") int BPF_KPROBE(name, long i)
 #define KERNEL(name) SEC("tracepoint/syscalls/sys_enter_getpriority") int name(struct enter *e)
+
+static void count_inner(void *outer, __u32 key)
+{
+	__u32 one = 1;
+	void *map = bpf_map_lookup_elem(outer, &one);
+
+	if (map)
+		count(map, key);
+}
+
+USER(u_inner_array)
+{
+	count_inner(&arrays, 0);
+	return 0;
+}
+
+KERNEL(k_inner_array)
+{
+	if (is_target())
+		count_inner(&arrays, 0);
+	return 0;
+}
+
+USER(u_inner_hash)
+{
+	count_inner(&hashes, 0);
+	return 0;
+}
+
+KERNEL(k_inner_hash)
+{
+	if (is_target())
+		count_inner(&hashes, 0);
+	return 0;
+}
 
 USER(u_alone)
 {

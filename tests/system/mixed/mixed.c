@@ -224,6 +224,30 @@ static void test_percpu(bool order)
 	mixed_bpf__destroy(s);
 }
 
+static void test_inner(bool order)
+{
+	struct mixed_bpf *s = open_with((const char *[]){"u_inner_array", "k_inner_array", NULL});
+	struct pair p;
+
+	if (!s)
+		return;
+	p = attach(s->progs.u_inner_array, s->progs.k_inner_array, order);
+	check_place(true, "inner array");
+	go(0, N);
+	detach(p);
+	tap_eq(value(s->maps.inner_array, 0), 2 * N, "inner array: both have added to one element");
+	mixed_bpf__destroy(s);
+	s = open_with((const char *[]){"u_inner_hash", "k_inner_hash", NULL});
+	if (!s)
+		return;
+	p = attach(s->progs.u_inner_hash, s->progs.k_inner_hash, order);
+	check_place(false, "inner hash");
+	go(0, N);
+	detach(p);
+	tap_eq(value(s->maps.inner_hash, 0), 2 * N, "inner hash: both have added to one element");
+	mixed_bpf__destroy(s);
+}
+
 static void test_bss(bool order)
 {
 	struct mixed_bpf *s = open_with((const char *[]){"u_bss", "k_bss", NULL});
@@ -491,6 +515,7 @@ int main(int argc, char **argv)
 		test_alone(order);
 		test_array(order);
 		test_percpu(order);
+		test_inner(order);
 		test_bss(order);
 		test_hash(order);
 		test_ring(order);
