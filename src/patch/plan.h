@@ -84,6 +84,7 @@ int patch_binary_next_insn(const struct patch_binary *b, u64 vaddr, u64 *ret);
 /* Instructions that have to make room for a jump, though nobody asked for a probe on them (PATCH_EVICT). */
 struct patch_victim {
 	u8 len, ninsn;	/* bytes displaced; instructions */
+	u16 guarded;	/* as in struct patch_plan */
 	u8 insn_off[PATCH_INSNS_MAX];
 	u8 orig[PATCH_VICTIM_MAX];
 };
@@ -102,6 +103,7 @@ struct patch_plan {
 	u8 ret_reason;	/* PATCH_OK: a call-through return probe is possible here; else why not: see patch_function_rets() */
 	u8 ninsn;	/* displaced instructions */
 	u16 room;	/* patch_relocated_size() */
+	u16 guarded;	/* bits: of these instructions the copies are guarded against faults (Go: guard.c) */
 	u8 insn_off[PATCH_INSNS_MAX]; /* their offsets in the window */
 	u8 orig[PATCH_WINDOW_MAX]; /* the window's bytes */
 	u64 island;	/* where the far bytes go ... */
@@ -147,14 +149,16 @@ u32 patch_relocated_size(const struct patch_plan *p);
 /*
  * Writes the displaced instructions, from the site's on, so that they do at `to` what they did at `site` (run-time
  * addresses), followed by a jump to what comes behind the window. new_off[i] gets the offset in out of displaced
- * instruction i (for threads found inside the window), from the first-th on. Returns bytes written, -ENOSPC, -ERANGE (a
- * displacement does not reach), -EINVAL.
+ * instruction i (for threads found inside the window), from the first-th on. go_words: as in struct region_env. Returns bytes
+ * written, -ENOSPC, -ERANGE (a displacement does not reach), -EINVAL.
  */
-int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX]);
+int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u32 go_words, u8 *out, u32 cap, u16 new_off[PATCH_INSNS_MAX]);
 /* The instructions before the site, followed by a jump to `slot`; fills new_off[0..first). Only if p->back. */
-int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX]);
+int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u32 go_words, u8 *out, u32 cap,
+			u16 new_off[PATCH_INSNS_MAX]);
 /* The victim's instructions; `at` is the victim's run-time address. Only for PATCH_EVICT. */
-int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX]);
+int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u32 go_words, u8 *out, u32 cap,
+			  u16 new_off[PATCH_INSNS_MAX]);
 
 const char *patch_form_name(enum patch_form f);   /* "jmp", "jmp-n", "nop5", "pad", "island", "evict" */
 const char *patch_reason_name(enum patch_reason r); /* "jump-inside" ... */

@@ -64,8 +64,8 @@ struct region_site {
 	u32 jump_off;	   /* out: where the site's jump leads: the slot, or the copy of what stands before the site */
 	u32 body_off;	   /* out: relocated instructions from the region's base, from the site's on */
 	u32 victim_off;	   /* out: PATCH_EVICT: the victim's relocated instructions */
-	u8 new_off[PATCH_INSNS_MAX];    /* out: displaced instruction i is at body_off (those before the site: jump_off) + new_off[i] */
-	u8 victim_new_off[PATCH_INSNS_MAX];
+	u16 new_off[PATCH_INSNS_MAX];    /* out: displaced instruction i is at body_off (those before the site: jump_off) + new_off[i] */
+	u16 victim_new_off[PATCH_INSNS_MAX];
 };
 
 /* Where a thread found inside the window (or the victim) has to go on, from the region's base; addr = its run-time

@@ -30,12 +30,12 @@ enum { SITE, HEAD, VICTIM };
 
 static int relocate(const struct patch_plan *p, int what, u64 to, u8 *out, u32 cap)
 {
-	u8 off[PATCH_INSNS_MAX];
+	u16 off[PATCH_INSNS_MAX];
 
 	switch (what) {
-	case SITE: return patch_relocate(p, p->vaddr, to, out, cap, off);
-	case HEAD: return patch_relocate_head(p, p->vaddr, to, to + 0x1000, out, cap, off);
-	default: return patch_relocate_victim(p, p->island, to, out, cap, off);
+	case SITE: return patch_relocate(p, p->vaddr, to, 0, out, cap, off);
+	case HEAD: return patch_relocate_head(p, p->vaddr, to, to + 0x1000, 0, out, cap, off);
+	default: return patch_relocate_victim(p, p->island, to, 0, out, cap, off);
 	}
 }
 
@@ -45,7 +45,7 @@ static void check_relocated(const struct patch_plan *p)
 	u32 bound = patch_relocated_size(p), size = 0;
 
 	for (int what = SITE; what <= VICTIM; what++) {
-		u8 out[512];
+		u8 out[2048];
 		u32 at = 0;
 		int n;
 

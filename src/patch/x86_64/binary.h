@@ -115,5 +115,8 @@ void idle_mark(struct patch_binary *b, const struct run_list *runs);
  * PATCH_OK. */
 enum patch_reason return_refused(const struct patch_binary *b, s64 f);
 
+/* Go: padding in front of what grows the stack of the function [lo, end), whose instructions are known. */
+bool go_unreached(const struct text *t, u64 lo, u64 end, struct patch_range *ret);
+
 /* The same of any probe at function index f of a Go program; `at` is its first instruction. */
 enum patch_reason go_refused(const struct patch_binary *b, s64 f, const u8 *at, u64 n);

@@ -75,6 +75,7 @@ bool evict_try(const struct ask *q, const struct window *mine, struct patch_plan
 	p->far_len = FAR;
 	p->victim.len = best.len;
 	p->victim.ninsn = best.ninsn;
+	p->victim.guarded = best.guarded;
 	memcpy(p->victim.insn_off, best.off, sizeof(p->victim.insn_off));
 	memcpy(p->victim.orig, q->t->bytes + (best.at - q->t->lo), best.len);
 	memcpy(p->island_orig, p->victim.orig, FAR);

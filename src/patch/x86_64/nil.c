@@ -148,6 +148,8 @@ bool nil_may_fault(const struct text *t, u64 at, const struct x86_insn *i)
 {
 	u32 reg;
 
+	if (i->kind == X86_K_NOP)
+		return false;
 	if (!i->modrm_off)
 		return hidden_access(i);
 	if (i->map == X86_MAP_VECTOR) /* its registers are not in a REX byte */

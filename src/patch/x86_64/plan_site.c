@@ -96,6 +96,7 @@ static void use_window(const struct ask *q, const struct window *w, u32 need, st
 	p->wlen = w->len;
 	p->patch_len = (u8)need;
 	p->ninsn = w->ninsn;
+	p->guarded = w->guarded;
 	memcpy(p->insn_off, w->off, sizeof(p->insn_off));
 	memcpy(p->orig, q->t->bytes + (w->at - q->t->lo), w->len);
 }
@@ -166,7 +167,7 @@ static bool try_short(const struct ask *q, struct patch_plan *p)
 	return island_try(q, &w, p) || evict_try(q, &w, p);
 }
 
-static enum patch_reason plan_window(const struct ask *q, struct patch_plan *p)
+static enum patch_reason plan_plain(const struct ask *q, struct patch_plan *p)
 {
 	const u8 *bytes = q->t->bytes + (q->site - q->t->lo);
 	u64 end = q->func_end ? q->func_end : q->t->hi;
@@ -197,6 +198,19 @@ static enum patch_reason plan_window(const struct ask *q, struct patch_plan *p)
 	if (try_short(q, p) || (q->go && try_in_front(q, p)))
 		return PATCH_OK;
 	return r;
+}
+
+/* What needs no guard is better. */
+static enum patch_reason plan_window(const struct ask *q, struct patch_plan *p)
+{
+	enum patch_reason r = plan_plain(q, p);
+	struct ask guarded = *q;
+
+	if (!r || !q->go)
+		return r;
+	guarded.guard = true;
+	*p = (struct patch_plan){ .vaddr = q->site };
+	return plan_plain(&guarded, p);
 }
 
 static bool is_entry(const struct patch_binary *b, s64 f, u64 site)

@@ -56,18 +56,20 @@ u32 slot_bound(const struct region_shape *shape, const struct region_site *s, u3
 static int write_displaced(struct region_build *b, struct region_site *s, u32 *at)
 {
 	const struct patch_plan *p = s->plan;
+	u32 words = b->env->go_words;
 	int n = 0;
 
 	s->jump_off = s->slot_off;
 	s->victim_off = 0;
 	if (p->back) {
 		s->jump_off = *at;
-		n = patch_relocate_head(p, s->addr, b->base + *at, b->base + s->slot_off, b->out + *at, b->cap - *at, s->new_off);
+		n = patch_relocate_head(p, s->addr, b->base + *at, b->base + s->slot_off, words, b->out + *at, b->cap - *at,
+					s->new_off);
 		*at += n > 0 ? (u32)n : 0;
 	}
 	if (n >= 0 && p->victim.len) {
 		s->victim_off = *at;
-		n = patch_relocate_victim(p, s->addr + (p->island - p->vaddr), b->base + *at, b->out + *at, b->cap - *at,
+		n = patch_relocate_victim(p, s->addr + (p->island - p->vaddr), b->base + *at, words, b->out + *at, b->cap - *at,
 					  s->victim_new_off);
 		*at += n > 0 ? (u32)n : 0;
 	}
@@ -113,7 +115,7 @@ int slot_write(struct region_build *b, struct region_site *s, u32 *at, u32 thunk
 	if (w.error)
 		return w.error;
 	body = s->slot_off + w.len;
-	n = patch_relocate(s->plan, s->addr, b->base + body, b->out + body, b->cap - body, s->new_off);
+	n = patch_relocate(s->plan, s->addr, b->base + body, b->env->go_words, b->out + body, b->cap - body, s->new_off);
 	if (n < 0)
 		return n;
 	s->body_off = body;

@@ -5,23 +5,26 @@
 
 #include "isa/x86_64/reader.h"
 #include "isa/x86_64/relocator.h"
+#include "patch/x86_64/guard.h"
 
 struct displaced { /* a window's instructions */
 	const u8 *orig, *off;
 	u8 len, ninsn;
 	bool drop; /* nops: nothing to do */
+	u16 guarded;
+	u32 go_words;
 };
 
 static struct displaced of_site(const struct patch_plan *p)
 {
 	return (struct displaced){ .orig = p->orig, .off = p->insn_off, .len = p->wlen, .ninsn = p->ninsn,
-				   .drop = p->form == PATCH_NOP5 };
+				   .drop = p->form == PATCH_NOP5, .guarded = p->guarded };
 }
 
 static struct displaced of_victim(const struct patch_plan *p)
 {
 	return (struct displaced){ .orig = p->victim.orig, .off = p->victim.insn_off, .len = p->victim.len,
-				   .ninsn = p->victim.ninsn };
+				   .ninsn = p->victim.ninsn, .guarded = p->victim.guarded };
 }
 
 /* Bytes of displaced instruction k; the last one ends at or before len (padding may follow it). */
@@ -37,7 +40,7 @@ static bool read_displaced(const struct displaced *d, u32 k, struct x86_insn *re
 }
 
 /* Instructions [from, to) of the window at run-time address `at`, then a jump to `next` unless the flow has ended. */
-static int write_some(struct x86_writer *w, const struct displaced *d, u64 at, u32 from, u32 to, u64 next, u8 *new_off)
+static int write_some(struct x86_writer *w, const struct displaced *d, u64 at, u32 from, u32 to, u64 next, u16 *new_off)
 {
 	u32 start = w->len;
 	bool falls = true;
@@ -48,8 +51,10 @@ static int write_some(struct x86_writer *w, const struct displaced *d, u64 at, u
 
 		if (!read_displaced(d, k, &i) || !x86_can_relocate(bytes, &i))
 			return -EINVAL;
-		new_off[k] = (u8)(w->len - start);
-		if (!d->drop)
+		new_off[k] = (u16)(w->len - start);
+		if (d->guarded & 1u << k)
+			guard_write(w, d->go_words, bytes, &i, at + d->off[k]);
+		else if (!d->drop)
 			x86_relocate(w, bytes, &i, at + d->off[k]);
 		falls = x86_relocated_falls_through(&i);
 	}
@@ -67,7 +72,7 @@ u32 patch_relocated_size(const struct patch_plan *p)
 {
 	struct displaced site = of_site(p), victim = of_victim(p);
 	struct x86_writer w;
-	u8 off[PATCH_INSNS_MAX];
+	u16 off[PATCH_INSNS_MAX];
 	int r = 0;
 
 	if (!plan_is_sane(p))
@@ -82,10 +87,10 @@ u32 patch_relocated_size(const struct patch_plan *p)
 }
 
 /* new_off is untouched on failure. */
-static int relocate(const struct displaced *d, u64 at, u32 from, u32 to, u64 next, u64 dst, u8 *out, u32 cap, u8 *new_off)
+static int relocate(const struct displaced *d, u64 at, u32 from, u32 to, u64 next, u64 dst, u8 *out, u32 cap, u16 *new_off)
 {
 	struct x86_writer w;
-	u8 off[PATCH_INSNS_MAX] = { 0 };
+	u16 off[PATCH_INSNS_MAX] = { 0 };
 	int n;
 
 	x86_init(&w, out, cap, dst);
@@ -95,30 +100,35 @@ static int relocate(const struct displaced *d, u64 at, u32 from, u32 to, u64 nex
 	return n;
 }
 
-int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX])
+int patch_relocate(const struct patch_plan *p, u64 site, u64 to, u32 go_words, u8 *out, u32 cap, u16 new_off[PATCH_INSNS_MAX])
 {
 	struct displaced d = of_site(p);
 	u64 at = site - p->back;
 
 	if (!plan_is_sane(p))
 		return -EINVAL;
+	d.go_words = go_words;
 	return relocate(&d, at, p->first, p->ninsn, at + p->wlen, to, out, cap, new_off);
 }
 
-int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX])
+int patch_relocate_head(const struct patch_plan *p, u64 site, u64 to, u64 slot, u32 go_words, u8 *out, u32 cap,
+			u16 new_off[PATCH_INSNS_MAX])
 {
 	struct displaced d = of_site(p);
 
 	if (!plan_is_sane(p) || !p->back)
 		return -EINVAL;
+	d.go_words = go_words;
 	return relocate(&d, site - p->back, 0, p->first, slot, to, out, cap, new_off);
 }
 
-int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u8 *out, u32 cap, u8 new_off[PATCH_INSNS_MAX])
+int patch_relocate_victim(const struct patch_plan *p, u64 at, u64 to, u32 go_words, u8 *out, u32 cap,
+			  u16 new_off[PATCH_INSNS_MAX])
 {
 	struct displaced d = of_victim(p);
 
 	if (!plan_is_sane(p) || !d.len)
 		return -EINVAL;
+	d.go_words = go_words;
 	return relocate(&d, at, 0, d.ninsn, at + d.len, to, out, cap, new_off);
 }

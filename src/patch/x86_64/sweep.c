@@ -245,6 +245,7 @@ static u64 func_end(const struct sweep *s, s64 f, s64 next, u64 chunk_end)
 static void sweep_func(struct sweep *s, s64 f, s64 next, u64 hi)
 {
 	u64 lo = s->b->desc.func[f].vaddr, end;
+	struct patch_range unreached;
 	size_t tables = s->tables->n;
 
 	s->func = f;
@@ -260,6 +261,8 @@ static void sweep_func(struct sweep *s, s64 f, s64 next, u64 hi)
 		s->cover_end = end;
 		s->cover = f;
 	}
+	if (binary_is_go(s->b, lo) && go_unreached(s->t, lo, end < s->t->hi ? end : s->t->hi, &unreached))
+		add_run(s, s->idle, unreached.lo, unreached.hi);
 	if (s->run)
 		add_run(s, s->runs, s->run > s->cover_end ? s->run : s->cover_end, hi);
 }

@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "isa/x86_64/relocator.h"
+#include "patch/x86_64/guard.h"
 
 /* mov rax, 15; syscall: unwinders know a signal frame by these bytes at the return address. */
 bool window_sigreturn(const struct text *t, u64 at, u32 n)
@@ -118,8 +119,11 @@ static enum patch_reason take_insn(const struct ask *q, struct window *w, u64 a,
 		return PATCH_R_RELOCATE;
 	if (a < site && (!leads_on(i) || a + i->len > site))
 		return PATCH_R_TOO_SHORT;
-	if (q->go && w->moved_sp && nil_may_fault(q->t, a, i))
-		return PATCH_R_GO_FAULT;
+	if (q->go && w->moved_sp && nil_may_fault(q->t, a, i)) {
+		if (!q->guard || !guard_possible(bytes, i))
+			return PATCH_R_GO_FAULT;
+		w->guarded |= (u16)(1u << w->ninsn);
+	}
 	w->moved_sp |= moves_sp(i);
 	if (a == site)
 		w->first = w->ninsn;

@@ -18,6 +18,7 @@ struct ask {
 	const u64 *own; /* [nown] more sites, of the function itself */
 	u32 nown;
 	bool go;
+	bool guard; /* copies may be guarded */
 };
 
 struct window { /* whole instructions from `at` on whose first `need` bytes are patched */
@@ -28,6 +29,7 @@ struct window { /* whole instructions from `at` on whose first `need` bytes are 
 	u8 first; /* the instruction that begins at the site; ninsn: the window ends in front of it */
 	bool has_syscall, ends_flow;
 	bool moved_sp; /* since the function's entry, as far as is known */
+	u16 guarded;   /* bits: instructions whose copies need a guard */
 };
 
 /*

@@ -95,7 +95,11 @@ static void describe(const struct patch_plan *p, char *out, size_t n)
 		k += (size_t)snprintf(out + k, n - k, " evict:%llu+%u", (unsigned long long)(p->island - CODE_AT),
 				      p->victim.len);
 	if (p->back)
-		snprintf(out + k, n - k, " back:%u", p->back);
+		k += (size_t)snprintf(out + k, n - k, " back:%u", p->back);
+	if (p->guarded)
+		k += (size_t)snprintf(out + k, n - k, " guarded:%#x", p->guarded);
+	if (p->victim.guarded)
+		snprintf(out + k, n - k, " victim-guarded:%#x", p->victim.guarded);
 }
 
 static void check_site(struct golden *c, const char *s)

@@ -115,12 +115,12 @@ static void test_case(const char *name, const u8 *code, u8 *copy)
 {
 	bool jumps = !strncmp(name, "jmp", 3) || !strncmp(name, "ret", 3), ok = true;
 	struct patch_plan p;
-	u8 off[PATCH_INSNS_MAX];
+	u16 off[PATCH_INSNS_MAX];
 	int n;
 
 	if (!tap_ok(window_of(code, &p), "%s: can be displaced", name))
 		return;
-	n = patch_relocate(&p, (u64)code, (u64)copy, copy, 256, off);
+	n = patch_relocate(&p, (u64)code, (u64)copy, 0, copy, 256, off);
 	tap_ok(n > 0 && (u32)n <= patch_relocated_size(&p), "%s: relocated in %d bytes", name, n);
 	for (u32 round = 0; round < 30 && ok && n > 0; round++) {
 		struct outcome a, b;
@@ -140,14 +140,15 @@ static void test_case(const char *name, const u8 *code, u8 *copy)
 static void test_errors(void)
 {
 	struct patch_plan p;
-	u8 out[64], off[PATCH_INSNS_MAX] = { 9, 9, 9, 9, 9, 9, 9, 9 };
+	u8 out[64];
+	u16 off[PATCH_INSNS_MAX] = { 9, 9, 9, 9, 9, 9, 9, 9 };
 
 	window_of(case_rip_load, &p);
-	tap_eq(patch_relocate(&p, 0x1000, 0x1000 + (3ull << 31), out, sizeof(out), off), -34, "too far: -ERANGE");
-	tap_eq(patch_relocate(&p, 0x1000, 0x2000, out, 3, off), -28, "no room: -ENOSPC");
+	tap_eq(patch_relocate(&p, 0x1000, 0x1000 + (3ull << 31), 0, out, sizeof(out), off), -34, "too far: -ERANGE");
+	tap_eq(patch_relocate(&p, 0x1000, 0x2000, 0, out, 3, off), -28, "no room: -ENOSPC");
 	tap_eq(off[0], 9, "offsets are untouched on failure");
 	p.form = PATCH_REFUSED;
-	tap_eq(patch_relocate(&p, 0x1000, 0x2000, out, sizeof(out), off), -22, "a refusal cannot be relocated");
+	tap_eq(patch_relocate(&p, 0x1000, 0x2000, 0, out, sizeof(out), off), -22, "a refusal cannot be relocated");
 	tap_eq(patch_relocated_size(&p), 0, "and needs no room");
 	{
 		static const u8 call_rsp[] = { 0xff, 0xd4 }, call_below[] = { 0xff, 0x54, 0x24, 0xf8 },

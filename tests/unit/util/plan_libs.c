@@ -141,7 +141,7 @@ static bool same_loop(const struct lib *l, const struct insn *a, u64 at, const u
 
 /* n bytes of copies at out, to: instructions [from, ninsn) of the window that stood at `at`. */
 static bool check_insns(const struct lib *l, const u8 *orig, u32 len, const u8 *insn_off, u32 from, u32 ninsn, u64 at,
-			const u8 *out, int n, u64 to, const u8 *off)
+			const u8 *out, int n, u64 to, const u16 *off)
 {
 	for (u32 k = from; k < ninsn; k++) {
 		u64 src = at + insn_off[k], dst = to + off[k];
@@ -167,8 +167,9 @@ static bool check_insns(const struct lib *l, const u8 *orig, u32 len, const u8 *
 static bool check_copy(const struct lib *l, const struct patch_plan *p)
 {
 	u64 at = patch_plan_at(p), to = p->vaddr + DISTANCE;
-	u8 out[256], off[PATCH_INSNS_MAX] = { 0 };
-	int n = patch_relocate(p, p->vaddr, to, out, sizeof(out), off);
+	u8 out[2048];
+	u16 off[PATCH_INSNS_MAX] = { 0 };
+	int n = patch_relocate(p, p->vaddr, to, 0, out, sizeof(out), off);
 
 	if (n <= 0 || (u32)n > patch_relocated_size(p))
 		return false;
@@ -177,13 +178,13 @@ static bool check_copy(const struct lib *l, const struct patch_plan *p)
 	if (!check_insns(l, p->orig, p->wlen, p->insn_off, p->first, p->ninsn, at, out, n, to, off))
 		return false;
 	if (p->back) {
-		n = patch_relocate_head(p, p->vaddr, to, to + 4096, out, sizeof(out), off);
+		n = patch_relocate_head(p, p->vaddr, to, to + 4096, 0, out, sizeof(out), off);
 		if (n <= 0 || !check_insns(l, p->orig, p->wlen, p->insn_off, 0, p->first, at, out, n, to, off))
 			return false;
 	}
 	if (!p->victim.len)
 		return true;
-	n = patch_relocate_victim(p, p->island, to, out, sizeof(out), off);
+	n = patch_relocate_victim(p, p->island, to, 0, out, sizeof(out), off);
 	return n > 0 && check_insns(l, p->victim.orig, p->victim.len, p->victim.insn_off, 0, p->victim.ninsn, p->island,
 				    out, n, to, off);
 }
