@@ -80,6 +80,7 @@ static int try_thread(struct inject_target *t, pid_t tid)
 		return i;
 	th = &t->thread[i];
 	inject_wait_look(t, th);
+	th->wait.told_ns = inject_now_ns();
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return -ESRCH;
 	r = inject_thread_halt(t, th, inject_now_ns() + TRY_NS);

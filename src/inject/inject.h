@@ -24,6 +24,7 @@ struct inject_wait {
 	u64 a[6];
 	u64 began_ns;	/* CLOCK_MONOTONIC; 0: unknown */
 	u64 switches;	/* how often it had slept */
+	u64 told_ns;	/* when it was told to stop */
 	bool checked;
 };
 

@@ -209,7 +209,10 @@ bool inject_limit_plan(struct inject_target *t, struct inject_thread *th, struct
 	ns = limit_ns(t, l, a);
 	if (ns == NONE)
 		return false;
-	began = th->wait.began_ns ? th->wait.began_ns : inject_now_ns();
+	/* Its time was up before it was told to stop: so that wait has ended, and this is the next one, which had not slept yet. */
+	began = th->wait.began_ns;
+	if (!began || began + ns <= th->wait.told_ns)
+		began = inject_now_ns();
 	memcpy(d->a, a, sizeof(a));
 	d->result = -ERESTARTNOHAND;
 	d->deadline = began + ns;

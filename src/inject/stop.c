@@ -72,9 +72,11 @@ static int halt_from(struct inject_target *t, u32 from, u64 deadline)
 			inject_wait_look(t, &t->thread[i]);
 	if (!t->stop_begin_ns)
 		t->stop_begin_ns = inject_now_ns();
-	for (u32 i = from; i < t->nthreads; i++)
+	for (u32 i = from; i < t->nthreads; i++) {
+		t->thread[i].wait.told_ns = inject_now_ns();
 		if (t->thread[i].seized && ptrace(PTRACE_INTERRUPT, t->thread[i].tid, NULL, NULL))
 			t->thread[i].gone = true;
+	}
 	for (u32 i = from; i < t->nthreads; i++) {
 		struct inject_thread *th = &t->thread[i];
 

@@ -5,7 +5,8 @@
  * tells, on the same CPU. That has to be before the interrupt, because afterwards the thread has run.
  *
  * And is it still the same wait that we have interrupted? Then it has gone to sleep once since: in our stop. If not, or if
- * the kernel does not tell, it counts as one that has just begun. What is wrong about the time (some tens of
+ * the kernel does not tell, it counts as one that has just begun. So does one whose time was up before the interrupt
+ * (limit.c): it has ended, and the next one, with the same arguments, had been begun and had not slept yet. What is wrong about the time (some tens of
  * microseconds) makes it later, never earlier.
  */
 #include "inject/internal.h"
@@ -148,12 +149,15 @@ void inject_wait_look(struct inject_target *t, struct inject_thread *th)
 	struct slept s;
 	char text[4096];
 	s64 offset;
+	int cpu;
 
 	th->wait = w;
 	if (!read_call(t, th->tid, &w) || !inject_call_is_limited(t, w.nr, w.a))
 		return;
-	if (!read_task(t, th->tid, "sched", text, sizeof(text)) || !read_sched(text, &s) || !s.ran_ns ||
-	    !clock_of(t, last_cpu(t, th->tid), &offset))
+	/* What takes long comes first: the less time between look and interrupt, the better. */
+	cpu = last_cpu(t, th->tid);
+	if (!clock_of(t, cpu, &offset) || cpu != last_cpu(t, th->tid) || !read_task(t, th->tid, "sched", text, sizeof(text)) ||
+	    !read_sched(text, &s) || !s.ran_ns)
 		return;
 	w.began_ns = (u64)((s64)s.ran_ns + offset);
 	w.switches = s.switches;

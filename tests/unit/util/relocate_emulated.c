@@ -232,13 +232,13 @@ struct sums {
 };
 
 /* Reads clocks, random numbers or its own address; or the emulator does not know it (XOP), or it goes on elsewhere (the
- * trap flag comes from memory, segments); or jumps into the window itself: what stands there is not in the copy. Mostly
+ * trap flag comes from memory, segments; xbegin); or jumps into the window itself: what stands there is not in the copy. Mostly
  * data that was taken for code. */
 static bool is_unsteady_insn(const u8 *p, const struct x86_insn *i, u32 at, u32 n)
 {
 	u32 to = at + i->len + (u32)i->rel;
 
-	if (i->rel_off && to && to < n)
+	if ((i->rel_off && to && to < n) || i->kind == X86_K_XBEGIN)
 		return true;
 	if (i->map == X86_MAP_VECTOR)
 		return p[i->op_off] && memchr(p, 0x8f, i->op_off); /* XOP */

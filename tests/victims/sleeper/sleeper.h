@@ -12,6 +12,7 @@
 #include <time.h>
 
 #define WAIT_MS 120
+#define TICK_NS 10000000u /* of a slow kernel */
 #define SIGNALS 20 /* in one go */
 #define BIG (1u << 20)
 
@@ -166,7 +167,8 @@ struct sleep_case {
 	long (*run)(void);
 	long want;
 	int want_errno; /* when want is -1 */
-	bool limited;	/* it ends when WAIT_MS are over */
+	bool limited;	/* it ends when WAIT_MS are over ... */
+	bool in_ticks;	/* ... by the kernel's ticks, whose count may be behind: a little earlier, stopped or not */
 	bool child;	/* makes child processes, whose ends are told to this one */
 };
 
