@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -62,6 +64,28 @@ int broker_connect(u32 role)
 		return sock;
 	close(sock);
 	return ret < 0 ? (int)ret : -EPROTO;
+}
+
+const char *broker_error(int err)
+{
+	return err == -EPROTO ? "it is of another version; `notrap stop -a` ends it, and detaches what it has attached" : strerror(-err);
+}
+
+int broker_pid(void)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	char dir[512];
+	int r = ipc_runtime_dir(dir, sizeof(dir)), sock;
+
+	if (r < 0)
+		return r;
+	sock = ipc_connect(dir);
+	if (sock < 0)
+		return sock;
+	r = getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ? -errno : cred.pid;
+	close(sock);
+	return r;
 }
 
 bool broker_is_absent(int err)

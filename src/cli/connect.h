@@ -12,5 +12,9 @@ int broker_connect(u32 role);
 int broker_start(const char *notrapd, u32 role);
 /* True for the errors of broker_connect() that mean: no broker. */
 bool broker_is_absent(int err);
+/* What an error of broker_connect() means for a user. */
+const char *broker_error(int err);
+/* The process id of the broker that runs, of whatever version. -errno. */
+int broker_pid(void);
 /* One request. *ret_fd: a descriptor or -1. The reply's value or -errno. */
 s64 broker_ask(int sock, u32 op, u64 arg0, int *ret_fd);

@@ -15,12 +15,15 @@ static void usage(FILE *out)
 	fprintf(out, "Usage: notrap COMMAND ...\n\neBPF uprobes without the trap: programs run inside their targets.\n\n");
 	for (size_t i = 0; i < NCOMMANDS; i++)
 		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->help);
+	fprintf(out, "\nTo begin with:\n\n"
+		     "  notrap run bpftrace -e 'uprobe:/bin/bash:readline { @[pid] = count(); }'\n"
+		     "  notrap plan /bin/bash 'read*'\n");
 	fprintf(out, "\n`notrap COMMAND --help` tells more about one of them.\n");
 }
 
 void cli_help(const struct cli_command *c, FILE *out)
 {
-	fprintf(out, "Usage: notrap %s %s\n\n%s.\n", c->name, c->args, c->help);
+	fprintf(out, "Usage: notrap %s%s%s\n\n%s.\n", c->name, *c->args ? " " : "", c->args, c->help);
 	if (c->details)
 		fprintf(out, "\n%s", c->details);
 }
@@ -33,7 +36,7 @@ int cli_usage_error(const struct cli_command *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\nUsage: notrap %s %s\n", c->name, c->args);
+	fprintf(stderr, "\nUsage: notrap %s%s%s\n", c->name, *c->args ? " " : "", c->args);
 	return CLI_USAGE;
 }
 

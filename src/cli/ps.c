@@ -50,7 +50,7 @@ static void ps_format(const struct ps_column *col, const json_t *v, char cell[PS
 {
 	double number = json_number_value(v);
 
-	if (json_is_string(v))
+	if (json_is_string(v) && *json_string_value(v))
 		snprintf(cell, PS_CELL, "%s", json_string_value(v));
 	else if (col->zero && number <= 0)
 		snprintf(cell, PS_CELL, "%s", col->zero);
@@ -139,7 +139,7 @@ static void ps_kernel(const json_t *links, const json_t *programs)
 	size_t i;
 
 	json_array_foreach((json_t *)links, i, o)
-		if (json_object_get(o, "kernel"))
+		if (json_is_string(json_object_get(o, "kernel")))
 			printf("link %lld runs in the kernel: %s\n", (long long)json_integer_value(json_object_get(o, "id")),
 			       json_string_value(json_object_get(o, "kernel")));
 	json_array_foreach((json_t *)programs, i, o)
@@ -210,7 +210,7 @@ static int ps_main(int argc, char **argv)
 	}
 	sock = broker_connect(NT_ROLE_CLI);
 	if (sock < 0 && !broker_is_absent(sock))
-		return cli_error(c, "cannot talk to the broker: %s", strerror(-sock));
+		return cli_error(c, "cannot talk to the broker: %s", broker_error(sock));
 	if (sock >= 0)
 		r = ps_ask(c, sock, &root);
 	else if (json)

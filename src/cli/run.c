@@ -121,8 +121,7 @@ static int prepare(const struct cli_command *c, const char *loader, enum loader_
 				    "CAP_SYS_ADMIN): run this as root. If a broker is running that was started without, `notrap stop` "
 				    "ends it");
 	if (sock == -EPROTO)
-		return cli_error(c,
-				 "a broker of another version is running; `notrap stop` ends it");
+		return cli_error(c, "cannot talk to the broker that runs: %s", broker_error(sock));
 	if (sock < 0)
 		return cli_error(c, "the broker does not start: %s; see %s/log", strerror(-sock),
 				 dir);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -6,6 +8,16 @@
 #include "cli/cli.h"
 #include "cli/connect.h"
 #include "util/fd.h"
+
+/* One that does not understand us. A signal is the same in all versions. */
+static int stop_other(const struct cli_command *c)
+{
+	int pid = broker_pid();
+
+	if (pid <= 0 || kill(pid, SIGTERM) < 0)
+		return cli_error(c, "the broker of another version cannot be ended: %s", strerror(pid < 0 ? -pid : errno));
+	return CLI_OK;
+}
 
 static int stop_main(int argc, char **argv)
 {
@@ -29,8 +41,10 @@ static int stop_main(int argc, char **argv)
 		printf("no broker is running\n");
 		return CLI_OK;
 	}
+	if (sock == -EPROTO && all)
+		return stop_other(c);
 	if (sock < 0)
-		return cli_error(c, "cannot talk to the broker: %s", strerror(-sock));
+		return cli_error(c, "cannot talk to the broker: %s", broker_error(sock));
 	left = broker_ask(sock, NT_OP_STOP, all, &fd);
 	if (left < 0)
 		return cli_error(c, "the broker refuses: %s", strerror((int)-left));

@@ -44,7 +44,7 @@ static int trace_main(int argc, char **argv)
 		return CLI_OK;
 	}
 	if (sock < 0)
-		return cli_error(c, "cannot talk to the broker: %s", strerror(-sock));
+		return cli_error(c, "cannot talk to the broker: %s", broker_error(sock));
 	r = broker_ask(sock, NT_OP_TRACE, 0, &lines);
 	if (r < 0 || lines < 0)
 		return cli_error(c, "the broker refuses: %s", strerror(r < 0 ? (int)-r : EPROTO));

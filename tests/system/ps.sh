@@ -44,6 +44,7 @@ while ! grep -q done "$NOTRAP_DIR/out"; do sleep 0.1; done
 check 'hits are the calls' says "p['processes'][0]['hits'] - $before" $((2 * 1000 * 19))
 check 'the pause is known' says 'p["processes"][0]["pause_ns"] > 0' True
 check 'the table has the process' sh -c "'$build/notrap' ps | grep -q '^ *$victim  *counter'"
+check 'and nothing is in the kernel' sh -c "! '$build/notrap' ps -v | grep -i kernel"
 kill $loader
 wait $loader 2>/dev/null
 i=0
@@ -57,6 +58,30 @@ exec 9>&-
 wait $victim
 check 'the victim found every result right' test $? -eq 0
 "$build/notrap" stop >/dev/null 2>&1
-rm -rf "$NOTRAP_DIR"
+
+# One that says EPROTO to every greeting.
+all=$NOTRAP_DIR
+NOTRAP_DIR=$all/other
+mkdir -m 700 "$NOTRAP_DIR"
+python3 -c '
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind(sys.argv[1] + "/broker")
+s.listen()
+open(sys.argv[1] + "/ready", "w")
+while True:
+    c = s.accept()[0]
+    if c.recv(4096):
+        c.send(struct.pack("<qI", -71, 1).ljust(2048, b"\0"))
+' "$NOTRAP_DIR" &
+other=$!
+while ! [ -e "$NOTRAP_DIR/ready" ] && kill -0 $other; do sleep 0.05; done
+for command in ps stop trace 'run true'; do
+	check "another version's broker: $command says so" sh -c "'$build/notrap' $command 2>&1 | grep -q 'another version; .notrap stop -a. ends it'"
+done
+check 'it does' sh -c "'$build/notrap' stop -a"
+wait $other
+check 'by a signal' test $? -eq 143
+rm -rf "$all"
 echo "1..$n"
 exit $failed

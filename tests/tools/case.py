@@ -37,6 +37,7 @@ class Case:
         self.as_kernel = False     # its output on the kernel, whatever that is here, is what notrap's should be; only without a target
         self.skip = {}             # mode: why not
         self.mask_pid = False      # the target's pid and tid at the start of lines are shown as PID
+        self.in_table = True       # False: it is about what does not work
         self.quick = ()            # modes that `make test` runs
         self.before = ()           # commands to run first
         self.env = {}

@@ -115,6 +115,11 @@ CASES = [
             "cannot be attached to a control group, a socket or a network device: only the kernel can run a program there", skip={"kernel": "the kernel says: Invalid argument"}),
     go("cilium/ebpf, static", "go_loader", "count 12\nready"),
     go("perf buffer", "go_perf", "ready\nsamples 12 sum 18"),
+    Case("go: static in a sandbox, in words", "cilium/ebpf (Go)", ["{build}/tests/tools/go_loader", "{exe}", "work"],
+         "cannot run BUILD/tests/tools/go_loader: it is statically linked, and a sandbox around it answers bpf(2) before notrap can: "
+         "Operation not permitted", package="golang-github-cilium-ebpf-dev", prepare=go_tool("go_loader"), with_errors=True, status=(1,),
+         target=False, stop="exit", in_table=False, normalise=lambda t: re.sub(r"^notrap: run: |/\S*(?=/tests/tools/)", lambda m: "BUILD" if m[0][0] == "/" else "", t.strip()),
+         skip={mode: "it works there" for mode in ("kernel", "root", "user")}),
     Case("python: ctypes", "python3 (ctypes)", [sys.executable if sys.executable.startswith("/usr") else "/usr/bin/python3",
          "{here}/ctypes_loader.py", "{exe}", "work"], "count 12", package="python3", quick=("user", "sandbox")),
 ]

@@ -153,7 +153,10 @@ static s64 perf_set_bpf(struct call *k, struct object_perf *p, int prog_fd)
 		return -EINVAL;
 	if (p->link || p->linked)
 		return -EEXIST;
-	return link_create_perf(k->b, k->c, p, prog, 0, k->notice, sizeof(k->notice), &p->link);
+	r = link_create_perf(k->b, k->c, p, prog, 0, k->notice, sizeof(k->notice), &p->link);
+	if (!r)
+		object_use_id(k->b, OBJECT_LINK); /* `notrap ps` and the log call it by a number of its own */
+	return r;
 }
 
 s64 cmd_ioctl(struct call *k, int fd, u64 request, u64 argument)

@@ -31,6 +31,11 @@ u32 object_coming_id(struct broker *b, u32 kind)
 	return b->objects.last_id[kind] + 1;
 }
 
+void object_use_id(struct broker *b, u32 kind)
+{
+	b->objects.last_id[kind]++;
+}
+
 struct object *object_ref(struct object *o)
 {
 	o->refs++;

@@ -51,6 +51,8 @@ struct object_table {
 void object_init(struct object *o, struct broker *b, u32 kind, void (*free_fn)(struct object *o));
 /* The id that the next object of this kind will get: a link has it before its object exists. */
 u32 object_coming_id(struct broker *b, u32 kind);
+/* Nobody gets that number any more: it has a use that is no object. */
+void object_use_id(struct broker *b, u32 kind);
 struct object *object_ref(struct object *o);
 void object_unref(struct object *o); /* NULL is fine; the last one frees */
 
