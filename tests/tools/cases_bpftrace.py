@@ -133,6 +133,10 @@ def cases(root=None):
         # A process is what -c means since 0.20; before, everybody was seen.
         b("-c with children", "uprobe:{exe}:work {{ @ = count(); }}", ["@: 12" if root else "@: 24"],
           argv=("bpftrace", "-c", "{exe} -f 12"), target=False, stop="exit"),
+        # The outer one's process is the shell, which becomes the inner one: since 0.20 that one's child is another.
+        Case(f"{tool}: -c that is a bpftrace -c", tool, ["sh", "-c", "echo \"exec bpftrace -e 'uprobe:{exe}:work {{ @inner = count(); }}' -c '{exe} 12'\" "
+             ">{dir}/inner && bpftrace -e 'uprobe:{exe}:work {{ @outer = count(); }}' -c '/bin/sh {dir}/inner'"],
+             ["@inner: 12"] if newest else ["@inner: 12", "@outer: 0" if root else "@outer: 12"], target=False, stop="exit", **common),
         b("-p", "uprobe:{exe}:work {{ @[pid == {pid}] = count(); }}", [f"@[{yes}]: 12"], argv=("bpftrace", "-p", "{pid}"),
           skip={"sandbox": "bpftrace knows the pid of another namespace"}),
         b("json", "uprobe:{exe}:work {{ @[arg0] = count(); }}",
