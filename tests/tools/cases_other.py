@@ -67,6 +67,9 @@ LOAD = "bpftool prog load {build}/tests/tools/tool.bpf.o " + PIN + " && trap 'rm
 MAP = "map=$(bpftool -j prog show pinned " + PIN + " | sed 's/.*\"map_ids\":.\\([0-9]*\\).*/\\1/') && "
 
 
+LINES = ("stdbuf", "-oL")  # so that it can be seen when all has been told
+
+
 def same(text):
     return text.strip()
 
@@ -81,13 +84,13 @@ def bpftool(name, script, want, **more):
 CASES = [
     l("funclatency", ["/usr/sbin/funclatency", "{exe}:work"], "calls: 12", normalise=hist_total),
     # The shell waits in its first readline() when the tool comes: that call is not seen.
-    l("bashreadline", ["/usr/sbin/bashreadline", "-s", "{exe}"], ["echo 1", "echo 2"], exe_from="/bin/bash",
-      driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline",), rounds=(3,), pause=0.5, normalise=columns(2, 3)),
-    l("gethostlatency", ["/usr/sbin/gethostlatency", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
+    l("bashreadline", [*LINES, "/usr/sbin/bashreadline", "-s", "{exe}"], ["echo 1", "echo 2"], exe_from="/bin/bash",
+      driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline",), rounds=(3,), live=True, normalise=columns(2, 3)),
+    l("gethostlatency", [*LINES, "/usr/sbin/gethostlatency", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
       normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=("libc.so.6:getaddrinfo",),
-      settle=1.0, rounds=("h3",), pause=0.5),
-    l("javagc", ["/usr/sbin/javagc", "-p", "{pid}", "-t", "1"], "5 times", normalise=events, watch=("libjvm.so:usdt:mem__pool__gc__begin",
-      "libjvm.so:usdt:mem__pool__gc__end"), rounds=(5,), pause=0.5, **JAVA),
+      settle=1.0, rounds=("h3",), live=True),
+    l("javagc", [*LINES, "/usr/sbin/javagc", "-p", "{pid}", "-t", "1"], "5 times", normalise=events, watch=("libjvm.so:usdt:mem__pool__gc__begin",
+      "libjvm.so:usdt:mem__pool__gc__end"), rounds=(5,), live=True, **JAVA),
     bpftool("prog load, show", LOAD + "bpftool prog show pinned " + PIN + " | grep -o 'kprobe  name count_calls'",
             "kprobe  name count_calls", quick=("root", "user")),
     bpftool("prog dump xlated", LOAD + "bpftool prog dump xlated pinned " + PIN + " | grep -e '^int' -e exit | sed 's/.*(95)/(95)/'",
@@ -130,15 +133,15 @@ COUNTS = f"bpftool -j map dump pinned {PIN}_maps/auto_counts | grep -o '\"value\
 
 NEWER = [
     l("funclatency", ["/usr/sbin/funclatency-libbpf", "{exe}:work"], "calls: 12", normalise=hist_total, root="trixie"),
-    l("memleak", ["stdbuf", "-oL", "/usr/sbin/memleak-libbpf", "-p", "{pid}", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
+    l("memleak", [*LINES, "/usr/sbin/memleak-libbpf", "-p", "{pid}", "1"], "700 bytes in 7 allocations from stack\ngrab\nleak\nmain",
       watch=("libc.so.6:free",), settle=1.0, rounds=("m7",), normalise=leaks, live=True, root="trixie",
       target_in_root=True),
-    l("gethostlatency", ["/usr/sbin/gethostlatency-libbpf", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
+    l("gethostlatency", [*LINES, "/usr/sbin/gethostlatency-libbpf", "-p", "{pid}"], "victim localhost\n" * 2 + "victim localhost",
       normalise=lambda t: columns(2, 4)("\n".join(x for x in t.splitlines() if "victim" in x)), watch=("libc.so.6:getaddrinfo",),
-      settle=1.0, rounds=("h3",), pause=0.5, root="trixie", target_in_root=True),
+      settle=1.0, rounds=("h3",), live=True, root="trixie", target_in_root=True),
     # It looks at a function that the call which waited makes at its end.
-    l("bashreadline", ["/usr/sbin/bashreadline-libbpf", "-s", "{exe}"], ["echo 0", "echo 1", "echo 2"], exe_from="/bin/bash",
-      driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline_internal_teardown",), rounds=(3,), pause=0.5, normalise=columns(2, 3),
+    l("bashreadline", [*LINES, "/usr/sbin/bashreadline-libbpf", "-s", "{exe}"], ["echo 0", "echo 1", "echo 2"], exe_from="/bin/bash",
+      driver=("/usr/bin/python3", "{here}/bash_driver.py", "{exe}"), watch=("readline_internal_teardown",), rounds=(3,), live=True, normalise=columns(2, 3),
       root="trixie"),
     bpftool("loadall autoattach", AUTO + f"ls {PIN}_auto && {{exe}} 12 && " + COUNTS, 'auto_entry\nauto_return\n"value":12\n"value":12', root="trixie"),
     # As long as its name is there a link works; where a map's name is does not matter.
