@@ -98,11 +98,14 @@ static int set_connection(int sock)
 static int prepare(const struct cli_command *c, const char *loader, enum loader_kind kind, bool verbose)
 {
 	char notrapd[PATH_MAX], shim[PATH_MAX], dir[512];
-	const char *missing = missing_kernel_feature(), *why = NULL;
+	const char *missing = missing_kernel_feature(), *why = NULL, *wanted = getenv("NOTRAP_DIR");
 	int r, sock;
 
 	if (missing)
 		return cli_error(c, "this kernel lacks %s", missing);
+	/* A relative directory would mean another one after the loader's chdir(). */
+	if (wanted && *wanted && *wanted != '/')
+		return cli_error(c, "NOTRAP_DIR must be an absolute path, not %s", wanted);
 	r = ipc_runtime_dir(dir, sizeof(dir));
 	if (r < 0)
 		return cli_error(c, "runtime directory %s: %s%s", dir, strerror(-r),
@@ -110,9 +113,8 @@ static int prepare(const struct cli_command *c, const char *loader, enum loader_
 	if (find_sibling("notrapd", notrapd, sizeof(notrapd)) < 0 ||
 	    find_sibling("notrap-shim.so", shim, sizeof(shim)) < 0)
 		return cli_error(c, "notrapd or notrap-shim.so is missing from the installation");
-	/* A relative directory would mean another one after the loader's chdir(). */
 	if (dir[0] != '/')
-		return cli_error(c, "NOTRAP_DIR must be an absolute path, not %s", dir);
+		return cli_error(c, "XDG_RUNTIME_DIR must be an absolute path, not %s", dir);
 	setenv("NOTRAP_DIR", dir, 1);
 	setenv("NOTRAP_VERBOSE", verbose ? "1" : "0", 1);
 	sock = broker_start(notrapd, NT_ROLE_SHIM);
