@@ -16,8 +16,8 @@ enum nt_op {
 	NT_OP_BPF,	   /* bpf(cmd = arg[0], attr = arg[1], size = arg[2]); arg[3] = nt_state.loader_call */
 	NT_OP_PERF_OPEN,   /* perf_event_open(attr = arg[0], pid = arg[1], cpu = arg[2], group_fd = arg[3], flags = arg[4]) */
 	NT_OP_IOCTL,	   /* ioctl(fd = arg[0], request = arg[1], argument = arg[2]) on a perf event of ours */
-	NT_OP_MMAP,	   /* mmap(fd = arg[0], length = arg[1], prot = arg[2], flags = arg[3], offset = arg[4]): an error, or
-			    * NT_REPLY_NATIVE, or a descriptor to map instead, from the offset that is the call's value */
+	NT_OP_MMAP,	   /* mmap(fd = arg[0], length = arg[1], prot = arg[2], flags = arg[3], offset = arg[4], addr = arg[5]): an error, or
+			    * NT_REPLY_NATIVE, or NT_REPLY_ARENA, or a descriptor to map instead, from the offset that is the call's value */
 	NT_OP_MAP_VIEW,	   /* fd = arg[0] is a map: fills the caller's struct nt_map_answer at arg[1]; a descriptor of one page
 			    * comes along: its first u64 changes whenever such an answer may not hold any more */
 	NT_OP_POLLABLE,	   /* fd = arg[0]: answer with a pollable eventfd that stands for it, or NT_REPLY_NATIVE: as it is */
@@ -30,6 +30,7 @@ enum nt_op {
 	NT_OP_BORN,	   /* a program has just been started, no code of it has run: attach what wants it. arg[0] = thread
 			    * pointer. Answered by any number of NT_REPLY_DO, each with its NT_OP_DONE, then by a last one */
 	NT_OP_DONE,	   /* arg[0] = what the system call returned */
+	NT_OP_ARENA,	   /* shim: fd = arg[0] is an arena: it has been mapped at arg[1], arg[2] bytes */
 	NT_OP_FDINFO,	   /* fd = arg[0]: answer with a memfd, what /proc/self/fdinfo/FD says */
 };
 
@@ -74,6 +75,7 @@ struct nt_do {
 #define NT_DO_TAKE_FD (-2) /* the descriptor that came along: its number is the result */
 
 #define NT_REPLY_INSTEAD 32u /* a descriptor comes along: make the call natively with its number as the u32 at offset ret of the attr */
+#define NT_REPLY_ARENA 32u /* map the caller's descriptor at `ret`; 0: where no 4 GiB line is crossed, and say NT_OP_ARENA */
 #define NT_REPLY_RUN 16u /* `run` is valid: the shim has a program to run, once or by the clock */
 
 /*

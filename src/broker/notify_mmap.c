@@ -29,7 +29,7 @@ bool notify_mmap_borrows(struct call *k, const u64 a[6])
 
 s64 notify_mmap(struct call *k, const u64 a[6])
 {
-	s64 r, at = cmd_mmap(k, (int)a[4], a[1], a[2], a[3], a[5]);
+	s64 r, at = cmd_mmap(k, (int)a[4], a[1], a[2], a[3], a[5], a[0]);
 	int flags = MAP_SHARED_VALIDATE | (int)(a[3] & MAP_FIXED); /* what the filter lets through (cli/filter.c) */
 
 	if (at < 0 || k->native)

@@ -101,7 +101,8 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	case NT_OP_BPF: k->loader_call = a[3]; return cmd_bpf(k, a[0], a[1], a[2]);
 	case NT_OP_PERF_OPEN: return cmd_perf_open(k, a[0], (s32)a[1], (s32)a[2], (s32)a[3], a[4]);
 	case NT_OP_IOCTL: return cmd_ioctl(k, (int)a[0], a[1], a[2]);
-	case NT_OP_MMAP: return cmd_mmap(k, (int)a[0], a[1], a[2], a[3], a[4]);
+	case NT_OP_MMAP: return cmd_mmap(k, (int)a[0], a[1], a[2], a[3], a[4], a[5]);
+	case NT_OP_ARENA: return cmd_arena_mapped(k, (int)a[0], a[1], a[2]);
 	case NT_OP_MAP_VIEW: return cmd_map_view(k, (int)a[0], a[1]);
 	case NT_OP_POLLABLE: return server_pollable(k, (int)a[0]);
 	case NT_OP_SYNC:
@@ -134,6 +135,8 @@ static bool server_answer(struct client *c, const struct nt_request *q)
 		reply.flags |= NT_REPLY_NATIVE;
 	if (k.instead)
 		reply.flags |= NT_REPLY_INSTEAD;
+	if (k.arena)
+		reply.flags |= NT_REPLY_ARENA;
 	if (k.ret_fd >= 0)
 		reply.flags |= NT_REPLY_FD;
 	if (k.has_run && reply.ret >= 0) {

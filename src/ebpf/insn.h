@@ -73,6 +73,15 @@ static inline bool ebpf_insn_is_func_load(const struct bpf_insn *in)
 	return ebpf_insn_is_ld64(in) && in->src_reg == BPF_PSEUDO_FUNC;
 }
 
+/* addr_space_cast: MOV that turns an address in an arena from what user space has (1) into what loads take (0), or back. */
+#define EBPF_CAST_OFF 1
+#define EBPF_CAST_KERN 1 /* imm: to 0, from 1: the low half */
+#define EBPF_CAST_USER (1 << 16)
+static inline bool ebpf_insn_is_cast(const struct bpf_insn *in)
+{
+	return in->code == (BPF_ALU64 | BPF_MOV | BPF_X) && in->off == EBPF_CAST_OFF;
+}
+
 /* A jump with two successors. */
 static inline bool ebpf_insn_is_cond(const struct bpf_insn *in)
 {

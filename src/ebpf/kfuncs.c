@@ -56,6 +56,10 @@ static const struct ebpf_kfunc_proto protos[EBPF_KFUNC_N] = {
 						 {A(DYNPTR), A(SCALAR), A(SCALAR), A(ANY)}, 0, 0},
     [EBPF_KFUNC_COPY_FROM_USER_STR] = {"bpf_copy_from_user_str", RET(INT), {A(OUT), A(SIZE), A(ANY), A(SCALAR)},
 				       EBPF_KFUNC_SLEEPS, 0},
+    [EBPF_KFUNC_ARENA_ALLOC_PAGES] = {"bpf_arena_alloc_pages", RET(LONG), {A(MAP), A(ANY), A(SCALAR), A(SCALAR), A(SCALAR)},
+				      EBPF_KFUNC_SLEEPS, 0},
+    [EBPF_KFUNC_ARENA_RESERVE_PAGES] = {"bpf_arena_reserve_pages", RET(INT), {A(MAP), A(ANY), A(SCALAR)}, EBPF_KFUNC_SLEEPS, 0},
+    [EBPF_KFUNC_ARENA_FREE_PAGES] = {"bpf_arena_free_pages", RET(VOID), {A(MAP), A(ANY), A(SCALAR)}, EBPF_KFUNC_SLEEPS, 0},
     [EBPF_KFUNC_MAP_SUM_ELEM_COUNT] = {"bpf_map_sum_elem_count", RET(LONG), {A(MAP)}, 0, 0},
 };
 

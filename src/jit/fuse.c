@@ -144,6 +144,12 @@ static void fuse_lea(struct jit_prog *p, u32 i)
 	p->note[j].action = JIT_SKIP;
 }
 
+/* Its address is worked out and looked at: it stays by itself. */
+static bool is_arena(const struct jit_prog *p, u32 i)
+{
+	return p->in->facts->insn[i].mem == VMEM_ARENA;
+}
+
 /* The constant goes into the instruction and the register stays as it was. */
 static void fuse_imm(struct jit_prog *p, u32 i)
 {
@@ -154,6 +160,8 @@ static void fuse_imm(struct jit_prog *p, u32 i)
 	if (!j || p->note[j].action != JIT_PLAIN)
 		return;
 	st = &p->insns[j];
+	if (is_arena(p, j))
+		return;
 	if (BPF_CLASS(st->code) != BPF_STX || st->src_reg != mov->dst_reg ||
 	    st->dst_reg == mov->dst_reg)
 		return;
@@ -224,7 +232,7 @@ static void fuse_rmw(struct jit_prog *p, u32 i)
 {
 	u32 mid = next_in_line(p, i), last = mid ? next_in_line(p, mid) : 0;
 
-	if (!last || p->note[mid].action != JIT_PLAIN || p->note[last].action != JIT_PLAIN ||
+	if (!last || is_arena(p, i) || is_arena(p, last) || p->note[mid].action != JIT_PLAIN || p->note[last].action != JIT_PLAIN ||
 	    !rmw_match(p, i, mid, last))
 		return;
 	p->note[i] = (struct jit_note){

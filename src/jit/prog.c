@@ -87,7 +87,7 @@ static bool alu_ok(const struct bpf_insn *insn)
 	case BPF_MOD: return (insn->off == 0 || insn->off == 1) && (reg || insn->imm);
 	case BPF_NEG: return !reg && insn->off == 0;
 	case BPF_MOV:
-		if (insn->off == 0)
+		if (insn->off == 0 || ebpf_insn_is_cast(insn))
 			return true;
 		return reg && (insn->off == 8 || insn->off == 16 || (insn->off == 32 && w64));
 	case BPF_END:

@@ -41,6 +41,7 @@ int map_geometry(struct nt_map_view *v)
 	case NT_BPF_MAP_TYPE_USER_RINGBUF:
 	case BPF_MAP_TYPE_RINGBUF: r = ring_geometry(&g); break;
 	case BPF_MAP_TYPE_TASK_STORAGE: r = task_geometry(&g); break;
+	case NT_BPF_MAP_TYPE_ARENA: r = arena_geometry(&g); break;
 	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
 	case BPF_MAP_TYPE_PROG_ARRAY:
 	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
@@ -110,6 +111,7 @@ static int map_do_update(const struct nt_map_view *v, const struct nt_caller *c,
 	case BPF_MAP_TYPE_STACK:
 	case BPF_MAP_TYPE_BLOOM_FILTER: return sys ? map_push(v, c, value, flags) : -EINVAL;
 	case BPF_MAP_TYPE_STACK_TRACE: return -EINVAL;
+	case NT_BPF_MAP_TYPE_ARENA: return -EOPNOTSUPP;
 	default: return -NT_ENOTSUPP;
 	}
 }
@@ -136,6 +138,7 @@ int map_delete(const struct nt_map_view *v, const struct nt_caller *c, const voi
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
 	case BPF_MAP_TYPE_QUEUE:
 	case BPF_MAP_TYPE_STACK: return -EINVAL;
+	case NT_BPF_MAP_TYPE_ARENA:
 	case BPF_MAP_TYPE_BLOOM_FILTER: return -EOPNOTSUPP;
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_HASH_OF_MAPS:
@@ -168,6 +171,7 @@ int map_sys_lookup(const struct nt_map_view *v, const struct nt_caller *c, const
 	case BPF_MAP_TYPE_STACK:
 	case BPF_MAP_TYPE_BLOOM_FILTER: return map_peek(v, c, value);
 	case BPF_MAP_TYPE_STACK_TRACE: return stack_sys_lookup(v, key, value);
+	case NT_BPF_MAP_TYPE_ARENA: return -EINVAL;
 	default: return -NT_ENOTSUPP;
 	}
 }
@@ -204,6 +208,7 @@ int map_next_key(const struct nt_map_view *v, const void *key, void *next)
 	case BPF_MAP_TYPE_STACK_TRACE: return stack_next_key(v, key, next);
 	case BPF_MAP_TYPE_QUEUE:
 	case BPF_MAP_TYPE_STACK: return -EINVAL;
+	case NT_BPF_MAP_TYPE_ARENA:
 	case BPF_MAP_TYPE_BLOOM_FILTER: return -EOPNOTSUPP;
 	default: return -NT_ENOTSUPP;
 	}

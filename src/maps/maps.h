@@ -77,6 +77,11 @@ int map_task_update(const struct nt_map_view *v, const struct nt_caller *c, cons
 u32 map_task_reap(const struct nt_map_view *v, const struct nt_caller *c, u64 ns, bool (*is_dead)(u32 tid, void *arg),
 		  void *arg);
 
+/* Arena: marks n pages as allocated, all of them or, if one is already, none (false). */
+bool arena_take(const struct nt_map_view *v, u32 first, u32 n);
+void arena_give(const struct nt_map_view *v, u32 first, u32 n); /* what is outside is left out */
+bool arena_is_taken(const struct nt_map_view *v, u32 page);	/* or outside */
+
 /* User ring buffer. Between begin (false: somebody else drains) and end: peek gives the next sample or -ENODATA,
  * -EAGAIN (it was a discarded one, it is gone), -EINVAL, -E2BIG (the loader wrote nonsense); release consumes it. */
 struct user_sample {

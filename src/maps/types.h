@@ -66,6 +66,7 @@ int stack_delete(const struct nt_map_view *v, const struct nt_caller *c, const v
 int stack_next_key(const struct nt_map_view *v, const void *key, void *next);
 
 /* Task storage (task.c); elements: map_task_*(). */
+int arena_geometry(struct nt_map_view *v);
 int task_geometry(struct nt_map_view *v);
 void task_init(const struct nt_map_view *v);
 

@@ -153,6 +153,9 @@ void nt_image(void)
 		KFUNC(37, kfunc_probe_read_dynptr)
 		KFUNC(38, kfunc_probe_read_str_dynptr)
 		KFUNC(39, kfunc_probe_read_str_dynptr)
+		KFUNC(42, kfunc_arena_alloc_pages)
+		KFUNC(43, kfunc_arena_reserve_pages)
+		KFUNC(44, kfunc_arena_free_pages)
 		".org nt_image + %c[size]\n\t"
 		/* payload.lds places nt_local behind nt_state, whose size only the compiler knows. */
 		".globl nt_state_size\n\t"

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/syscall.h"
 #include "ipc/ipc.h"
+#include "shim/arena.h"
 #include "shim/born.h"
 #include "shim/fastmap.h"
 #include "shim/fdset.h"
@@ -281,7 +282,7 @@ void shim_poll_took(int event_fd)
 
 s64 shim_mmap(u64 addr, u64 length, u64 prot, u64 flags, int fd, u64 offset)
 {
-	const u64 arg[6] = {(u64)fd, length, prot, flags, offset};
+	const u64 arg[6] = {(u64)fd, length, prot, flags, offset, addr};
 	struct nt_reply reply;
 	int other, r = session_call(&shim.session, NT_OP_MMAP, arg, &reply, &other);
 	s64 at;
@@ -289,6 +290,8 @@ s64 shim_mmap(u64 addr, u64 length, u64 prot, u64 flags, int fd, u64 offset)
 	if (r < 0 || reply.flags & NT_REPLY_NATIVE)
 		return SHIM_NATIVE;
 	shim_show_notice(&reply);
+	if (reply.flags & NT_REPLY_ARENA && reply.ret >= 0)
+		return arena_map(&shim.session, fd, &(struct arena_place){addr, length, prot, flags, (u64)reply.ret});
 	if (!(reply.flags & NT_REPLY_FD))
 		return reply.ret;
 	at = sys_call6(__NR_mmap, addr, length, prot, flags, (u64)other, (u64)reply.ret);

@@ -225,6 +225,9 @@ static int exec_binary(struct venv *env, const struct bpf_insn *in)
 		r = vreg_check_write(env, in->dst_reg);
 	if (r)
 		return r;
+	r = varena_alu(env, in, &src);
+	if (r)
+		return r < 0 ? r : 0;
 	dst = vreg_of(env, in->dst_reg);
 	if (vreg_is_pointer(dst) || vreg_is_pointer(&src))
 		return alu_with_pointer(env, in, dst, &src);
@@ -319,6 +322,8 @@ static int exec_mov(struct venv *env, const struct bpf_insn *in)
 		r = vreg_check_write(env, in->dst_reg);
 	if (r)
 		return r;
+	if (ebpf_insn_is_cast(in))
+		return varena_cast(env, in);
 	vreg_make_group(env, vreg_of(env, in->src_reg));
 	out = *vreg_of(env, in->src_reg);
 	if (vreg_is_pointer(&out) && (!is64 || in->off)) {

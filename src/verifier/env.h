@@ -7,7 +7,7 @@
  *     prune    checkpoints, comparison of states, the set of places that must be compared by value
  *     alu branch stack mem access     what instructions do to the state
  *     helper arg map_rules callback dynptr kfunc func     what calls do to it
- *     ctx packet     contexts by program type, network packets
+ *     ctx packet arena     contexts by program type, network packets, arenas
  *     special  objects on the stack: dynptrs, iterators
  *     loop     loops whose end no state shows: callbacks, iterators, may_goto
  *     fact     what the JIT is told
@@ -183,6 +183,13 @@ int vaccess_ctx(struct venv *env, u32 regno, s32 off, u32 size, enum vaccess how
 /* value was loaded from there: is it an address? -EACCES: it is, and must not be changed by that. */
 int vctx_loaded(struct venv *env, s32 off, u32 size, bool sign, struct vreg *value);
 
+/* arena.c */
+int varena_check_cast(struct venv *env, const struct bpf_insn *in);
+int varena_cast(struct venv *env, const struct bpf_insn *in);
+/* Arithmetic: one side or both are addresses in the arena. 1: done; 0: neither is; -errno. */
+int varena_alu(struct venv *env, const struct bpf_insn *in, const struct vreg *src);
+int varena_index(const struct venv *env); /* the map, -1 = the program has none */
+
 /* packet.c */
 bool vpacket_is(const struct vreg *r); /* a pointer into a packet or its metadata */
 int vpacket_access(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok);
@@ -225,8 +232,8 @@ void vlog_bad_return(struct venv *env, const char *where, const struct range *v,
 
 /* fact.c */
 void vfact_mem(struct venv *env, u32 i, u8 mem);
-/* The accesses that instruction i makes are all to the context, or none. */
-bool vfact_ctx_alone(struct venv *env, u32 i, bool ctx);
+/* The accesses that instruction i makes are all to the context, all to the arena, or to neither. */
+bool vfact_ctx_alone(struct venv *env, u32 i, u8 kind); /* kind: VMEM_CTX, VMEM_ARENA or any other */
 void vfact_map(struct venv *env, u32 i, u32 map);
 void vfact_no_map(struct venv *env, u32 i);
 /* key: NULL = not constant on this path. true: the fact still stands, so the key's origins matter.

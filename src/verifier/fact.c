@@ -5,8 +5,9 @@
 
 #define KNOWN_MAP 1u /* a path has said something */
 #define KNOWN_KEY 2u
-#define KNOWN_CTX 4u   /* it has touched the context */
-#define KNOWN_OTHER 8u /* ... something else */
+#define KNOWN_CTX 4u	/* it has touched the context */
+#define KNOWN_ARENA 8u	/* ... the arena */
+#define KNOWN_OTHER 16u /* ... something else */
 
 void vfact_mem(struct venv *env, u32 i, u8 mem)
 {
@@ -18,10 +19,13 @@ void vfact_mem(struct venv *env, u32 i, u8 mem)
 		*kind = VMEM_MIXED;
 }
 
-bool vfact_ctx_alone(struct venv *env, u32 i, bool ctx)
+bool vfact_ctx_alone(struct venv *env, u32 i, u8 kind)
 {
-	env->known[i] |= ctx ? KNOWN_CTX : KNOWN_OTHER;
-	return (env->known[i] & (KNOWN_CTX | KNOWN_OTHER)) != (KNOWN_CTX | KNOWN_OTHER);
+	u8 kinds;
+
+	env->known[i] |= kind == VMEM_CTX ? KNOWN_CTX : kind == VMEM_ARENA ? KNOWN_ARENA : KNOWN_OTHER;
+	kinds = env->known[i] & (KNOWN_CTX | KNOWN_ARENA | KNOWN_OTHER);
+	return !(kinds & (kinds - 1));
 }
 
 void vfact_map(struct venv *env, u32 i, u32 map)

@@ -54,6 +54,8 @@ static bool mov_fields_ok(const struct bpf_insn *in)
 {
 	if (BPF_SRC(in->code) == BPF_K)
 		return !in->src_reg && !in->off;
+	if (ebpf_insn_is_cast(in))
+		return true; /* arena.c */
 	if (in->imm)
 		return false;
 	if (BPF_CLASS(in->code) == BPF_ALU)
@@ -90,7 +92,7 @@ static int alu_check(struct venv *env, const struct bpf_insn *in)
 		vlog(env, "%s uses reserved fields\n", what);
 		return -EINVAL;
 	}
-	return 0;
+	return ebpf_insn_is_cast(in) ? varena_check_cast(env, in) : 0;
 }
 
 static bool atomic_op_ok(s32 imm)

@@ -24,7 +24,7 @@ static int check_alignment(struct venv *env, const struct access *a)
 	bool stack = r->type == VREG_STACK;
 	char bits[VTNUM_TEXT];
 
-	if (!stack && !a->strict)
+	if (!stack && (!a->strict || r->type == VREG_ARENA))
 		return 0;
 	if (tnum_is_aligned(tnum_add(r->v.t, tnum_const((u64)((s64)r->off + a->off))), a->size))
 		return 0;
@@ -60,6 +60,10 @@ static void note_kind(struct venv *env, const struct access *a)
 	case VREG_STACK: vfact_mem(env, a->insn, VMEM_STACK); return;
 	case VREG_CTX: vfact_mem(env, a->insn, VMEM_CTX); return;
 	case VREG_RECORD: vfact_mem(env, a->insn, VMEM_RINGBUF); return;
+	case VREG_ARENA:
+		vfact_mem(env, a->insn, VMEM_ARENA);
+		vfact_map(env, a->insn, (u32)varena_index(env));
+		return;
 	case VREG_KEY:
 	case VREG_REGS:
 	case VREG_PACKET:
@@ -77,9 +81,9 @@ static void note_kind(struct venv *env, const struct access *a)
 /* The kernel rewrites accesses to contexts, so an instruction makes these or others. */
 static int check_same_kind(struct venv *env, const struct access *a)
 {
-	bool ctx = vreg_of(env, a->regno)->type == VREG_CTX;
+	u8 type = vreg_of(env, a->regno)->type;
 
-	if (vfact_ctx_alone(env, a->insn, ctx))
+	if (vfact_ctx_alone(env, a->insn, type == VREG_CTX ? VMEM_CTX : type == VREG_ARENA ? VMEM_ARENA : VMEM_MIXED))
 		return 0;
 	vlog(env, "same insn cannot be used with different pointers\n");
 	return -EINVAL;
@@ -114,6 +118,7 @@ static int check_not_stack(struct venv *env, const struct access *a)
 		case VREG_MEM: return vaccess_memory(env, a->regno, a->off, a->size, a->how, false);
 		case VREG_PACKET:
 		case VREG_PACKET_META: return vpacket_access(env, a->regno, a->off, a->size, false);
+		case VREG_ARENA: return 0;
 		default: break;
 		}
 	}
@@ -293,6 +298,17 @@ static int exec_release(struct venv *env, const struct bpf_insn *in)
 	return access_store(env, &a, &value);
 }
 
+/* These are loops, which the kernel's compiler does not make for memory that may not be there. */
+static int refuse_arena_loop(struct venv *env, const struct bpf_insn *in)
+{
+	bool loop = in->imm == (BPF_AND | BPF_FETCH) || in->imm == (BPF_OR | BPF_FETCH) || in->imm == (BPF_XOR | BPF_FETCH);
+
+	if (!loop || vreg_of(env, in->dst_reg)->type != VREG_ARENA)
+		return 0;
+	vlog(env, "BPF_ATOMIC stores into R%u arena is not allowed\n", in->dst_reg);
+	return -EACCES;
+}
+
 static int exec_atomic(struct venv *env, const struct bpf_insn *in)
 {
 	struct access a = {.insn = env->cur.pc,
@@ -312,6 +328,8 @@ static int exec_atomic(struct venv *env, const struct bpf_insn *in)
 		r = vreg_check_read(env, 0);
 	if (!r)
 		r = refuse_ctx(env, "BPF_ATOMIC", in->dst_reg, "stores into");
+	if (!r)
+		r = refuse_arena_loop(env, in);
 	if (!r)
 		r = refuse_var_stack(env, &a);
 	if (!r && fetch)

@@ -63,6 +63,7 @@ const char *vreg_type_name(const struct vreg *r)
 	case VREG_PACKET: return "pkt";
 	case VREG_PACKET_META: return "pkt_meta";
 	case VREG_PACKET_END: return "pkt_end";
+	case VREG_ARENA: return "arena";
 	default: return "?";
 	}
 }

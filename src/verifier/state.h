@@ -33,6 +33,7 @@ enum vreg_type {
 	VREG_PACKET,	 /* into a network packet; size: bytes from here on that a comparison has shown to exist */
 	VREG_PACKET_META, /* into what stands in front of it */
 	VREG_PACKET_END,
+	VREG_ARENA,	 /* into the program's arena: any number, what lies outside reads as zero */
 	VREG_DYNPTR_ARG, /* a dynptr that is no object of this program */
 	VREG_DYNPTR,	 /* only in stack slots: special.c */
 	VREG_ITER

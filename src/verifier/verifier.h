@@ -16,13 +16,15 @@ struct verifier_map {
 };
 
 enum verifier_mem { /* what a load, store or atomic touches: proven on every path */
-	VMEM_NONE, VMEM_STACK, VMEM_CTX, VMEM_MAP, VMEM_PERCPU_MAP, VMEM_RINGBUF, VMEM_MIXED
+	VMEM_NONE, VMEM_STACK, VMEM_CTX, VMEM_MAP, VMEM_PERCPU_MAP, VMEM_RINGBUF, VMEM_MIXED,
+	VMEM_ARENA /* of the arena map_index; never mixed with others */
 };
 
 struct verifier_insn { /* one per instruction: facts that hold on every path; the JIT relies on them */
 	u8 mem;		/* enum verifier_mem */
 	bool seen;	/* some path reaches it; else it is dead code */
 	bool map_known;	/* helper call whose map argument (R1) is always map_index */
+	bool narrow;	/* arithmetic with an address in an arena: of 32 bits, whatever the instruction says */
 	bool key_known;	/* map_lookup on an array with the same constant u32 key on every path */
 	u32 map_index;
 	u32 key;
@@ -81,3 +83,5 @@ struct verifier_result {
 /* 0, or -errno of BPF_PROG_LOAD (-EINVAL, -EACCES, -E2BIG, -ENOMEM) with the kernel's phrases in log. */
 int verifier_check(const struct verifier_prog *prog, struct verifier_log *log, struct verifier_result *ret);
 void verifier_result_deinit(struct verifier_result *r);
+/* What was proven of a program is true of the instructions as this leaves them: before it is compiled or interpreted. */
+void verifier_rewrite(const struct verifier_result *r, struct bpf_insn *insns, u32 n);

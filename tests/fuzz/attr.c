@@ -212,7 +212,8 @@ static s64 one_call(struct feed *f, struct call *k, u32 op, u32 cmd, u64 uattr)
 	case 1: return cmd_ioctl(k, (int)feed_fd(f), requests[cmd % bits_count(requests)], feed_fd(f));
 	case 2: return cmd_map_view(k, (int)feed_fd(f), arena_address(f));
 	case 3: return cmd_fdinfo(k, (int)feed_fd(f));
-	case 4: return cmd_mmap(k, (int)feed_fd(f), (u64)feed_u16(f) << 8, feed_u8(f), feed_u8(f), (u64)feed_u8(f) << 12);
+	case 4: return cmd_mmap(k, (int)feed_fd(f), (u64)feed_u16(f) << 8, feed_u8(f), feed_u8(f), (u64)feed_u8(f) << 12,
+				(u64)feed_u16(f) << 12);
 	default: return cmd_bpf(k, cmd, uattr, sizes[feed_u8(f) % bits_count(sizes)]);
 	}
 }

@@ -20,6 +20,7 @@ struct call {
 	u32 seq;	   /* of the request that is answered */
 	u64 loader_call;   /* bpf(2): the client's function for programs that make system calls, 0 = none */
 	bool instead;	   /* the client shall make the call itself, with ret_fd's number in its attr, at the offset returned */
+	bool arena;	   /* mmap: NT_REPLY_ARENA */
 	bool native;	   /* not ours: the client shall make the system call itself */
 	bool has_run;	   /* run is for the client */
 	struct nt_run_order run;
@@ -31,7 +32,9 @@ s64 cmd_bpf(struct call *k, u64 cmd, u64 uattr, u64 size);
 s64 cmd_perf_open(struct call *k, u64 uattr, s32 pid, s32 cpu, s32 group_fd, u64 flags);
 s64 cmd_ioctl(struct call *k, int fd, u64 request, u64 argument);
 
-s64 cmd_mmap(struct call *k, int fd, u64 length, u64 prot, u64 flags, u64 offset);
+s64 cmd_mmap(struct call *k, int fd, u64 length, u64 prot, u64 flags, u64 offset, u64 addr);
+/* The client has mapped an arena there. -EBUSY: it belongs elsewhere. */
+s64 cmd_arena_mapped(struct call *k, int fd, u64 addr, u64 length);
 
 /* Perf events of the software clock (clock.c). */
 struct object_perf;

@@ -104,6 +104,8 @@ s64 cmd_map_create(struct call *k)
 		r = map_create_btf(k, a, &from.btf);
 	from.view = v;
 	from.map_extra = a->map_extra;
+	if (a->type == MAP_TYPE_ARENA && a->map_extra)
+		from.arena_len = v.ctl_off;
 	from.created_by_uid = k->c->uid;
 	from.btf_key_type_id = a->btf_key_type_id;
 	from.btf_value_type_id = a->btf_value_type_id;

@@ -41,6 +41,40 @@ static int mmap_ring(const struct nt_map_view *v, u64 length, u64 prot, u64 offs
 	return offset + bits_round_up(length, (u64)NT_PAGE) > v->ctl_off ? -EINVAL : 0;
 }
 
+/* arena_get_unmapped_area() and arena_map_mmap(); where it is put if that is open yet the front end finds out. */
+static s64 mmap_arena(struct call *k, const struct object_map *m, u64 length, u64 flags, u64 offset, u64 addr)
+{
+	length = bits_round_up(length, (u64)NT_PAGE);
+	k->native = false;
+	if ((flags & MAP_TYPE) == MAP_PRIVATE || offset)
+		return -EINVAL;
+	if (length > (m->arena_len ? m->arena_len : m->view.ctl_off))
+		return -E2BIG;
+	if (m->arena_len && (length != m->arena_len || addr != m->view.extra))
+		return -EINVAL;
+	k->arena = true;
+	return (s64)m->view.extra;
+}
+
+s64 cmd_arena_mapped(struct call *k, int fd, u64 addr, u64 length)
+{
+	struct object_map *m;
+	struct object *o;
+	int r = object_by_fd(k->c, fd, OBJECT_MAP, &o);
+
+	if (r < 0)
+		return r;
+	m = object_to_map(o);
+	if (m->view.type != NT_BPF_MAP_TYPE_ARENA || addr % NT_PAGE || !length || length > m->view.ctl_off ||
+	    addr >> 32 != (addr + length - 1) >> 32)
+		return -EINVAL;
+	if (!m->arena_len) {
+		m->view.extra = addr;
+		m->arena_len = bits_round_up(length, (u64)NT_PAGE);
+	}
+	return m->view.extra == addr ? 0 : -EBUSY;
+}
+
 static int mmap_map(const struct object_map *m, u64 length, u64 prot, u64 flags, u64 offset)
 {
 	const struct nt_map_view *v = &m->view;
@@ -80,7 +114,7 @@ static s64 mmap_output(struct call *k, struct object_output *o, u64 length, u64 
 	return k->ret_fd < 0 ? -errno : (s64)at;
 }
 
-s64 cmd_mmap(struct call *k, int fd, u64 length, u64 prot, u64 flags, u64 offset)
+s64 cmd_mmap(struct call *k, int fd, u64 length, u64 prot, u64 flags, u64 offset, u64 addr)
 {
 	struct object *o;
 	int mode, r = object_by_fd_mode(k->c, fd, OBJECT_NKINDS, &o, &mode);
@@ -93,6 +127,8 @@ s64 cmd_mmap(struct call *k, int fd, u64 length, u64 prot, u64 flags, u64 offset
 	/* What the descriptor's own mode forbids the kernel refuses first. */
 	if (mode == O_WRONLY || (mode == O_RDONLY && prot & PROT_WRITE))
 		return 0;
+	if (object_to_map(o)->view.type == NT_BPF_MAP_TYPE_ARENA)
+		return mmap_arena(k, object_to_map(o), length, flags, offset, addr);
 	r = mmap_map(object_to_map(o), length, prot, flags, offset);
 	k->native = !r;
 	if (!r && object_to_map(o)->mem_fd != object_to_map(o)->fd) { /* the memory is the kernel's */
@@ -108,7 +144,7 @@ static u32 map_view_may(const struct object_map *m, int mode)
 {
 	u32 may = 0;
 
-	if (map_has_slots(m->view.type) || m->view.type == BPF_MAP_TYPE_TASK_STORAGE)
+	if (map_has_slots(m->view.type) || m->view.type == BPF_MAP_TYPE_TASK_STORAGE || m->view.type == NT_BPF_MAP_TYPE_ARENA)
 		return 0;
 	if (m->mem_fd != m->fd || twin_map_is_owner(m))
 		return 0; /* it is not in this file */

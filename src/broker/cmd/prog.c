@@ -154,6 +154,8 @@ static int prog_verify(struct object_prog *p, bool allow_write, const struct pro
 	    .nunknown_kfuncs = callees->kfuncs.n,
 	};
 
+	int r;
+
 	if (!maps)
 		return -ENOMEM;
 	for (u32 i = 0; i < p->nmaps; i++) {
@@ -173,7 +175,10 @@ static int prog_verify(struct object_prog *p, bool allow_write, const struct pro
 								   s->max_entries, s->flags,	NULL};
 		}
 	}
-	return verifier_check(&in, log, &p->facts);
+	r = verifier_check(&in, log, &p->facts);
+	if (!r)
+		verifier_rewrite(&p->facts, p->insns, p->n);
+	return r;
 }
 
 static int prog_compile(const struct broker *b, struct object_prog *p)

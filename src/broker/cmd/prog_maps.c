@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "abi/bpf.h"
 #include "broker/object/map.h"
 
 #define PROG_MAX_MAPS 64u	 /* MAX_USED_MAPS */
@@ -12,10 +13,26 @@
 /* src_reg of an LD_IMM64 */
 enum { SRC_PLAIN, SRC_MAP_FD, SRC_MAP_VALUE, SRC_BTF_ID, SRC_FUNC, SRC_MAP_IDX, SRC_MAP_IDX_VALUE };
 
+static int prog_maps_check_arena(const struct object_prog *p, const struct object_map *m, struct verifier_log *log)
+{
+	if (m->view.type != NT_BPF_MAP_TYPE_ARENA)
+		return 0;
+	for (u32 i = 0; i < p->nmaps; i++)
+		if (p->maps[i]->view.type == NT_BPF_MAP_TYPE_ARENA) {
+			vlog_printf(log, "Only one arena per program\n");
+			return -EBUSY;
+		}
+	if (m->view.extra)
+		return 0;
+	vlog_printf(log, "arena's user address must be set via map_extra or mmap()\n");
+	return -EINVAL;
+}
+
 static int prog_maps_add(struct object_prog *p, struct object_map *m, struct verifier_log *log,
 			 u32 *ret_index)
 {
 	struct object_map **grown;
+	int r;
 
 	for (u32 i = 0; i < p->nmaps; i++) {
 		if (p->maps[i] == m) {
@@ -29,6 +46,9 @@ static int prog_maps_add(struct object_prog *p, struct object_map *m, struct ver
 			    PROG_MAX_MAPS);
 		return -E2BIG;
 	}
+	r = prog_maps_check_arena(p, m, log);
+	if (r < 0)
+		return r;
 	grown = realloc(p->maps, (p->nmaps + 1) * sizeof(struct object_map *));
 	if (!grown)
 		return -ENOMEM;
@@ -59,6 +79,12 @@ static int prog_maps_check_value(const struct object_map *m, u32 off, struct ver
 	if (off >= MAX_VALUE_OFF) {
 		vlog_printf(log, "direct value offset of %u is not allowed\n", off);
 		return -EINVAL;
+	}
+	if (m->view.type == NT_BPF_MAP_TYPE_ARENA && off <= m->arena_len)
+		return 0;
+	if (m->view.type == NT_BPF_MAP_TYPE_ARENA) {
+		vlog_printf(log, "invalid access to map value pointer, value_size=0 off=%u\n", off);
+		return -ERANGE;
 	}
 	if (m->view.type != BPF_MAP_TYPE_ARRAY) {
 		vlog_printf(log, "no direct value access support for this map type\n");
@@ -99,6 +125,14 @@ static int prog_maps_one(struct call *k, u64 fd_array, struct object_prog *p, u3
 		r = prog_maps_add(p, object_to_map(o), log, &index);
 	if (r < 0)
 		return r;
+	if (value && object_to_map(o)->view.type == NT_BPF_MAP_TYPE_ARENA) { /* an address of the loader's, which is a number */
+		u64 at = object_to_map(o)->view.extra + (u32)in[1].imm;
+
+		in->src_reg = SRC_PLAIN;
+		in[0].imm = (s32)at;
+		in[1].imm = (s32)(at >> 32);
+		return 0;
+	}
 	in->imm = (s32)index;
 	in->src_reg = value ? SRC_MAP_VALUE : SRC_MAP_FD;
 	return 0;

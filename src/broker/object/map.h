@@ -26,6 +26,7 @@ struct object_map {
 	bool frozen;
 	char name[MAP_NAME_LEN];
 	u64 map_extra;
+	u64 arena_len; /* bytes that the loader has mapped, or will; 0 = not known yet, nor view.extra */
 	u32 created_by_uid;
 	u32 btf_key_type_id, btf_value_type_id;
 	struct object *btf; /* owned reference or NULL */

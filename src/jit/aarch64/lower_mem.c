@@ -22,6 +22,10 @@ void arm_mem(struct arm_lower *l, const struct bpf_insn *insn)
 	struct arm_mem m;
 	enum a64_reg rt;
 
+	if (l->p->in->facts->insn[l->i].mem == VMEM_ARENA) {
+		l->b->error = -EINVAL;
+		return;
+	}
 	switch (BPF_CLASS(insn->code)) {
 	case BPF_LDX:
 		m = arm_operand(l, insn->src_reg, insn->off, size);

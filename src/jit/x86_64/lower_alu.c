@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "jit/x86_64/lower.h"
 
+#include "abi/bpf.h"
+
 #include <errno.h>
 
 static bool is_w64(const struct bpf_insn *insn)
@@ -33,11 +35,32 @@ static void lower_mul(struct lower *l, const struct bpf_insn *insn)
 		x86_imul_imm(&l->w, is_w64(insn), dst, dst, insn->imm);
 }
 
+/* An address in the arena as the loader has it: the upper half is that of all of them. NULL stays NULL. */
+static void lower_cast(struct lower *l, const struct bpf_insn *insn)
+{
+	const struct nt_map_view *v = &l->p->in->maps[l->p->in->facts->insn[l->i].map_index];
+	enum x86_reg src = lower_reg(l, insn->src_reg), dst = lower_def(l, insn->dst_reg);
+	u32 null;
+
+	x86_mov(&l->w, false, dst, src);
+	if (v->flags & NT_BPF_F_NO_USER_CONV)
+		return;
+	x86_test(&l->w, false, dst, dst);
+	null = x86_jcc8_fwd(&l->w, X86_CC_E);
+	x86_mov_imm(&l->w, lower_touch(l, X86_R11), v->extra & ~(u64)UINT32_MAX);
+	x86_alu(&l->w, X86_OR, true, dst, X86_R11);
+	x86_patch8_here(&l->w, null);
+}
+
 static void lower_mov(struct lower *l, const struct bpf_insn *insn)
 {
 	enum x86_reg dst = lower_def(l, insn->dst_reg), src = lower_reg(l, insn->src_reg);
 	bool w64 = is_w64(insn);
 
+	if (ebpf_insn_is_cast(insn)) {
+		lower_cast(l, insn);
+		return;
+	}
 	if (!is_reg(insn))
 		x86_mov_imm(&l->w, dst, w64 ? (u64)(s64)insn->imm : (u32)insn->imm);
 	else if (insn->off)

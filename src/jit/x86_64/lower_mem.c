@@ -3,9 +3,79 @@
 
 #include <errno.h>
 
+/*
+ * An access to an arena: r11 = where it is in this process. Addresses are the low halves of what the loader has, so:
+ *
+ *     r11d = reg;  r11 += off - low half of the arena's address there;  if (r11 > size - access) goto outside;  r11 += arena
+ *
+ * Returns a mark for x86_patch8_here(): outside.
+ */
+static u32 arena_address(struct lower *l, enum x86_reg reg, s32 off, u32 size)
+{
+	u32 map = l->p->in->facts->insn[l->i].map_index;
+	const struct nt_map_view *v = &l->p->in->maps[map];
+	s64 distance = (s64)off - (u32)v->extra;
+	u32 outside;
+
+	lower_touch(l, X86_R10);
+	x86_mov(&l->w, false, lower_touch(l, X86_R11), reg);
+	if (distance == (s32)distance) {
+		x86_alu_imm(&l->w, X86_ADD, true, X86_R11, (s32)distance);
+	} else {
+		x86_mov_imm(&l->w, X86_R10, (u64)distance);
+		x86_alu(&l->w, X86_ADD, true, X86_R11, X86_R10);
+	}
+	x86_mov_imm(&l->w, X86_R10, v->ctl_off - size);
+	x86_alu(&l->w, X86_CMP, true, X86_R11, X86_R10);
+	outside = x86_jcc8_fwd(&l->w, X86_CC_A);
+	x86_alu_rip(&l->w, X86_ADD, X86_R11, lower_got(l, JIT_GOT_MAP_DATA, map));
+	return outside;
+}
+
+static bool is_arena(const struct lower *l)
+{
+	return l->p->in->facts->insn[l->i].mem == VMEM_ARENA;
+}
+
+/* Loads, from outside zero; acquire needs no more than order. */
+static void arena_load(struct lower *l, const struct bpf_insn *insn)
+{
+	u32 size = jit_size(insn), outside = arena_address(l, lower_reg(l, insn->src_reg), insn->off, size), done;
+	enum x86_reg dst = lower_def(l, insn->dst_reg);
+
+	if (BPF_CLASS(insn->code) == BPF_LDX && BPF_MODE(insn->code) == BPF_MEMSX)
+		x86_load_sx(&l->w, size, dst, X86_R11, 0);
+	else
+		x86_load(&l->w, size, dst, X86_R11, 0);
+	done = x86_jmp8_fwd(&l->w);
+	x86_patch8_here(&l->w, outside);
+	x86_alu(&l->w, X86_XOR, false, dst, dst);
+	x86_patch8_here(&l->w, done);
+}
+
+static void lower_memory(struct lower *l, const struct bpf_insn *insn, enum x86_reg dst);
+
 void lower_mem(struct lower *l, const struct bpf_insn *insn)
 {
-	enum x86_reg dst = lower_reg(l, insn->dst_reg), src = lower_reg(l, insn->src_reg);
+	struct bpf_insn inside = *insn;
+	u32 outside;
+
+	if (!is_arena(l)) {
+		lower_memory(l, insn, lower_reg(l, insn->dst_reg));
+	} else if (BPF_CLASS(insn->code) == BPF_LDX) {
+		arena_load(l, insn);
+	} else {
+		outside = arena_address(l, lower_reg(l, insn->dst_reg), insn->off, jit_size(insn));
+		inside.off = 0;
+		lower_memory(l, &inside, X86_R11);
+		x86_patch8_here(&l->w, outside);
+	}
+}
+
+/* dst: what is loaded, or the address of what is stored. */
+static void lower_memory(struct lower *l, const struct bpf_insn *insn, enum x86_reg dst)
+{
+	enum x86_reg src = lower_reg(l, insn->src_reg);
 	u32 size = jit_size(insn);
 
 	switch (BPF_CLASS(insn->code)) {
@@ -68,9 +138,9 @@ static void lower_fetch_loop(struct lower *l, const struct bpf_insn *insn)
 
 /* x86 keeps loads and stores in order with respect to each other as acquire and release want it:
  * plain moves. */
-void lower_atomic(struct lower *l, const struct bpf_insn *insn)
+static void lower_atomic_at(struct lower *l, const struct bpf_insn *insn, enum x86_reg dst)
 {
-	enum x86_reg dst = lower_reg(l, insn->dst_reg), src = lower_reg(l, insn->src_reg);
+	enum x86_reg src = lower_reg(l, insn->src_reg);
 	u32 size = jit_size(insn);
 
 	switch (insn->imm) {
@@ -93,6 +163,23 @@ void lower_atomic(struct lower *l, const struct bpf_insn *insn)
 		lower_fetch_loop(l, insn);
 	else
 		x86_alu_mem(&l->w, alu_of((u32)insn->imm), size, true, dst, insn->off, src);
+}
+
+void lower_atomic(struct lower *l, const struct bpf_insn *insn)
+{
+	struct bpf_insn inside = *insn;
+	u32 outside;
+
+	if (!is_arena(l)) {
+		lower_atomic_at(l, insn, lower_reg(l, insn->dst_reg));
+	} else if (insn->imm == JIT_ATOMIC_LOAD_ACQ) {
+		arena_load(l, insn);
+	} else {
+		outside = arena_address(l, lower_reg(l, insn->dst_reg), insn->off, jit_size(insn));
+		inside.off = 0;
+		lower_atomic_at(l, &inside, X86_R11);
+		x86_patch8_here(&l->w, outside);
+	}
 }
 
 void lower_mem_imm(struct lower *l, u32 i, s32 imm)
