@@ -123,6 +123,10 @@ static int run_alu(struct run *r, const struct bpf_insn *insn)
 	case BPF_ARSH: a = (u64)((s64)sign_extend(a, bits) >> count); break;
 	case BPF_NEG: a = 0 - a; break;
 	case BPF_MOV:
+		if (ebpf_insn_is_cast(insn) && r->it->arena) {
+			a = insn->imm == EBPF_CAST_USER && (u32)b ? (r->it->arena->user >> 32 << 32 | (u32)b) : (u32)b;
+			break;
+		}
 		if (insn->off && insn->off != 8 && insn->off != 16 &&
 		    (insn->off != 32 || bits == 32))
 			return -EINVAL;
@@ -282,16 +286,36 @@ static int run_jump(struct run *r, const struct bpf_insn *insn)
 	return 0;
 }
 
+static bool is_arena(const struct run *r, const struct bpf_insn *insn)
+{
+	return r->it->arena && r->it->arena->access[insn - r->it->insns];
+}
+
+/* NULL: outside. */
+static void *arena_at(const struct run *r, u64 reg, s16 off, u32 size)
+{
+	const struct interp_arena *a = r->it->arena;
+	u64 at = (u64)(u32)reg + (u64)(s64)off - (u32)a->user;
+
+	return at > a->size - size ? NULL : (void *)(uintptr_t)(a->at + at);
+}
+
 static int run_atomic(struct run *r, const struct bpf_insn *insn)
 {
 	u32 size = size_of(insn);
 	bool acq = insn->imm == EBPF_LOAD_ACQ, rel = insn->imm == EBPF_STORE_REL;
 	u64 addr = r->r[acq ? insn->src_reg : insn->dst_reg] + (u64)(s64)insn->off;
 	u64 src = r->r[insn->src_reg], old, new;
-	void *p = mem_at(r, addr, size, !acq);
+	bool arena = is_arena(r, insn);
+	void *p = arena ? arena_at(r, addr - (u64)(s64)insn->off, insn->off, size) : mem_at(r, addr, size, !acq);
 
 	if (!acq && !rel && size < 4)
 		return -EINVAL;
+	if (!p && arena) {
+		if (acq)
+			r->r[insn->dst_reg] = 0;
+		return 0;
+	}
 	if (!p)
 		return -EFAULT;
 	if (size == 4)
@@ -332,7 +356,12 @@ static int run_mem(struct run *r, const struct bpf_insn *insn)
 		return run_atomic(r, insn);
 	if (mode != BPF_MEM && (class != BPF_LDX || mode != BPF_MEMSX || size == 8))
 		return -EINVAL;
-	p = mem_at(r, base + (u64)(s64)insn->off, size, class != BPF_LDX);
+	p = is_arena(r, insn) ? arena_at(r, base, insn->off, size) : mem_at(r, base + (u64)(s64)insn->off, size, class != BPF_LDX);
+	if (!p && is_arena(r, insn)) {
+		if (class == BPF_LDX)
+			r->r[insn->dst_reg] = 0;
+		return 0;
+	}
 	if (!p)
 		return -EFAULT;
 	if (class != BPF_LDX)

@@ -15,6 +15,13 @@ struct interp_range { /* memory [lo, hi) the program may touch; programs use rea
 	bool writable;
 };
 
+/* What lies outside reads as zero and is not written. */
+struct interp_arena {
+	u64 at, size; /* here */
+	u64 user;     /* where its loader has it */
+	const u8 *access; /* [n]: is the instruction's address one in the arena? */
+};
+
 struct interp {
 	const struct bpf_insn *insns;
 	u32 n;
@@ -24,6 +31,7 @@ struct interp {
 	 * data. */
 	const u64 *map_view, *map_data;
 	u32 nmaps;
+	const struct interp_arena *arena; /* NULL: the program has none */
 	/* A helper call; -errno ends the run. NULL: no helpers. */
 	int (*helper)(void *arg, u32 id, const u64 args[5], u64 *ret_r0);
 	/* The same for a kernel function (enum ebpf_kfunc); iter_num_* are built in. NULL: none. */

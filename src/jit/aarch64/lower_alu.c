@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "jit/aarch64/lower.h"
 
+#include "abi/bpf.h"
+
 #include <errno.h>
 
 #include "base/bits.h"
@@ -62,11 +64,31 @@ static void lower_shift(struct arm_lower *l, const struct bpf_insn *insn, enum a
 		a64_shift_imm(&l->w, op, is_w64(insn), dst, dst, (u32)insn->imm & (is_w64(insn) ? 63 : 31));
 }
 
+/* An address in the arena as the loader has it; NULL stays NULL. */
+static void lower_cast(struct arm_lower *l, const struct bpf_insn *insn)
+{
+	const struct nt_map_view *v = &l->p->in->maps[l->p->in->facts->insn[l->i].map_index];
+	enum a64_reg dst = arm_def(l, insn->dst_reg);
+	u32 null;
+
+	a64_mov(&l->w, false, dst, arm_value(l, insn->src_reg, ARM_T1));
+	if (v->flags & NT_BPF_F_NO_USER_CONV)
+		return;
+	a64_arith(&l->w, A64_SUBS, false, A64_ZR, dst, A64_ZR);
+	null = arm_forward(l, A64_EQ);
+	a64_logic(&l->w, A64_ORR, true, dst, dst, arm_number(l, ARM_T1, v->extra & ~(u64)UINT32_MAX));
+	a64_patch_here(&l->w, null);
+}
+
 static void lower_mov(struct arm_lower *l, const struct bpf_insn *insn)
 {
 	enum a64_reg dst = arm_def(l, insn->dst_reg), src;
 	bool w64 = is_w64(insn);
 
+	if (ebpf_insn_is_cast(insn)) {
+		lower_cast(l, insn);
+		return;
+	}
 	if (!is_reg(insn)) {
 		a64_mov_imm(&l->w, dst, number_of(insn));
 		return;

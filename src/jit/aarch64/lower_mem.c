@@ -16,19 +16,16 @@
 
 #include "base/bits.h"
 
-void arm_mem(struct arm_lower *l, const struct bpf_insn *insn)
+/* Loads and stores, at *at if it is given: an address that is known already. */
+static void memory(struct arm_lower *l, const struct bpf_insn *insn, const struct arm_mem *at)
 {
 	u32 size = jit_size(insn);
 	struct arm_mem m;
 	enum a64_reg rt;
 
-	if (l->p->in->facts->insn[l->i].mem == VMEM_ARENA) {
-		l->b->error = -EINVAL;
-		return;
-	}
 	switch (BPF_CLASS(insn->code)) {
 	case BPF_LDX:
-		m = arm_operand(l, insn->src_reg, insn->off, size);
+		m = at ? *at : arm_operand(l, insn->src_reg, insn->off, size);
 		rt = arm_def(l, insn->dst_reg);
 		if (BPF_MODE(insn->code) != BPF_MEMSX)
 			arm_load(l, size, rt, &m);
@@ -38,15 +35,80 @@ void arm_mem(struct arm_lower *l, const struct bpf_insn *insn)
 			a64_load_sx(&l->w, size, rt, m.reg, m.off);
 		break;
 	case BPF_ST:
-		m = arm_operand(l, insn->dst_reg, insn->off, size);
+		m = at ? *at : arm_operand(l, insn->dst_reg, insn->off, size);
 		arm_store(l, size, arm_number(l, ARM_T1, (u64)(s64)insn->imm), &m);
 		break;
 	case BPF_STX:
-		m = arm_operand(l, insn->dst_reg, insn->off, size);
+		m = at ? *at : arm_operand(l, insn->dst_reg, insn->off, size);
 		arm_store(l, size, arm_value(l, insn->src_reg, ARM_T1), &m);
 		break;
 	default: l->b->error = -EINVAL;
 	}
+}
+
+static bool is_arena(const struct arm_lower *l)
+{
+	return l->p->in->facts->insn[l->i].mem == VMEM_ARENA;
+}
+
+/* Where an access to an arena may lead besides into it: marks, 0 = none. */
+struct outside {
+	u32 mark[2];
+};
+
+/* ARM_T0 = where it is in this process, as in x86_64/lower_mem.c; what is not aligned as it must be lies outside, too. */
+static struct outside arena_address(struct arm_lower *l, u32 bpf_reg, s32 off, u32 size, bool aligned)
+{
+	u32 map = l->p->in->facts->insn[l->i].map_index;
+	const struct nt_map_view *v = &l->p->in->maps[map];
+	struct outside ret = {0};
+
+	a64_mov(&l->w, false, arm_touch(l, ARM_T0), arm_reg(bpf_reg));
+	arm_add(l, ARM_T0, ARM_T0, (s64)off - (u32)v->extra);
+	a64_arith(&l->w, A64_SUBS, true, A64_ZR, ARM_T0, arm_number(l, ARM_T1, v->ctl_off - size));
+	ret.mark[0] = arm_forward(l, A64_HI);
+	if (aligned && size > 1) {
+		a64_logic_imm(&l->w, A64_ANDS, true, A64_ZR, ARM_T0, size - 1);
+		ret.mark[1] = arm_forward(l, A64_NE);
+	}
+	arm_load_got(l, arm_touch(l, ARM_T1), JIT_GOT_MAP_DATA, map);
+	a64_arith(&l->w, A64_ADD, true, ARM_T0, ARM_T0, ARM_T1);
+	return ret;
+}
+
+static void outside_here(struct arm_lower *l, const struct outside *o)
+{
+	for (u32 i = 0; i < 2; i++)
+		if (o->mark[i])
+			a64_patch_here(&l->w, o->mark[i]);
+}
+
+static void load_zero_outside(struct arm_lower *l, u32 dst_reg, const struct outside *o)
+{
+	u32 done = l->w.len;
+
+	a64_b(&l->w, a64_here(&l->w));
+	outside_here(l, o);
+	a64_mov_imm(&l->w, arm_def(l, dst_reg), 0);
+	a64_patch_here(&l->w, done);
+}
+
+void arm_mem(struct arm_lower *l, const struct bpf_insn *insn)
+{
+	const struct arm_mem m = {.reg = ARM_T0};
+	bool load = BPF_CLASS(insn->code) == BPF_LDX;
+	struct outside o;
+
+	if (!is_arena(l)) {
+		memory(l, insn, NULL);
+		return;
+	}
+	o = arena_address(l, load ? insn->src_reg : insn->dst_reg, insn->off, jit_size(insn), false);
+	memory(l, insn, &m);
+	if (load)
+		load_zero_outside(l, insn->dst_reg, &o);
+	else
+		outside_here(l, &o);
 }
 
 /* [bpf_reg + off] as one register: its own or ARM_T0. */
@@ -139,17 +201,15 @@ static void compare_exchange(struct arm_lower *l, u32 size, enum a64_reg addr, e
 	a64_mov(&l->w, true, arm_touch(l, ARM_R0), ARM_T1);
 }
 
-void arm_atomic(struct arm_lower *l, const struct bpf_insn *insn)
+static void atomic_at(struct arm_lower *l, const struct bpf_insn *insn, enum a64_reg addr)
 {
 	u32 size = jit_size(insn);
-	enum a64_reg addr, value;
+	enum a64_reg value;
 
 	if (insn->imm == JIT_ATOMIC_LOAD_ACQ) {
-		addr = exact_address(l, insn->src_reg, insn->off);
 		a64_ldar(&l->w, size, arm_def(l, insn->dst_reg), addr);
 		return;
 	}
-	addr = exact_address(l, insn->dst_reg, insn->off);
 	value = arm_value(l, insn->src_reg, ARM_T4);
 	if (insn->imm == JIT_ATOMIC_STORE_REL) {
 		a64_stlr(&l->w, size, value, addr);
@@ -165,6 +225,24 @@ void arm_atomic(struct arm_lower *l, const struct bpf_insn *insn)
 		a64_dmb_ish(&l->w);
 		a64_mov(&l->w, true, arm_def(l, insn->src_reg), ARM_T1);
 	}
+}
+
+void arm_atomic(struct arm_lower *l, const struct bpf_insn *insn)
+{
+	bool load = insn->imm == JIT_ATOMIC_LOAD_ACQ;
+	u32 address = load ? insn->src_reg : insn->dst_reg;
+	struct outside o;
+
+	if (!is_arena(l)) {
+		atomic_at(l, insn, exact_address(l, address, insn->off));
+		return;
+	}
+	o = arena_address(l, address, insn->off, jit_size(insn), true);
+	atomic_at(l, insn, ARM_T0);
+	if (load)
+		load_zero_outside(l, insn->dst_reg, &o);
+	else
+		outside_here(l, &o);
 }
 
 void arm_mem_imm(struct arm_lower *l, u32 i, s32 imm)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 
+#include "abi/bpf.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +206,8 @@ int jt_interp(struct jt *t, u64 *ret_r0)
 {
 	struct interp_range range[1 + JT_MAX_MAPS];
 	u64 view[JT_MAX_MAPS], data[JT_MAX_MAPS];
+	static u8 access[JT_MAX_INSNS];
+	struct interp_arena arena = {.access = access};
 	struct interp it = {.insns = t->insn,
 			    .n = t->n,
 			    .range = range,
@@ -214,11 +218,19 @@ int jt_interp(struct jt *t, u64 *ret_r0)
 			    .helper = interp_helper,
 			    .arg = t};
 
+	for (u32 i = 0; i < t->n; i++)
+		access[i] = t->fact[i].mem == VMEM_ARENA;
 	range[0] = (struct interp_range){(u64)(uintptr_t)&t->ctx[JT_RUN],
 					 (u64)(uintptr_t)&t->ctx[JT_RUN] + JT_CTX_BYTES, false};
 	for (u32 i = 0; i < t->nmaps; i++) {
 		const struct nt_map_view *v = &t->map[i];
 
+		if (v->type == NT_BPF_MAP_TYPE_ARENA) {
+			arena.at = (u64)(uintptr_t)v->base + v->data_off;
+			arena.size = v->ctl_off;
+			arena.user = v->extra;
+			it.arena = &arena;
+		}
 		view[i] = (u64)(uintptr_t)v;
 		data[i] = (u64)(uintptr_t)v->base + v->data_off;
 		range[1 + i] =
