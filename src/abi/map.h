@@ -36,11 +36,13 @@ _Static_assert(sizeof(struct nt_map_view) == 96, "the broker writes this struct 
 
 /* Who is calling into a map: taken once per helper call. */
 struct nt_caller {
-	u32 tid;   /* kernel thread id: owner mark in locks and ring records */
+	u32 tid;   /* thread id in the broker's pid namespace: owner mark in locks and ring records */
 	u32 cpu;   /* current CPU, below ncpus */
 	u32 flags; /* NT_CALLER_* */
 };
 #define NT_CALLER_NO_SYSCALL 1u /* seccomp: never enter the kernel, fail instead of waiting */
+#define NT_CALLER_FOREIGN 2u	/* in another pid namespace than the broker: cannot ask whether an owner lives */
+#define NT_TID_LOCAL (1u << 31) /* in a tid: the broker's number is not known, this is another one; nobody can ask for it */
 
 /*
  * Ring buffer file: [consumer page][producer page][data, max_entries bytes][its second copy, max_entries bytes].

@@ -13,7 +13,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 16u
+#define NT_PAYLOAD_VERSION 17u
 #define NT_HELPER_KFUNC 256u /* helper[] from here on: bodies of enum ebpf_kfunc (ebpf/kfuncs.h) */
 #define NT_HELPER_MAX 320u
 
@@ -150,6 +150,7 @@ _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 
 #define NT_STATE_NO_SYSCALL 1u /* seccomp filter present: helpers must not enter the kernel */
 #define NT_STATE_FS0 2u	       /* *(fs:0) is the thread pointer (true for every ABI-conforming libc) */
+#define NT_STATE_PIDNS 8u      /* in another pid namespace than the broker: programs are to see the broker's ids */
 #define NT_STATE_RDPID 4u      /* the processor has RDPID; without it the CPU number costs some 15 ns more */
 
 /* Inner maps: open addressing by id. An entry's view is written before its id. */
@@ -188,7 +189,7 @@ struct nt_state {
 	u64 pidns_dev, pidns_ino; /* st_dev, st_ino of /proc/PID/ns/pid; 0 = unknown */
 	u64 cgroup[NT_CGROUPS];	  /* ids of the process' cgroup (version 2) and those above it: [0] is the root's */
 	u32 cgroup_n;		  /* their number, 0 = unknown */
-	u32 cgroup_pad;
+	u32 ids_seq; /* threads have asked so often which ids of the broker's are theirs */
 	u64 hold_pc;	 /* where the thread that was sent to fn_hold goes on */
 	u64 rbrk_fs;	 /* without NT_STATE_FS0: thread pointer of who waits in fn_r_brk or fn_hold */
 	u32 nregions;
@@ -208,11 +209,27 @@ struct nt_state {
 				  * get only a record and look for its ring */
 };
 
+/* A thread's number in its own pid namespace, and in the broker's. The broker fills it in, while others read: an entry is
+ * good when its sum is. */
+struct nt_ids {
+	u32 here, there, sum; /* here 0 = free */
+};
+static inline u32 nt_ids_sum(u32 here, u32 there)
+{
+	return here * 0x9e3779b1u ^ there;
+}
+#define NT_IDS_SETS 64u /* a thread's entry is in the set (here % NT_IDS_SETS) */
+#define NT_IDS_WAYS 16u
+
 /* Wiped in forked children (MADV_WIPEONFORK): what is zero must be found out again. */
 struct nt_local {
 	u32 tgid; /* 0 = unknown */
 	u32 rbrk_gave_up; /* bell->rbrk_done + 1 when the broker last did not answer in time; 0 = never */
-	u32 pad[1022];
+	u32 tgid_there; /* NT_STATE_PIDNS: the broker's number of this process, 0 = not known yet */
+	u32 pad0;
+	u64 ids_again_ns; /* CLOCK_MONOTONIC: nobody asks for ids before that */
+	u32 pad[1018];
+	struct nt_ids ids[NT_IDS_SETS * NT_IDS_WAYS];
 	u32 gate[NT_GATES_MAX]; /* per-process gates of links with a pid filter, by the link's gate: 1 = open */
 };
 _Static_assert(sizeof(struct nt_local) % NT_PAGE == 0, "whole pages");

@@ -56,3 +56,5 @@ int client_open_path(struct client *c, const char *path);
 int client_pid_here(struct client *c, pid_t pid, pid_t *ret);
 /* And back. 0: the client cannot see it. */
 pid_t client_pid_there(struct client *c, pid_t pid);
+/* Is it in our pid namespace? */
+bool client_shares_pids(const struct client *c);

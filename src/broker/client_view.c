@@ -45,6 +45,11 @@ static bool shares_namespace(const struct client *c, const char *kind)
 	return !theirs || theirs == namespace_of(getpid(), kind);
 }
 
+bool client_shares_pids(const struct client *c)
+{
+	return shares_namespace(c, "pid");
+}
+
 /* Is this process in the pid namespace ns, or in one below it? */
 static bool is_within(pid_t pid, u64 ns)
 {

@@ -198,14 +198,14 @@ static void pool_give_up(const struct nt_map_view *v, u16 stripes)
 }
 
 /* In each of these stripes one operation is under way, of a thread that is no more. */
-static bool pool_is_abandoned(const struct nt_map_view *v, u16 stripes)
+static bool pool_is_abandoned(const struct nt_map_view *v, const struct nt_caller *c, u16 stripes)
 {
 	for (u32 i = 0; i < HASH_STRIPES; i++) {
 		u32 holder = at_load(pool_holder(v, i));
 
 		if (!(stripes >> i & 1))
 			continue;
-		if ((at_load(pool_moving(v, i)) & MOVING_COUNT) != 1 || !holder || !map_owner_is_dead(holder))
+		if ((at_load(pool_moving(v, i)) & MOVING_COUNT) != 1 || !holder || !map_owner_is_dead(c, holder))
 			return false;
 	}
 	return true;
@@ -251,7 +251,7 @@ bool hash_pool_wait(const struct nt_map_view *v, const struct nt_caller *c, stru
 	p->entered = entered;
 	if (!busy)
 		return true;
-	if ((p->rounds != POOL_ASK || c->flags & NT_CALLER_NO_SYSCALL || !pool_is_abandoned(v, p->unseen)) &&
+	if ((p->rounds != POOL_ASK || !pool_is_abandoned(v, c, p->unseen)) &&
 	    pool_rest(c, p->rounds))
 		return true;
 	pool_give_up(v, p->unseen);

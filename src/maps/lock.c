@@ -27,11 +27,15 @@ static u64 lock_now_ms(void)
  * collected yet. kill() still finds zombies; process_vm_readv() says ESRCH of whoever has no memory
  * any more, whatever its permissions.
  */
-bool map_owner_is_dead(u32 tid)
+bool map_owner_is_dead(const struct nt_caller *c, u32 tid)
 {
 	u8 byte;
 	struct iovec local = {&byte, 1}, remote = {NULL, 1};
 
+	if (c->flags & (NT_CALLER_NO_SYSCALL | NT_CALLER_FOREIGN))
+		return false;
+	if (tid & NT_TID_LOCAL && (tid & ~NT_TID_LOCAL) <= LOCK_TID_MAX)
+		return false;
 	if (tid > LOCK_TID_MAX || sys_call3(__NR_kill, tid, 0, 0) == -ESRCH)
 		return true;
 	return sys_call6(__NR_process_vm_readv, tid, (u64)&local, 1, (u64)&remote, 1, 0) == -ESRCH;
@@ -76,7 +80,7 @@ static __attribute__((noinline)) bool lock_wait(struct nt_lock *lock,
 				return true;
 		}
 		owner = at_load(&lock->owner);
-		if (owner && map_owner_is_dead(owner)) {
+		if (owner && map_owner_is_dead(c, owner)) {
 			if (at_cas(&lock->owner, &owner, c->tid))
 				return true;
 			continue;
@@ -113,7 +117,7 @@ bool map_lock_try(struct nt_lock *lock, const struct nt_caller *c)
 		return false;
 	if (at_cas(&lock->owner, &owner, c->tid))
 		return true;
-	if (owner == c->tid || c->flags & NT_CALLER_NO_SYSCALL || !map_owner_is_dead(owner))
+	if (owner == c->tid || !map_owner_is_dead(c, owner))
 		return false;
 	return at_cas(&lock->owner, &owner, c->tid);
 }

@@ -11,8 +11,8 @@
  * while it still holds the lock others give up after spinning, so a stopped process delays its neighbours once, not
  * once per event.
  *
- * Thread ids are those of the caller's pid namespace. Owners in another namespace look dead to kill(2); their lock can
- * be stolen only while they are held up inside. Freestanding.
+ * Thread ids are those of the broker's pid namespace, also of threads in others (payload/ids.h); these cannot ask whether
+ * an owner lives, so they wait for the broker, or one who can, to find that out. Freestanding.
  */
 #pragma once
 
@@ -23,7 +23,8 @@ bool map_lock_take(struct nt_lock *lock, const struct nt_caller *c);
 /* The same without waiting: false whenever somebody who is alive holds it. */
 bool map_lock_try(struct nt_lock *lock, const struct nt_caller *c);
 void map_lock_drop(struct nt_lock *lock, u32 tid);
-/* The thread will never run again: it is gone, or a zombie that its parent has not collected yet. Two system calls. */
-bool map_owner_is_dead(u32 tid);
+/* The thread will never run again: it is gone, or a zombie that its parent has not collected yet. Two system calls. False
+ * also where c cannot know. */
+bool map_owner_is_dead(const struct nt_caller *c, u32 tid);
 /* Broker: frees the lock when its owner is dead. */
 void map_lock_reap(struct nt_lock *lock, bool (*is_dead)(u32 tid, void *arg), void *arg);

@@ -9,6 +9,7 @@
 #include <linux/errno.h>
 
 #include "abi/bpf.h"
+#include "maps/lock.h"
 #include "maps/types.h"
 
 int map_geometry(struct nt_map_view *v)
@@ -241,4 +242,17 @@ int map_peek(const struct nt_map_view *v, const struct nt_caller *c, void *value
 	case BPF_MAP_TYPE_BLOOM_FILTER: return bloom_peek(v, value);
 	default: return -EINVAL;
 	}
+}
+
+u32 map_reap(const struct nt_map_view *v, bool (*is_dead)(u32 tid, void *arg), void *arg)
+{
+	switch (v->type) {
+	case BPF_MAP_TYPE_RINGBUF: return ring_reap(v, is_dead, arg);
+	case BPF_MAP_TYPE_QUEUE:
+	case BPF_MAP_TYPE_STACK:
+	case BPF_MAP_TYPE_STACK_TRACE:
+	case NT_BPF_MAP_TYPE_USER_RINGBUF: /* their control page begins with it */
+		map_lock_reap((struct nt_lock *)(void *)(v->base + v->ctl_off), is_dead, arg);
+	}
+	return 0;
 }

@@ -119,3 +119,5 @@ int output_event(const struct nt_map_view *v, const struct nt_caller *c, const v
 /* Broker: gives up what a dead owner holds (lock, unfinished records) - is_dead decides. Returns records discarded:
  * when there were some, the consumer has to be woken. */
 u32 ring_reap(const struct nt_map_view *v, bool (*is_dead)(u32 tid, void *arg), void *arg);
+/* The same of a map of any type, or nothing: hashes are found out by their users. */
+u32 map_reap(const struct nt_map_view *v, bool (*is_dead)(u32 tid, void *arg), void *arg);

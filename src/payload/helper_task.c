@@ -2,8 +2,9 @@
 /*
  * bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_current_comm, bpf_get_current_task,
  * bpf_get_smp_processor_id, bpf_get_numa_node_id, bpf_get_ns_current_pid_tgid,
- * bpf_get_current_cgroup_id, bpf_get_current_ancestor_cgroup_id, bpf_get_cgroup_classid, bpf_current_task_under_cgroup. Ids are those of the process' own namespaces. Where an id cannot be had
- * the answer is -EINVAL, the kernel's when there is no task.
+ * bpf_get_current_cgroup_id, bpf_get_current_ancestor_cgroup_id, bpf_get_cgroup_classid,
+ * bpf_current_task_under_cgroup. Process and thread ids are those of the broker's namespace (ids.h), users' those of the
+ * process' own. Where an id cannot be had the answer is -EINVAL, the kernel's when there is no task.
  */
 #include <linux/prctl.h>
 
@@ -12,14 +13,15 @@
 #include "base/mem.h"
 #include "maps/maps.h"
 #include "payload/comm.h"
+#include "payload/ids.h"
 #include "payload/kernel.h"
 #include "payload/thread.h"
 
 u64 helper_pid_tgid(u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
 {
-	u64 tgid = thread_tgid(), tid = thread_tid();
+	u64 ids = ids_current();
 
-	return tgid && tid ? tgid << 32 | tid : (u64)-EINVAL;
+	return ids ? ids : (u64)-EINVAL;
 }
 
 /* Asked for every time: they change under us by setuid(2). */

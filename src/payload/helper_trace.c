@@ -8,6 +8,7 @@
 #include "payload/clock.h"
 #include "payload/comm.h"
 #include "payload/format.h"
+#include "payload/ids.h"
 #include "payload/kernel.h"
 #include "payload/thread.h"
 
@@ -20,15 +21,16 @@ static void trace_write(u32 len, const char *fmt, u32 fmt_size, const u64 *arg, 
 	const struct nt_map_view *v = &nt_state.trace;
 	struct nt_caller c = thread_caller(v);
 	struct nt_trace_rec *rec;
+	u64 ids = ids_current();
 
-	if (!c.tid)
+	if (!c.tid || !ids)
 		return;
 	rec = ring_reserve(v, &c, sizeof(*rec) + len + 1);
 	if (!rec)
 		return;
 	rec->ts = clock_ns(CLOCK_ID_MONOTONIC);
-	rec->tgid = thread_tgid();
-	rec->tid = c.tid;
+	rec->tgid = (u32)(ids >> 32);
+	rec->tid = (u32)ids;
 	rec->cpu = thread_cpu();
 	rec->len = len;
 	comm_get(rec->comm);

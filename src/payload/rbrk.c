@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process has just mapped or is about to unmap a library. The broker may want to patch it before
- * its code runs, so the thread waits, but never for long: the bound holds even if the broker hangs,
+ * The broker is asked for something, and the thread waits: a process has just mapped or is about to unmap a library,
+ * which the broker may want to patch before its code runs (rbrk_notify()), or has a thread that nothing is known of
+ * (ids.c). It never waits for long: the bound holds even if the broker hangs,
  * and once a wait was in vain there are no more until the broker has shown a sign of life to
  * anybody. A broker that is busy - a hundred processes start at once on a loaded machine - shows
  * that it gets on; then the bound begins anew, a few times.
@@ -13,6 +14,7 @@
 #include "payload/clock.h"
 #include "payload/cpu.h"
 #include "payload/kernel.h"
+#include "payload/rbrk.h"
 
 #define WAIT_NS 200000000u
 #define WAIT_MORE 10	     /* times WAIT_NS */
@@ -61,17 +63,22 @@ static void rbrk_wait(struct nt_bell *bell, u32 ticket)
 	}
 }
 
-void rbrk_notify(void)
+void rbrk_ask(void)
 {
 	struct nt_bell *bell = (void *)nt_state.bell;
 	u32 ticket;
 
-	if (!(nt_state.flags & NT_STATE_FS0)) /* so it was put in before there was a thread block */
-		at_store(&nt_state.rbrk_fs, cpu_thread_base());
-	at_add(&nt_state.rbrk_seq, 1);
 	if (!bell || !kernel_allowed())
 		return;
 	ticket = at_add(&bell->rbrk, 1) + 1;
 	bell_ring();
 	rbrk_wait(bell, ticket);
+}
+
+void rbrk_notify(void)
+{
+	if (!(nt_state.flags & NT_STATE_FS0)) /* so it was put in before there was a thread block */
+		at_store(&nt_state.rbrk_fs, cpu_thread_base());
+	at_add(&nt_state.rbrk_seq, 1);
+	rbrk_ask();
 }

@@ -2,6 +2,7 @@
 #include "payload/thread.h"
 
 #include "base/atomic.h"
+#include "payload/ids.h"
 #include "payload/kernel.h"
 
 u32 thread_tid_from_kernel(void)
@@ -27,4 +28,13 @@ u32 thread_tgid_from_kernel(void)
 	if (nt_state.tid_off && thread_tid_from_kernel() == cpu_thread_u32(nt_state.tid_off))
 		at_store(&nt_local.tgid, (u32)tgid);
 	return (u32)tgid;
+}
+
+struct nt_caller thread_caller_there(const struct nt_map_view *v)
+{
+	return (struct nt_caller){
+	    .tid = ids_owner(),
+	    .cpu = thread_cpu_of(v),
+	    .flags = NT_CALLER_FOREIGN | (nt_state.flags & NT_STATE_NO_SYSCALL ? NT_CALLER_NO_SYSCALL : 0),
+	};
 }

@@ -8,6 +8,7 @@
 #pragma GCC visibility push(hidden)
 u32 thread_tid_from_kernel(void);
 u32 thread_tgid_from_kernel(void);
+struct nt_caller thread_caller_there(const struct nt_map_view *v); /* below */
 #pragma GCC visibility pop
 
 static inline u64 thread_pointer(void)
@@ -46,6 +47,8 @@ static inline u32 thread_cpu_of(const struct nt_map_view *v)
 /* For calls that may take a lock or own a record: tid must then be checked, 0 would mean "free". */
 static inline struct nt_caller thread_caller(const struct nt_map_view *v)
 {
+	if (nt_state.flags & NT_STATE_PIDNS)
+		return thread_caller_there(v);
 	return (struct nt_caller){
 	    .tid = thread_tid(),
 	    .cpu = thread_cpu_of(v),

@@ -169,7 +169,7 @@ s64 cmd_map_view(struct call *k, int fd, u64 addr)
 	answer.view = m->view;
 	answer.view.base = NULL;
 	answer.ino = m->ino;
-	answer.may = map_view_may(m, mode);
+	answer.may = client_shares_pids(k->c) ? map_view_may(m, mode) : 0; /* threads of others cannot own locks in it */
 	r = client_write(k->c, addr, &answer, sizeof(answer));
 	if (r < 0)
 		return r;

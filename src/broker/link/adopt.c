@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "base/bits.h"
+#include "broker/link/ids.h"
 #include "broker/link/steady.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -202,6 +203,16 @@ static void take_programs(struct process *p, const struct process *parent)
 	}
 }
 
+/* A child may be the first in a namespace of its own. */
+static void take_ids(struct process *p, u32 flags)
+{
+	p->foreign = ids_is_foreign(p->pid);
+	flags = p->foreign ? flags | NT_STATE_PIDNS : flags & ~NT_STATE_PIDNS;
+	if (p->foreign)
+		ids_fill(p);
+	inject_write(&p->target, p->state + offsetof(struct nt_state, flags), &flags, sizeof(flags));
+}
+
 static int take_child(struct process *p, const struct nt_state *state)
 {
 	struct process *parent;
@@ -227,6 +238,8 @@ static int take_child(struct process *p, const struct nt_state *state)
 	p->env.go_words = (u32)state->go_words;
 	p->unwind_hooked = state->orig_dl_find_object;
 	p->rbrk_seq = state->rbrk_seq;
+	p->ids_seq = state->ids_seq;
+	take_ids(p, state->flags);
 	p->target.haven = p->haven;
 	p->injected = true;
 	if (getrandom(&token, sizeof(token), 0) == sizeof(token) &&

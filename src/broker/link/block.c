@@ -15,6 +15,7 @@
 
 #include "base/bits.h"
 #include "broker/arch/cpu.h"
+#include "broker/link/ids.h"
 #include "broker/link/payload_blob.h"
 #include "broker/link/remote.h"
 #include "broker/link/vdso.h"
@@ -81,11 +82,12 @@ int process_read_state(struct process *p, u64 state, struct nt_state *ret)
 }
 
 /* The thread pointer conventions of the C library, seen in one thread. */
-static void find_tls(struct process *p, u64 fs, u32 its_tid, struct nt_state *state)
+static void find_tls(struct process *p, u64 fs, pid_t its_tid, struct nt_state *state)
 {
 	static const s32 known[] = { 0x2d0, 0x30 }; /* glibc, musl: struct pthread's tid */
+	struct proc_status st = { .ns_pid = its_tid };
 	u64 self = 0;
-	u32 tid;
+	pid_t tid;
 
 	if (!fs || inject_read(&p->target, fs, &self, sizeof(self)))
 		return;
@@ -93,8 +95,10 @@ static void find_tls(struct process *p, u64 fs, u32 its_tid, struct nt_state *st
 		state->flags |= NT_STATE_FS0;
 		p->env.fs0 = true;
 	}
+	if (p->foreign && proc_status_read(its_tid, &st))
+		return;
 	for (u32 i = 0; i < bits_count(known); i++)
-		if (!inject_read(&p->target, fs + (u64)known[i], &tid, sizeof(tid)) && tid == its_tid) {
+		if (!inject_read(&p->target, fs + (u64)known[i], &tid, sizeof(tid)) && tid == st.ns_pid) {
 			state->tid_off = known[i];
 			return;
 		}
@@ -114,7 +118,7 @@ static void find_tls_of_borrowed(struct process *p, struct nt_state *state)
 	u32 index = (u32)p->target.borrowed;
 
 	if (!inject_regs(&p->target, index))
-		find_tls(p, p->target.thread[index].regs.fs_base, (u32)p->target.thread[index].tid, state);
+		find_tls(p, p->target.thread[index].regs.fs_base, p->target.thread[index].tid, state);
 }
 
 /* Namespace and cgroup, which a process can only ask for with descriptors: we ask for it. */
@@ -141,7 +145,7 @@ void process_learn_thread_block(struct process *p)
 	if (p->env.fs0 || inject_read(&p->target, at, &s.flags, sizeof(s.flags)) ||
 	    inject_read(&p->target, p->state + offsetof(struct nt_state, rbrk_fs), &s.rbrk_fs, sizeof(s.rbrk_fs)))
 		return;
-	find_tls(p, s.rbrk_fs, (u32)p->pid, &s);
+	find_tls(p, s.rbrk_fs, p->pid, &s);
 	if (s.tid_off)
 		inject_write(&p->target, p->state + offsetof(struct nt_state, tid_off), &s.tid_off, sizeof(s.tid_off));
 	inject_write(&p->target, at, &s.flags, sizeof(s.flags));
@@ -186,12 +190,17 @@ static int fill_block(struct process *p)
 		state->flags |= NT_STATE_NO_SYSCALL;
 	if (cpu_has_rdpid())
 		state->flags |= NT_STATE_RDPID;
+	p->foreign = ids_is_foreign(p->pid);
+	if (p->foreign)
+		state->flags |= NT_STATE_PIDNS;
 	find_tls_of_borrowed(p, state);
 	find_places(p, state);
 	p->token = state->token;
 	r = inject_write(&p->target, p->image, nt_payload_blob, blob_hdr()->image_size);
 	if (!r)
 		r = write_new(p, p->state + 8, (u8 *)state + 8, sizeof(*state) - 8);
+	if (!r && p->foreign)
+		ids_fill(p);
 	state->magic = NT_STATE_MAGIC; /* last: whoever sees it sees all of it */
 	if (!r)
 		r = inject_write(&p->target, p->state, &state->magic, 8);

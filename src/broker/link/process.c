@@ -103,15 +103,14 @@ static bool thread_dead(u32 tid, void *arg)
 {
 	u64 start;
 
-	return proc_start_time((pid_t)tid, &start) == -ESRCH;
+	return !(tid & NT_TID_LOCAL) && proc_start_time((pid_t)tid, &start) == -ESRCH;
 }
 
 void process_gone(struct process *p)
 {
 	for (struct process_prog *pp = p->progs; pp; pp = pp->hh.next)
 		for (u32 i = 0; i < pp->prog->nmaps; i++)
-			if (pp->prog->maps[i]->view.type == BPF_MAP_TYPE_RINGBUF)
-				ring_reap(&pp->prog->maps[i]->view, thread_dead, NULL);
+			map_reap(&pp->prog->maps[i]->view, thread_dead, NULL);
 	for (struct process_map *pm = p->maps; pm; pm = pm->hh.next) {
 		struct object *o = pm->is_ring ? object_by_id(p->engine->broker, OBJECT_MAP, pm->id) : NULL;
 

@@ -104,7 +104,8 @@ struct process {
 	u64 pause_ns, pause_max_ns; /* the longest stop of the last attach or detach, and of all */
 	u64 token; /* of its block */
 	u64 statm, retry_ns, round; /* watch: size at the last look, when to try again, last round that saw it */
-	u32 rbrk_seq;
+	u32 rbrk_seq, ids_seq;
+	bool foreign; /* in another pid namespace than we: ids.h */
 	u64 r_debug; /* the dynamic linker's struct r_debug, 0 = unknown */
 	u8 birth; /* watch/birth.h */
 	u64 birth_until_ns;

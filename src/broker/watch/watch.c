@@ -17,6 +17,7 @@
 #include "base/bits.h"
 #include "broker/client.h"
 #include "broker/link/attach.h"
+#include "broker/link/ids.h"
 #include "broker/link/linker.h"
 #include "broker/link/steady.h"
 #include "broker/link/tables.h"
@@ -335,6 +336,11 @@ struct rung {
 	bool look;
 };
 
+static void find_children_steadily(void *arg)
+{
+	heirs_find(arg);
+}
+
 static void rang_steadily(void *arg)
 {
 	struct rung *r = arg;
@@ -347,6 +353,7 @@ void watch_linker_rang(struct watch *w)
 	struct nt_bell *bell = w->engine->shared.bell;
 	u32 asked = at_load_acq(&bell->rbrk);
 	struct process *p, *tmp;
+	bool known = false;
 
 	if (asked == at_load(&bell->rbrk_done))
 		return;
@@ -354,15 +361,19 @@ void watch_linker_rang(struct watch *w)
 		struct rung rung = { .p = p };
 		u32 seq;
 
+		known |= p->injected && ids_answer(p);
 		if (!p->injected ||
 		    inject_read(&p->target, p->state + offsetof(struct nt_state, rbrk_seq), &seq, sizeof(seq)) ||
 		    seq == p->rbrk_seq)
 			continue;
 		p->rbrk_seq = seq;
+		known = true;
 		steady_run(w->engine, rang_steadily, &rung);
 		if (rung.look)
 			look_pid(w, p->pid, true);
 	}
+	if (!known) /* a child of whose birth we have not heard yet */
+		steady_run(w->engine, find_children_steadily, w->heirs);
 	at_store_rel(&bell->rbrk_done, asked);
 	syscall(SYS_futex, &bell->rbrk_done, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }

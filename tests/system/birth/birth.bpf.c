@@ -22,10 +22,20 @@ static int add(__u32 slot)
 	return 0;
 }
 
+/* Who called main_fn, one after the other. */
+#define MAIN_FN 1
+#define IDS_MAX 32
+__u64 ids[IDS_MAX];
+__u32 nids;
+
 SEC("uprobe.multi")
 int entered(struct pt_regs *ctx)
 {
-	return add(bpf_get_attach_cookie(ctx));
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+
+	if (cookie == MAIN_FN)
+		ids[__sync_fetch_and_add(&nids, 1) % IDS_MAX] = bpf_get_current_pid_tgid();
+	return add(cookie);
 }
 
 SEC("uretprobe.multi")

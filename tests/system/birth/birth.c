@@ -71,6 +71,12 @@ void unwatch(void)
 {
 	while (nlinks)
 		bpf_link__destroy(links[--nlinks]);
+	skel->bss->nids = 0;
+}
+
+unsigned long long caller_id(unsigned int n)
+{
+	return n < skel->bss->nids ? skel->bss->ids[n] : 0;
 }
 
 static unsigned long long take(__u32 slot)

@@ -37,6 +37,8 @@ void unwatch(void);
 /* "main_ctor 2 main_fn 5": what was counted, entries; a function whose returns differ shows both: "main_fn 5/4". Then
  * all is zero again. */
 const char *counted(void);
+/* Who made the n-th call of main_fn since unwatch(): bpf_get_current_pid_tgid(); 0: there was none. */
+unsigned long long caller_id(unsigned int n);
 /* One check: what was counted is want. */
 static inline bool counts_are(const char *want, const char *what)
 {

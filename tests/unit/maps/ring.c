@@ -113,7 +113,7 @@ static u64 now_ms(void)
 static void lock(void)
 {
 	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, 1);
-	struct nt_caller c = mapfile_caller(0), quiet = c;
+	struct nt_caller c = mapfile_caller(0), quiet = c, foreign = c;
 	struct nt_ring_ctl *ctl = ctl_of(&v);
 	pid_t dead = fork(), zombie;
 	u64 t;
@@ -126,6 +126,13 @@ static void lock(void)
 	tap_ok(!ring_reserve(&v, &c, 8) && now_ms() - t < 100,
 	       "own lock (signal handler): fails at once");
 	ctl->lock.owner = (u32)dead;
+	ctl->lock.stuck = (u32)dead; /* patience is at its end: no wait */
+	foreign.flags = NT_CALLER_FOREIGN;
+	tap_ok(!ring_reserve(&v, &foreign, 8) && ctl->lock.owner == (u32)dead, "who is in another namespace cannot know that it is dead");
+	ctl->lock.owner = ctl->lock.stuck = (u32)dead | NT_TID_LOCAL;
+	tap_ok(!ring_reserve(&v, &c, 8), "nobody knows that of an owner whose number is not the broker's");
+	ctl->lock.owner = (u32)dead;
+	ctl->lock.stuck = 0;
 	tap_ok(ring_reserve(&v, &c, 8), "a dead owner's lock is taken over");
 	tap_eq(ctl->lock.owner, 0, "and freed");
 	zombie = fork();

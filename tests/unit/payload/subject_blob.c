@@ -29,14 +29,14 @@ void subject_load(struct subject *s)
 
 	need(h->magic == NT_PAYLOAD_MAGIC && h->version == NT_PAYLOAD_VERSION, "header");
 	need(h->image_size == size && size % NT_PAGE == 0, "image size");
-	at = mmap(NULL, size + state_size + NT_PAGE, PROT_READ | PROT_WRITE,
+	at = mmap(NULL, size + state_size + sizeof(struct nt_local), PROT_READ | PROT_WRITE,
 		  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	need(at != MAP_FAILED, "mmap");
 	memcpy(at, nt_payload_blob, size);
 	need(!mprotect(at, size, PROT_READ | PROT_EXEC), "mprotect");
 	s->state = (void *)(at + size);
 	s->local = (void *)(at + size + state_size);
-	need(!madvise(s->local, NT_PAGE, MADV_WIPEONFORK), "madvise");
+	need(!madvise(s->local, sizeof(*s->local), MADV_WIPEONFORK), "madvise");
 	s->wiped_on_fork = true;
 	for (u32 i = 0; i < NT_HELPER_MAX; i++) {
 		need(h->helper[i] < size, "helper offset");

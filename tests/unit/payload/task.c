@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Ids, names, CPU: who the program believes it runs in. */
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "subject.h"
 #include "tap.h"
 
@@ -65,6 +68,74 @@ static void test_no_thread_block(const struct subject *s)
 	tap_eq(helper_call(s, 15, 0, 0, 0), -EINVAL, "no way to know the uid");
 	s->state->flags &= ~NT_STATE_NO_SYSCALL;
 	s->state->tid_off = off;
+}
+
+static void note_ids(const struct subject *s, u32 here, u32 there, u32 way)
+{
+	s->local->ids[here % NT_IDS_SETS * NT_IDS_WAYS + way] =
+		(struct nt_ids){ .here = here, .there = there, .sum = nt_ids_sum(here, there) };
+}
+
+/* A broker in another namespace: it answers every question, with what is in the table by then. */
+struct broker_there {
+	const struct subject *s;
+	u32 tid, there, seen; /* seen: of the bell, when the thread is made: it may start late */
+	int answers;
+	volatile bool end;
+};
+
+static void *broker_main(void *arg)
+{
+	struct broker_there *b = arg;
+	struct nt_bell *bell = subject_bell(b->s);
+	u32 asked = b->seen;
+
+	while (!b->end) {
+		if (at_load_acq(&bell->rbrk) == asked) {
+			usleep(100);
+			continue;
+		}
+		asked = at_load(&bell->rbrk);
+		if (b->there) {
+			b->s->local->tgid_there = 70001;
+			note_ids(b->s, b->tid, b->there, NT_IDS_WAYS - 1);
+		}
+		b->answers++;
+		at_store_rel(&bell->rbrk_done, asked);
+		syscall(SYS_futex, &bell->rbrk_done, FUTEX_WAKE, 1, NULL, NULL, 0);
+	}
+	return NULL;
+}
+
+static void test_other_namespace(const struct subject *s)
+{
+	u32 tid = (u32)gettid();
+	struct broker_there b = { .s = s, .tid = tid, .seen = subject_bell(s)->rbrk };
+	pthread_t broker;
+
+	s->state->flags |= NT_STATE_PIDNS;
+	pthread_create(&broker, NULL, broker_main, &b);
+	tap_eq(helper_call(s, 14, 0, 0, 0), id_of(getpid(), gettid()), "another namespace, the broker does not know: our own ids");
+	tap_eq(b.answers, 1, "it was asked");
+	tap_eq(helper_call(s, 14, 0, 0, 0), id_of(getpid(), gettid()), "the same");
+	tap_eq(b.answers, 1, "without asking again at once");
+	s->local->ids_again_ns = 0;
+	b.there = 70002;
+	tap_eq(helper_call(s, 14, 0, 0, 0), id_of(70001, 70002), "it does: its ids");
+	tap_eq(b.answers, 2, "it was asked once more");
+	tap_eq(helper_call(s, 14, 0, 0, 0), id_of(70001, 70002), "and they stay");
+	tap_eq(b.answers, 2, "without asking");
+	note_ids(s, tid + NT_IDS_SETS, 5, 0);
+	tap_eq(helper_call(s, 14, 0, 0, 0), id_of(70001, 70002), "another thread's in the same set");
+	b.there = 0;
+	s->local->ids[tid % NT_IDS_SETS * NT_IDS_WAYS + NT_IDS_WAYS - 1].there = 6;
+	tap_eq(helper_call(s, 14, 0, 0, 0), id_of(getpid(), gettid()), "half an entry is none");
+	b.end = true;
+	pthread_join(broker, NULL);
+	memset(s->local->ids, 0, sizeof(s->local->ids));
+	s->local->tgid_there = 0;
+	s->local->ids_again_ns = 0;
+	s->state->flags &= ~NT_STATE_PIDNS;
 }
 
 static int child_status(pid_t pid)
@@ -208,6 +279,7 @@ int main(void)
 
 	test_ids(s);
 	test_no_thread_block(s);
+	test_other_namespace(s);
 	test_fork(s);
 	test_vfork(s);
 	test_comm(s);
