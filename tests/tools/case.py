@@ -35,6 +35,7 @@ class Case:
         self.with_errors = False   # stderr is part of the output
         self.better = None         # what notrap's output is where it is better than the kernel's on purpose
         self.as_kernel = False     # its output on the kernel, whatever that is here, is what notrap's should be; only without a target
+        self.options = ()          # of `notrap run`
         self.skip = {}             # mode: why not
         self.mask_pid = False      # the target's pid and tid at the start of lines are shown as PID
         self.in_table = True       # False: it is about what does not work

@@ -243,7 +243,7 @@ class Run:
                                   stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=case.patience)
             if done.returncode:
                 raise Failed(f"{command[0]}: status {done.returncode}")
-        self.tool = subprocess.Popen(self.become() + self.notrap("run", "--") + [self.fill(a) for a in case.argv],
+        self.tool = subprocess.Popen(self.become() + self.notrap("run", *case.options, "--") + [self.fill(a) for a in case.argv],
                                      stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env, start_new_session=True)
         if case.target and sites:
             self.await_attached(sites, before)

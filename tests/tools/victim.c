@@ -5,7 +5,7 @@
  *     victim           says "ready", makes N rounds for every line "N" it reads, answers "done"
  *                      and to "hN" looks the host name localhost up N times; to "mN" takes N blocks of 100 bytes and keeps
  *                      them, and N of 200 that it gives back; "fN": a child makes N rounds and stays, its name is "child";
- *                      "xN": it executes itself, then makes N rounds; "pN": it loads plugin.so, which calls itself N times and
+ *                      "sN": it makes N system calls, getppid(); "xN": it executes itself, then makes N rounds; "pN": it loads plugin.so, which calls itself N times and
  *                      keeps N blocks of 300 bytes
  *     victim -F        the same, but the one who says "ready PID" and does it all is a forked child
  *     victim N         makes N rounds and ends (what a tool starts itself)
@@ -182,6 +182,12 @@ KEEP static void use_plugin(int n)
 	function(n);
 }
 
+static void make_calls(int n)
+{
+	while (n--)
+		getppid();
+}
+
 KEEP static void obey(const char *line)
 {
 	int n = atoi(line + (*line >= 'a'));
@@ -192,6 +198,7 @@ KEEP static void obey(const char *line)
 	case 'f': fork_child(n); break;
 	case 'x': execute(n); break;
 	case 'p': use_plugin(n); break;
+	case 's': make_calls(n); break;
 	default: rounds(n);
 	}
 }
