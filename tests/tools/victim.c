@@ -5,8 +5,8 @@
  *     victim           says "ready", makes N rounds for every line "N" it reads, answers "done"
  *                      and to "hN" looks the host name localhost up N times; to "mN" takes N blocks of 100 bytes and keeps
  *                      them, and N of 200 that it gives back; "fN": a child makes N rounds and stays, its name is "child";
- *                      "sN": it makes N system calls, getppid(); "xN": it executes itself, then makes N rounds; "pN": it loads plugin.so, which calls itself N times and
- *                      keeps N blocks of 300 bytes
+ *                      "sN": it makes N system calls, getppid(); "xN": it executes itself, then makes N rounds;
+ *                      "pN": it loads plugin.so, which calls itself N times and keeps N blocks of 300 bytes
  *     victim -F        the same, but the one who says "ready PID" and does it all is a forked child
  *     victim N         makes N rounds and ends (what a tool starts itself)
  *     victim -f N      makes N rounds, forks a child that makes N more, and ends
