@@ -19,15 +19,12 @@ static const char *unit_of(const char *text)
 	return "";
 }
 
-static void one_round(struct bench *b, enum contender c)
+static void read_rows(struct bench *b, enum contender c, const char *command)
 {
-	char command[4096], line[256], name[64], unit[17];
+	char line[256], name[64], unit[17];
 	double value;
-	FILE *f;
+	FILE *f = popen(command, "re");
 
-	snprintf(command, sizeof(command), "%s%s%s '%s' '%s' 2>>'%s'", c == NOTRAP ? "'" : "",
-		 c == NOTRAP ? b->notrap : "", c == NOTRAP ? "' run --" : "", b->engine, b->prefix, b->log);
-	f = popen(command, "re");
 	if (!f)
 		return;
 	while (fgets(line, sizeof(line), f))
@@ -35,6 +32,17 @@ static void one_round(struct bench *b, enum contender c)
 			results_add(&b->results, name, c, unit_of(unit), value);
 	if (pclose(f))
 		results_error(&b->results, "engine", c, "ns", "%s failed (see %s)", b->engine, b->log);
+}
+
+static void one_round(struct bench *b, enum contender c)
+{
+	char command[4096];
+
+	snprintf(command, sizeof(command), "%s%s%s '%s' '%s' 2>>'%s'", c == NOTRAP ? "'" : "",
+		 c == NOTRAP ? b->notrap : "", c == NOTRAP ? "' run --" : "", b->engine, b->prefix, b->log);
+	read_rows(b, c, command);
+	if (c == NOTRAP) /* our verifier and compiler by themselves */
+		read_rows(b, c, b->compile);
 }
 
 void bench_engine(struct bench *b)

@@ -280,6 +280,25 @@ struct chain {
 	u32 calls, depth; /* calls 0: not known yet */
 };
 
+/* What the kernel's compiler gives a function. */
+static u32 frame_size(const struct venv *env, u32 f)
+{
+	return bits_round_up(bits_max(env->func[f].depth, 1u), 16u);
+}
+
+/* In tracing programs every function has its own 512 bytes (the kernel: on a private stack), unless one begins another
+ * program on its caller's. */
+static bool has_own_frames(const struct venv *env)
+{
+	u32 type = env->prog->prog_type, f;
+
+	for (f = 0; f < env->nfuncs; f++)
+		if (env->func[f].tail_calls)
+			return false;
+	return type == BPF_PROG_TYPE_KPROBE || type == BPF_PROG_TYPE_TRACEPOINT || type == BPF_PROG_TYPE_PERF_EVENT ||
+	       type == BPF_PROG_TYPE_RAW_TRACEPOINT;
+}
+
 /* Recursion here is bounded by the frame limit: at is the number of frames above. */
 static int measure_chain(struct venv *env, struct chain *chain, u32 f, u32 at, u32 above)
 {
@@ -304,14 +323,14 @@ static int measure_chain(struct venv *env, struct chain *chain, u32 f, u32 at, u
 		if (!names_function(env, i))
 			continue;
 		callee = vcfg_func_at(env, (u32)ebpf_insn_target(in, i));
-		r = measure_chain(env, chain, callee, at + 1, above + env->func[f].depth);
+		r = measure_chain(env, chain, callee, at + 1, above + frame_size(env, f));
 		if (r)
 			return r;
 		best.calls = bits_max(best.calls, chain[callee].calls);
 		best.depth = bits_max(best.depth, chain[callee].depth);
 	}
 	chain[f].calls = best.calls + 1;
-	chain[f].depth = best.depth + env->func[f].depth;
+	chain[f].depth = best.depth + frame_size(env, f);
 	return 0;
 }
 
@@ -326,7 +345,7 @@ int vcfg_stack_depth(struct venv *env)
 	for (f = 0; f < env->nfuncs; f++)
 		env->fact[env->func[f].start].stack_depth = (s32)env->func[f].depth;
 	r = measure_chain(env, chain, 0, 0, 0);
-	if (!r && chain[0].depth > EBPF_MAX_STACK) {
+	if (!r && chain[0].depth > EBPF_MAX_STACK && !has_own_frames(env)) {
 		vlog(env, "combined stack size of %u calls is %u. Too large\n", chain[0].calls,
 		     chain[0].depth);
 		r = -EACCES;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef uint64_t u64;
@@ -418,6 +419,117 @@ static void test_run(void)
 	touch(START + 30 * PAGE, 1);
 }
 
+#define PROBE_CALLS 40u
+#define UPROBE_MULTI 48u
+
+__attribute__((noinline)) static void probed(u32 n)
+{
+	__asm__ volatile("nop; nop; nop; nop; nop; nop; nop; nop" : : "r"(n) : "memory");
+}
+
+/* Where a function of ours is in the file. */
+static u64 offset_of(const void *function)
+{
+	unsigned long lo, hi, off, found = 0;
+	char line[512];
+	FILE *f = fopen("/proc/self/maps", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %*s %lx", &lo, &hi, &off) == 3 && (u64)function >= lo && (u64)function < hi)
+			found = (u64)function - lo + off;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* BPF_LINK_CREATE of a uprobe_multi link, as libbpf passes it. */
+struct link_attr {
+	u32 prog_fd, target_fd, attach_type, flags;
+	u64 path, offsets, ref_ctr_offsets, cookies;
+	u32 cnt, multi_flags, pid, pad;
+};
+
+static int probe(int prog)
+{
+	u64 offset = offset_of((void *)probed);
+	struct link_attr a = {.prog_fd = (u32)prog, .attach_type = UPROBE_MULTI, .path = (u64) "/proc/self/exe", .offsets = (u64)&offset, .cnt = 1};
+
+	return (int)syscall(SYS_bpf, BPF_LINK_CREATE, &a, sizeof(a));
+}
+
+/* The process itself and a child call a function that is probed: each call takes a page, writes down who it was, and tells
+ * in the first page (which the loader has, so that it is nobody's) where. */
+static void test_probe(void)
+{
+	struct {
+		u64 calls, bytes, page[2 * PROBE_CALLS];
+	} *told;
+	struct bpf_insn insn[] = {MAP(1, 1, 0),
+				  MOVI(2, 0),
+				  MOVI(3, 1),
+				  MOVI(4, -1),
+				  MOVI(5, 0),
+				  KCALL(alloc_id),
+				  MOV(6, 0),
+				  CALL(14),
+				  KERN(7, 6),
+				  ALUI(BPF_RSH, 0, 32),
+				  STX(BPF_DW, 7, 0, 0),
+				  MAP(1, 2, 0),
+				  KERN(1, 1),
+				  MOVI(2, 1),
+				  ATOMIC(BPF_DW, BPF_ADD, 1, 0, 2),
+				  MOVI(2, 8),
+				  ATOMIC(BPF_DW, BPF_ADD | 1, 1, 8, 2),
+				  ALU(BPF_ADD, 1, 2),
+				  STX(BPF_DW, 1, 6, 16),
+				  RET()};
+	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE, .insns = (u64)insn, .insn_cnt = COUNT(insn), .license = (u64) "GPL"};
+	u32 own = 0, child = 0, other = 0, twice = 0;
+	int prog, link, go[2];
+	pid_t pid;
+	char c;
+
+	the_map = make(0, 0, PAGES, MMAPABLE, 0);
+	told = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, the_map, 0);
+	told->calls = told->bytes = 0;
+	for (u32 i = 0; i < COUNT(insn); i++)
+		if (insn[i].code == 0x18 && insn[i].imm == MAP_HERE)
+			insn[i].imm = the_map;
+	a.prog_flags = SLEEPABLE;
+	a.expected_attach_type = UPROBE_MULTI;
+	prog = bpf(BPF_PROG_LOAD, &a);
+	if (pipe(go))
+		return;
+	pid = fork();
+	if (!pid) {
+		if (read(go[0], &c, 1) != 1)
+			_exit(1);
+		for (u32 i = 0; i < PROBE_CALLS; i++)
+			probed(i);
+		_exit(0);
+	}
+	link = probe(prog);
+	printf("probe: program %s, link %s\n", prog < 0 ? "refused" : "loaded", link < 0 ? "refused" : "made");
+	for (u32 i = 0; i < PROBE_CALLS; i++)
+		probed(i);
+	if (write(go[1], "", 1) == 1)
+		waitpid(pid, NULL, 0);
+	for (u32 i = 0; i < 2 * PROBE_CALLS && told->page[i]; i++) {
+		u64 who = *(u64 *)told->page[i];
+
+		own += who == (u64)getpid();
+		child += who == (u64)pid;
+		other += who != (u64)getpid() && who != (u64)pid;
+		for (u32 k = 0; k < i; k++)
+			twice += told->page[k] == told->page[i];
+	}
+	printf("probe: %llu calls, pages of mine %u, of the child's %u, of others %u, twice %u\n", (unsigned long long)told->calls, own, child,
+	       other, twice);
+	close(link);
+	close(prog);
+}
+
 int main(void)
 {
 	alloc_id = kfunc("bpf_arena_alloc_pages");
@@ -429,5 +541,6 @@ int main(void)
 	test_loads();
 	test_kfuncs();
 	test_run();
+	test_probe();
 	return 0;
 }
