@@ -31,6 +31,8 @@ typedef bool proc_entry_visit(pid_t id, u64 inode, void *arg);
 int proc_maps_each(pid_t pid, proc_map_visit *visit, void *arg);
 /* Visits only mappings of the file (dev, ino); other lines are not parsed further than needed. */
 int proc_maps_of_file(pid_t pid, dev_t dev, u64 ino, proc_map_visit *visit, void *arg);
+/* The same for those that may be executed, and maybe others; paths are "". In a fraction of the time. */
+int proc_code_of_file(pid_t pid, dev_t dev, u64 ino, proc_map_visit *visit, void *arg);
 /* The mapping that contains addr: start, end, prot and so on, path set to "". -ENOENT none. */
 int proc_map_at(pid_t pid, u64 addr, struct proc_map *ret);
 

@@ -4,6 +4,7 @@
  * piece of a target's address space (process.h has the picture). Its layout is fixed by the sizes below, so that a
  * broker that did not put it there finds everything from the address of the gates.
  */
+#include <elf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,15 +105,6 @@ static void find_tls(struct process *p, u64 fs, pid_t its_tid, struct nt_state *
 		}
 }
 
-static bool stack_visit(const struct proc_map *map, void *arg)
-{
-	struct nt_state *state = arg;
-
-	if (!strcmp(map->path, "[stack]"))
-		state->stack_end = map->end;
-	return state->stack_end;
-}
-
 static void find_tls_of_borrowed(struct process *p, struct nt_state *state)
 {
 	u32 index = (u32)p->target.borrowed;
@@ -124,13 +116,17 @@ static void find_tls_of_borrowed(struct process *p, struct nt_state *state)
 /* Namespace and cgroup, which a process can only ask for with descriptors: we ask for it. */
 static void find_places(struct process *p, struct nt_state *state)
 {
+	struct proc_map stack;
 	char path[64];
 	struct stat st;
+	u64 random;
 	int n = proc_cgroup_ids(p->pid, state->cgroup, NT_CGROUPS);
 
 	state->cgroup_n = n > 0 ? (u32)n : 0;
 	snprintf(path, sizeof(path), "/proc/%d/ns/pid", p->pid);
-	proc_maps_each(p->pid, stack_visit, state);
+	/* Its bytes are on the first thread's stack. */
+	if (!proc_auxv(p->pid, AT_RANDOM, &random) && !proc_map_at(p->pid, random, &stack))
+		state->stack_end = stack.end;
 	if (!stat(path, &st)) {
 		state->pidns_dev = st.st_dev;
 		state->pidns_ino = st.st_ino;

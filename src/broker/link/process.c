@@ -262,7 +262,7 @@ int process_scan_modules(struct process *p, struct binary *b)
 	for (struct module *m = p->modules; m; m = m->next)
 		if (m->binary == b)
 			m->seen = false;
-	r = proc_maps_of_file(p->pid, (dev_t)b->map_dev, b->key.ino, module_visit, &s);
+	r = proc_code_of_file(p->pid, (dev_t)b->map_dev, b->key.ino, module_visit, &s);
 	if (!r)
 		r = s.error;
 	if (r == -EACCES)

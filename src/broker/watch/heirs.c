@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A block is known by the gates that it maps. Only a fork hands it on, so a process that was seen without one will not
- * have one before we put it there; such strangers are told by their number and the inode of their /proc entry, and not
- * looked at again.
+ * have one before we put it there; such strangers, and who has another living broker's block alone, are told by their number
+ * and the inode of their /proc entry, and not looked at again.
  *
  * Where only a few processes were made since the last look, which the kernel's numbers tell, it is enough to look at these:
  *
@@ -86,23 +86,31 @@ static bool find_blocks(const struct heirs *h, pid_t pid, struct blocks *ret)
 	return !proc_maps_each(pid, gates_visit, ret) && ret->n;
 }
 
-/* Ours last, because it stays in use. */
+/* Ours last, because it stays in use. True: none of them has anything to do with us. */
+static bool look_at_blocks(struct heirs *h, struct process *p, const struct blocks *b, bool all)
+{
+	bool others = true;
+
+	for (u32 own = 0; own < 2; own++)
+		for (u32 i = 0; i < b->n; i++) {
+			int r = 0;
+
+			if ((b->block[i].ino == b->own_ino) == own)
+				r = attach_adopt(p, b->block[i].addr, b->block[i].ino, all);
+			if (r < 0)
+				p->retry_ns = engine_now_ns() + RETRY_NS;
+			h->adopted |= r != 0;
+			others &= r == 0;
+		}
+	return others;
+}
+
 void heirs_look(struct heirs *h, struct process *p, bool all)
 {
 	struct blocks b util_cleanup(blocks_deinit) = { .n = 0 };
 
-	if (p->injected || !find_blocks(h, p->pid, &b))
-		return;
-	for (u32 own = 0; own < 2; own++)
-		for (u32 i = 0; i < b.n; i++) {
-			int r = 0;
-
-			if ((b.block[i].ino == b.own_ino) == own)
-				r = attach_adopt(p, b.block[i].addr, b.block[i].ino, all);
-			if (r < 0)
-				p->retry_ns = engine_now_ns() + RETRY_NS;
-			h->adopted |= r != 0;
-		}
+	if (!p->injected && find_blocks(h, p->pid, &b))
+		look_at_blocks(h, p, &b, all);
 }
 
 static bool is_stranger(struct heirs *h, pid_t pid, u64 inode)
@@ -157,13 +165,15 @@ static bool visit(pid_t pid, u64 inode, void *arg)
 	p = process_find(h->engine, pid);
 	if ((p && p->injected) || proc_owner(pid, &owner) || owner != geteuid() || steady_is_broker(h->engine, pid))
 		return false;
-	if (!find_blocks(h, pid, &b)) {
-		remember_stranger(h, pid, inode);
-		return false;
+	if (find_blocks(h, pid, &b)) {
+		if (process_get(h->engine, pid, &p))
+			p = NULL;
+		if (!p || !look_at_blocks(h, p, &b, false)) {
+			h->again |= !p || !p->injected;
+			return false;
+		}
 	}
-	if (!process_get(h->engine, pid, &p))
-		heirs_look(h, p, false);
-	h->again |= !p || !p->injected;
+	remember_stranger(h, pid, inode);
 	return false;
 }
 

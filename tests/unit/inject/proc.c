@@ -80,6 +80,15 @@ static void test_maps(void)
 	n = 0;
 	proc_maps_of_file(getpid(), st.st_dev, st.st_ino + 1000003, count_all, &n);
 	tap_eq(n, 0, "none of another file");
+	f.addr = (u64)a + 4096;
+	f.found = false;
+	f.last = 0;
+	tap_eq(proc_code_of_file(getpid(), st.st_dev, st.st_ino, find_map, &f), 0, "code of a file");
+	tap_ok(f.found && f.map.prot & PROT_EXEC && !f.map.shared && f.map.off == 0x4000 && f.map.end - f.map.start == 4096,
+	       "is the mapping that may be executed");
+	proc_code_of_file(getpid(), st.st_dev, st.st_ino + 1000003, count_all, &n);
+	tap_eq(n, 0, "of another file there is none");
+	tap_eq(proc_code_of_file(999999999, st.st_dev, st.st_ino, count_all, &n), -ESRCH, "of no process: -ESRCH");
 	n = 0;
 	proc_maps_each(getpid(), stop_at_first, &n);
 	tap_eq(n, 1, "a visitor can end the walk");
