@@ -87,7 +87,7 @@ struct region_env { /* the process */
 struct region_layout {
 	u32 size;      /* bytes used */
 	u32 code_end;  /* [0, code_end): words, dispatchers, exits - a thread in there may be inside a program */
-	u32 ledger_off;
+	u32 ledger_off, nledger; /* entries: a site's own is followed by one for its far bytes, if it has such */
 	u32 follow_off; /* where a return goes whose slot has been replaced: runs the list of the slot that meta.newer names */
 	u64 frames_lo, frames_hi; /* run-time; equal: no return probe in here */
 	u64 eh_frame_hdr;
@@ -103,6 +103,3 @@ int region_build(const struct region_env *env, const struct region_shape *shape,
 /* The bytes of one site, given where its slot is (jump_off, victim_off): plan->patch_len of them at the window's start, and
  * plan->far_len at far_addr, the run-time address of plan->island. -ERANGE: out of reach. */
 int region_site_bytes(const struct region_site *site, u64 base, u64 far_addr, u8 ret_bytes[5], u8 ret_far[PATCH_FAR_MAX]);
-
-/* Entries of the ledger for this many sites: a site's own is followed by one for its far bytes, if it has such. */
-u32 region_ledger_count(const struct region_site *site, u32 nsites);

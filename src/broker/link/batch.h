@@ -5,6 +5,8 @@
 #include "broker/link/process.h"
 #include "broker/link/site.h"
 
+#define BATCH_FAR (1u << 31) /* in placed_id, left_id */
+
 struct batch_run { /* target bytes [lo, hi), kept at `at` in before and after */
 	u64 lo, hi;
 	u64 at;
@@ -43,11 +45,14 @@ struct batch {
 	/* Sites that get a slot, sorted by address; sites that lose what they have (a superset of the first when lists change). */
 	struct region_site *placed;
 	struct site **placed_site;
+	u32 *placed_id; /* their numbers, and BATCH_FAR where the plan has far bytes: with many, each look at a site is a cache miss */
 	u32 nplaced;
 	bool go; /* Go code is among them */
 	bool moved; /* threads may have been moved into the region, whether the rest worked or not */
 	struct site **left;
+	u32 *left_id; /* as placed_id */
 	u32 nleft;
+	bool counts; /* one of all these has a reference counter */
 	u64 *cookies;
 	u64 ncookies, cap_cookies;
 	u64 *cookie_at; /* [nplaced] index into cookies */

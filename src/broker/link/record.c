@@ -29,7 +29,7 @@ int batch_make_region(struct batch *b)
 	b->region.code_end = layout.code_end;
 	b->region.follow_off = layout.follow_off;
 	b->region.ledger_off = layout.ledger_off;
-	b->region.nledger = region_ledger_count(b->placed, b->nplaced);
+	b->region.nledger = layout.nledger;
 	b->region.data = (struct nt_region){ .base = b->region.base, .size = b->region.size, .nsites = b->region.nledger,
 					     .ledger_off = layout.ledger_off, .state = NT_REGION_LIVE,
 					     .frames_lo = layout.frames_lo, .frames_hi = layout.frames_hi,
@@ -49,9 +49,14 @@ void batch_drop_region(struct process *p, struct code_region *r)
 	process_give_back(p);
 }
 
+static struct module_patch *left_patch(const struct batch *b, u32 i)
+{
+	return &b->m->patch[b->left_id[i] & ~BATCH_FAR];
+}
+
 static bool leaves(const struct batch *b, u32 i, const struct code_region *r)
 {
-	const struct module_patch *mp = &b->m->patch[b->left[i]->id];
+	const struct module_patch *mp = left_patch(b, i);
 
 	return !mp->busy && mp->region == r;
 }
@@ -65,7 +70,7 @@ static void ledger_void(struct batch *b, const struct code_region *r)
 	if (!ledger || inject_read(&b->p->target, at, ledger, size))
 		return;
 	for (u32 i = 0; i < b->nleft; i++) {
-		u32 first = b->m->patch[b->left[i]->id].ledger, n = 1 + (b->left[i]->plan.far_len != 0);
+		u32 first = left_patch(b, i)->ledger, n = 1 + (b->left_id[i] & BATCH_FAR) / BATCH_FAR;
 
 		if (leaves(b, i, r))
 			for (u32 k = first; k < first + n && k < r->nledger; k++)
@@ -87,8 +92,8 @@ static void batch_leave(struct batch *b)
 			ledger_void(b, r);
 	}
 	for (u32 i = 0; i < b->nleft; i++)
-		if (!b->m->patch[b->left[i]->id].busy)
-			b->m->patch[b->left[i]->id].region = NULL;
+		if (!left_patch(b, i)->busy)
+			left_patch(b, i)->region = NULL;
 		else if (!batch_site_wanted(b->p, b->left[i])) /* somebody's breakpoint is on our jump, and will be taken out */
 			b->p->unfinished = true;
 }
@@ -128,10 +133,10 @@ void batch_record(struct batch *b, struct code_region *r)
 
 	batch_leave(b);
 	for (u32 i = 0; i < b->nplaced; i++) {
-		struct module_patch *mp = &b->m->patch[b->placed_site[i]->id];
+		struct module_patch *mp = &b->m->patch[b->placed_id[i] & ~BATCH_FAR];
 
 		mine = ledger;
-		ledger += 1 + (b->placed_site[i]->plan.far_len != 0);
+		ledger += 1 + (b->placed_id[i] & BATCH_FAR) / BATCH_FAR;
 		if (b->placed[i].error)
 			continue;
 		*mp = (struct module_patch){ .region = r, .jump_off = b->placed[i].jump_off,
@@ -139,10 +144,11 @@ void batch_record(struct batch *b, struct code_region *r)
 					     .ledger = mine, .placed = i, .counted = mp->counted };
 		r->live++;
 		b->m->patched++;
-		batch_count(b, b->placed_site[i], mp, true);
+		if (b->counts)
+			batch_count(b, b->placed_site[i], mp, true);
 	}
-	for (u32 i = 0; i < b->nleft; i++)
-		if (!b->m->patch[b->left[i]->id].region)
-			batch_count(b, b->left[i], &b->m->patch[b->left[i]->id], false);
+	for (u32 i = 0; i < b->nleft && b->counts; i++)
+		if (!left_patch(b, i)->region)
+			batch_count(b, b->left[i], left_patch(b, i), false);
 	regions_retire(b->p);
 }

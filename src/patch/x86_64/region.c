@@ -25,17 +25,34 @@ static u32 words_count(const struct region_shape *shape, u32 n)
 	return words;
 }
 
-u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct region_site *site, u32 nsites)
+struct sums { /* over all sites: with many of them each look at a plan is a cache miss */
+	u64 size; /* bound, in bytes */
+	u32 nreturns, nledger;
+	bool any_inlined;
+};
+
+static struct sums sum_sites(const struct region_shape *shape, u32 nshapes, const struct region_site *site, u32 nsites)
 {
-	u64 size = 8ull * words_count(shape, nshapes) + 64;
+	struct sums s = { .size = 8ull * words_count(shape, nshapes) + 64 + FRAMES_SIZE + FOLLOW_BOUND + 64 };
 
 	for (u32 i = 0; i < nshapes; i++)
-		size += 3 * (DISPATCH_BOUND + slot_consumers_bound(&shape[i])) + 64;
-	size += FRAMES_SIZE + FOLLOW_BOUND + 64;
-	for (u32 i = 0; i < nsites; i++)
-		size += slot_bound(shape, &site[i], nsites) + SLOT_THUNK_SIZE;
-	size += region_ledger_count(site, nsites) * sizeof(struct nt_ledger_site);
-	return size > REGION_MAX ? REGION_MAX : (u32)bits_round_up(size, NT_PAGE);
+		s.size += 3 * (DISPATCH_BOUND + slot_consumers_bound(&shape[i])) + 64;
+	for (u32 i = 0; i < nsites; i++) {
+		region_prefetch(site, i, nsites);
+		s.size += slot_bound(shape, &site[i], nsites) + SLOT_THUNK_SIZE;
+		s.nledger += 1 + (site[i].plan->far_len != 0);
+		s.nreturns += slot_returns(shape, &site[i]);
+		s.any_inlined |= slot_inlined(shape, &site[i], nsites);
+	}
+	s.size = bits_round_up(s.size + s.nledger * (u64)sizeof(struct nt_ledger_site), NT_PAGE);
+	return s;
+}
+
+u32 region_bound(const struct region_shape *shape, u32 nshapes, const struct region_site *site, u32 nsites)
+{
+	struct sums s = sum_sites(shape, nshapes, site, nsites);
+
+	return s.size > REGION_MAX ? REGION_MAX : (u32)s.size;
 }
 
 static void put_word(struct region_build *b, u32 index, u64 value)
@@ -114,15 +131,6 @@ static int write_dispatchers(struct region_build *b, u32 *ret_end)
 	return w.error;
 }
 
-u32 region_ledger_count(const struct region_site *site, u32 nsites)
-{
-	u32 n = nsites;
-
-	for (u32 i = 0; i < nsites; i++)
-		n += site[i].plan->far_len != 0;
-	return n;
-}
-
 static void put_ledger(struct region_build *b, u32 *index, const struct nt_ledger_site *l)
 {
 	memcpy(b->out + b->ledger + (*index)++ * sizeof(*l), l, sizeof(*l));
@@ -153,6 +161,7 @@ static int write_sites(struct region_build *b, u32 *ret_end)
 		struct region_site *s = &b->site[i];
 		u32 this_thunk = slot_returns(b->shape, s) ? thunk : 0;
 
+		region_prefetch(b->site, i, b->nsites);
 		if (this_thunk)
 			thunk += SLOT_THUNK_SIZE;
 		s->error = slot_write(b, s, &at, this_thunk);
@@ -164,13 +173,20 @@ static int write_sites(struct region_build *b, u32 *ret_end)
 	return 0;
 }
 
+/* What is not code. Between slots they see to it themselves. */
+static void fill(struct region_build *b, u32 from, u32 to)
+{
+	memset(b->out + from, 0xcc, to - from);
+}
+
 static int build_all(struct region_build *b, struct region_layout *ret)
 {
+	u32 words = words_count(b->shape, b->nshapes), end;
 	struct region_layout l = { 0 };
-	u32 end;
 	int r;
 
-	b->text = bits_round_up(8 * words_count(b->shape, b->nshapes), 64u);
+	b->text = bits_round_up(8 * words, 64u);
+	fill(b, 8 * words, b->text);
 	write_words(b);
 	r = write_dispatchers(b, &end);
 	if (r)
@@ -178,7 +194,8 @@ static int build_all(struct region_build *b, struct region_layout *ret)
 	b->thunks = bits_round_up(end, 64u);
 	b->frames = b->thunks + SLOT_THUNK_SIZE * b->nreturns;
 	b->ledger = bits_round_up(b->frames + (b->nreturns ? FRAMES_SIZE : 0), 16u);
-	b->slots = bits_round_up(b->ledger + region_ledger_count(b->site, b->nsites) * (u32)sizeof(struct nt_ledger_site), 64u);
+	b->slots = bits_round_up(b->ledger + b->nledger * (u32)sizeof(struct nt_ledger_site), 64u);
+	fill(b, end, b->slots);
 	if (b->nreturns) {
 		l.frames_lo = b->base + b->thunks;
 		l.frames_hi = b->base + b->frames;
@@ -190,10 +207,8 @@ static int build_all(struct region_build *b, struct region_layout *ret)
 	r = write_sites(b, &end);
 	if (r)
 		return r;
-	l.code_end = b->thunks;
-	for (u32 i = 0; i < b->nsites; i++)
-		if (slot_inlined(b->shape, &b->site[i], b->nsites))
-			l.code_end = end;
+	l.code_end = b->any_inlined ? end : b->thunks;
+	l.nledger = b->nledger;
 	l.ledger_off = b->ledger;
 	l.follow_off = b->follow;
 	l.size = end;
@@ -206,10 +221,14 @@ int region_build(const struct region_env *env, const struct region_shape *shape,
 {
 	struct region_build b = { .env = env, .shape = shape, .nshapes = nshapes, .site = site, .nsites = nsites,
 			   .base = base, .out = out, .cap = cap };
+	struct sums s = sum_sites(shape, nshapes, site, nsites);
 	int r;
 
-	if (cap < region_bound(shape, nshapes, site, nsites))
+	if (cap < (s.size > REGION_MAX ? REGION_MAX : s.size))
 		return -ENOSPC;
+	b.nreturns = s.nreturns;
+	b.nledger = s.nledger;
+	b.any_inlined = s.any_inlined;
 	b.code = calloc(nshapes + 1, sizeof(*b.code));
 	b.consumer_words = calloc(words_count(shape, nshapes), sizeof(*b.consumer_words));
 	if (!b.code || !b.consumer_words) {
@@ -217,9 +236,6 @@ int region_build(const struct region_env *env, const struct region_shape *shape,
 		free(b.consumer_words);
 		return -ENOMEM;
 	}
-	memset(out, 0xcc, cap);
-	for (u32 i = 0; i < nsites; i++)
-		b.nreturns += slot_returns(shape, &site[i]);
 	r = build_all(&b, ret);
 	free(b.code);
 	free(b.consumer_words);

@@ -22,9 +22,21 @@ struct region_build {
 	u32 cap;
 	struct shape_code *code;
 	u64 *consumer_words; /* run-time address of each consumer's words, shape after shape */
-	u32 nreturns;
+	u32 nreturns, nledger;
+	bool any_inlined;
 	u32 words, text, follow, thunks, frames, ledger, slots; /* offsets of the sections */
 };
+
+/* The plan of a site to come, into the cache. */
+static inline void region_prefetch(const struct region_site *site, u32 i, u32 n)
+{
+	const char *p = i + 8 < n ? (const char *)site[i + 8].plan : NULL;
+
+	if (!p)
+		return;
+	for (u32 k = 0; k < sizeof(struct patch_plan); k += 64)
+		__builtin_prefetch(p + k);
+}
 
 /* Where the code of this shape finds its words. */
 struct dispatch_words build_words(const struct region_build *b, u32 shape);

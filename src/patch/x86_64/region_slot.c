@@ -92,6 +92,7 @@ int slot_write(struct region_build *b, struct region_site *s, u32 *at, u32 thunk
 
 	s->slot_off = bits_round_up(meta_at + meta_size, inlined ? INLINE_ALIGN : SLOT_ALIGN);
 	meta_at = s->slot_off - meta_size;
+	memset(b->out + *at, 0xcc, meta_at - *at);
 	s->meta_off = meta_at;
 	x86_init(&w, b->out + s->slot_off, b->cap - s->slot_off, b->base + s->slot_off);
 	if (s->plan->go && !b->env->go_stacks)
