@@ -3,7 +3,7 @@
  * One batch: some sites of one module of one process get the jumps that their consumer lists ask for.
  *
  *   1. outside, nothing stopped: which list each site has now (shapes), programs mapped, room found, region built and
- *      written, the new bytes of whole runs of code prepared (batch.c)
+ *      written, the new bytes of whole runs of code prepared (batch.c, bytes.c)
  *   2. all threads stopped: the runs are read again and must be as they were; a thread inside a window, or a signal
  *      frame that will return into one, is moved to the relocated copy; the runs are written (commit.c)
  *   3. resumed; the records follow (record.c)
