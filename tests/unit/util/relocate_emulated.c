@@ -232,7 +232,7 @@ struct sums {
 };
 
 /* Reads clocks, random numbers or its own address; or the emulator does not know it (XOP), or it goes on elsewhere (the
- * trap flag comes from memory, segments; xbegin); or jumps into the window itself: what stands there is not in the copy. Mostly
+ * trap flag comes from memory, segments, returns to other ones; xbegin); or jumps into the window itself: what stands there is not in the copy. Mostly
  * data that was taken for code. */
 static bool is_unsteady_insn(const u8 *p, const struct x86_insn *i, u32 at, u32 n)
 {
@@ -243,7 +243,7 @@ static bool is_unsteady_insn(const u8 *p, const struct x86_insn *i, u32 at, u32 
 	if (i->map == X86_MAP_VECTOR)
 		return p[i->op_off] && memchr(p, 0x8f, i->op_off); /* XOP */
 	if (i->map == X86_MAP_ONE)
-		return i->opcode == 0x9d || i->opcode == 0xc8 || i->opcode == 0x8c || i->opcode == 0x8e;
+		return i->opcode == 0x9d || (i->opcode >= 0xca && i->opcode <= 0xcf) || i->opcode == 0xc8 || i->opcode == 0x8c || i->opcode == 0x8e;
 	return i->map == X86_MAP_0F && (i->opcode == 0x05 || i->opcode == 0x31 || i->opcode == 0xc7 || i->opcode == 0xa2 ||
 					i->opcode == 0x34 || i->opcode == 0x01);
 }
