@@ -181,13 +181,26 @@ int linker_leave_process(struct process *p)
 	return r;
 }
 
+static bool is_watched(const struct process *p)
+{
+	return p->injected && p->linker_watched;
+}
+
+bool linker_is_anywhere(const struct engine *e)
+{
+	for (const struct process *p = e->processes; p; p = p->hh.next)
+		if (is_watched(p))
+			return true;
+	return false;
+}
+
 void linker_forget_all(struct engine *e)
 {
 	struct link *l, *tmp;
 
 	linkers_close(e);
 	for (struct process *p = e->processes; p; p = p->hh.next) {
-		if (!p->injected || !p->linker_watched || !process_alive(p) || steady_is_orphan(e))
+		if (!is_watched(p) || !process_alive(p) || steady_is_orphan(e))
 			continue;
 		if (linker_leave_process(p) || attach_quiesce(p, 500))
 			p->unfinished = true;

@@ -19,5 +19,7 @@ bool linker_is_path(const char *path);
 /* Takes it out of one process, because no link is left that could want a library; afterwards its threads may still be in it
  * (attach_quiesce()). 0 or -errno. */
 int linker_leave_process(struct process *p);
+/* Is it in any process? */
+bool linker_is_anywhere(const struct engine *e);
 /* Takes all of them out again: no link is left that could want a library. */
 void linker_forget_all(struct engine *e);

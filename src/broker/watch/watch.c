@@ -218,8 +218,10 @@ static void forget_steadily(void *arg)
 
 void watch_update(struct watch *w)
 {
-	if (!w->engine->links && w->engine->linkers)
+	if (!w->engine->links && w->engine->linkers && linker_is_anywhere(w->engine))
 		steady_run(w->engine, forget_steadily, w->engine);
+	else if (!w->engine->links)
+		linker_forget_all(w->engine); /* no process to touch: the records */
 	if (w->birth)
 		birth_update(w->birth);
 	if (!w->engine->links && !unfinished_any(w->engine))
