@@ -3,7 +3,7 @@
  * A fault on a nil pointer in Go becomes a panic: the runtime's signal handler makes it look as if the instruction had called
  * sigpanic(). What it writes below the stack pointer as the return address is the program counter of the fault; one that it does
  * not know, as that of a copy, it takes for a call that went astray, and believes the word at the top of the stack instead
- * (shouldPushSigpanic() in runtime/signal_unix.go, for all versions since 1.5). So before a copy faults, that word is put there:
+ * (shouldPushSigpanic() in runtime/panic.go; before 1.11, the same lines in preparePanic()). So before a copy faults, that word is put there:
  *
  *     original             copy
  *     mov rax, [rbx+8]         is rbx+8 an address that could be nil's?  no ---> mov rax, [rbx+8]
@@ -50,12 +50,17 @@ static bool minds_stack(const struct x86_insn *i)
 
 	if (i->kind != X86_K_PLAIN)
 		return true;
-	if (i->map == X86_MAP_VECTOR)
-		return false;
 	if (i->map == X86_MAP_ONE && (i->opcode == 0x8f || (i->opcode == 0xff && reg >= 2 && reg <= 6)))
 		return true; /* pop, call, jmp, push */
-	return reg == 4 && !(i->rex & 4) && i->map == X86_MAP_ONE && i->opcode < 0xc0 &&
-	       !(i->opcode >= 0x80 && i->opcode <= 0x83);
+	if (reg != 4 || i->rex & 4)
+		return false;
+	switch (i->map) { /* is the register rsp? */
+	case X86_MAP_ONE: return i->opcode < 0xc0 && !(i->opcode >= 0x80 && i->opcode <= 0x83);
+	case X86_MAP_0F:
+		return (i->opcode >= 0x40 && i->opcode <= 0x4f) || (i->opcode >= 0xa0 && i->opcode <= 0xc1 && i->opcode != 0xae);
+	case X86_MAP_0F38: return i->opcode >= 0xf0;
+	}
+	return false;
 }
 
 /* Bits X and B of the prefix, as in REX. False: none that is known here. */
