@@ -49,9 +49,10 @@ static s32 uprobe_pmu_type(void)
 	return (s32)strtol(text, NULL, 10);
 }
 
-static bool broker_has_links(const struct broker *b)
+static bool broker_has_links(struct broker *b)
 {
-	if (b->objects.by_id[OBJECT_LINK])
+	kernel_progs_forget(b, false);
+	if (b->objects.by_id[OBJECT_LINK] || b->kernel_progs)
 		return true;
 	for (struct object *o = b->objects.by_id[OBJECT_PERF]; o; o = o->hh.next)
 		if (object_to_perf(o)->link || object_to_perf(o)->clock.run)

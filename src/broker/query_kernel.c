@@ -14,7 +14,7 @@
 static bool is_there(const struct kernel_prog *p)
 {
 	union bpf_attr a = {.prog_id = p->id};
-	int fd fd_auto = kernel_bpf(BPF_PROG_GET_FD_BY_ID, &a, sizeof(a));
+	int fd fd_auto = p->id ? kernel_bpf(BPF_PROG_GET_FD_BY_ID, &a, sizeof(a)) : -1;
 
 	return fd >= 0;
 }

@@ -8,6 +8,7 @@
 #include "broker/link/in_kernel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "broker/arch/cpu.h"
 #include "broker/link/process.h"
 #include "broker/link/site.h"
 #include "broker/object/kernel.h"
@@ -103,6 +105,27 @@ static const struct process *who_has_jump(const struct engine *e, const struct l
 					return p;
 		}
 	return NULL;
+}
+
+int in_kernel_check(const struct link *l, char *notice, size_t n)
+{
+	unsigned char insn[16];
+	char path[32];
+	int fd fd_auto = -1;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", l->file_fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (u32 i = 0; fd >= 0 && i < l->n; i++) {
+		ssize_t got = pread(fd, insn, sizeof(insn), (off_t)l->offsets[i]);
+
+		if (got <= 0 || !cpu_kernel_refuses(insn, (unsigned)got))
+			continue;
+		snprintf(notice, n, "program %s would have to go to the kernel, because %s; but the kernel has no uprobes at "
+			 "instructions like the one at %#llx in %s", l->prog->name, l->why, (unsigned long long)l->offsets[i],
+			 l->path);
+		return -EOPNOTSUPP;
+	}
+	return 0;
 }
 
 static int open_multi(struct link *l, const char *path)

@@ -4,6 +4,8 @@
 
 #include "broker/link/engine.h"
 
+/* Known before anything is changed: the kernel does not take one of l's targets. 0 or -EOPNOTSUPP, in words. */
+int in_kernel_check(const struct link *l, char *notice, size_t n);
 /* Attaches the twin of l's program, which is loaded, to l's targets. 0, the kernel's -errno, or -EBUSY: some process has a
  * jump of ours so near to a target that a breakpoint there would hit its middle. */
 int in_kernel_open(struct link *l, char *notice, size_t n);

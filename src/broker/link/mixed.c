@@ -66,6 +66,9 @@ static int mark_one(struct plan *p, struct link *l)
 		return -EOPNOTSUPP;
 	}
 	l->moving = true;
+	r = in_kernel_check(l, p->notice, p->n);
+	if (r < 0)
+		return r;
 	r = twin_prog_want(l->prog);
 	if (r < 0)
 		snprintf(p->notice, p->n, "a map of program %s cannot be made in the kernel: %s", l->prog->name, strerror(-r));

@@ -21,6 +21,14 @@ long mixed_g(long i)
 	return i * 5;
 }
 
+/* Begins with a lock prefix. */
+__attribute__((naked, noinline, aligned(1024))) void mixed_lock(long i);
+
+void mixed_lock(long i)
+{
+	__asm__ volatile("lock addl $0, -8(%rsp)\n nop\n nop\n nop\n nop\n ret");
+}
+
 int main(void)
 {
 	long first, count;
@@ -32,6 +40,7 @@ int main(void)
 			mixed_f(i);
 			syscall(SYS_getpriority, 0, i);
 			mixed_g(i);
+			mixed_lock(i);
 		}
 		printf("done\n");
 		fflush(stdout);
