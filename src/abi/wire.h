@@ -31,6 +31,7 @@ enum nt_op {
 			    * pointer. Answered by any number of NT_REPLY_DO, each with its NT_OP_DONE, then by a last one */
 	NT_OP_DONE,	   /* arg[0] = what the system call returned */
 	NT_OP_ARENA,	   /* shim: fd = arg[0] is an arena: it has been mapped at arg[1], arg[2] bytes */
+	NT_OP_MAP_MEMORY,  /* fd = arg[0] is a map with NT_MAP_ELSEWHERE: answer with the descriptor of its memory, from 0 on */
 	NT_OP_FDINFO,	   /* fd = arg[0]: answer with a memfd, what /proc/self/fdinfo/FD says */
 };
 
@@ -52,6 +53,7 @@ struct nt_map_answer {
 };
 #define NT_MAP_READ 1u
 #define NT_MAP_WRITE 2u
+#define NT_MAP_ELSEWHERE 4u /* the memory is not the descriptor's own: NT_OP_MAP_MEMORY gives the one to map */
 
 struct nt_request {
 	u32 op;

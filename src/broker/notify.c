@@ -200,7 +200,9 @@ static bool may_stop(struct call *k, const struct seccomp_data *d)
 	const u64 *a = (const u64 *)d->args;
 
 	switch (d->nr) {
-	case SYS_bpf: return a[0] == BPF_LINK_CREATE;
+	case SYS_bpf:
+		/* With --kernel uprobes of the caller's own may have to move. */
+		return a[0] == BPF_LINK_CREATE || (k->c->kernel && (a[0] == BPF_PROG_LOAD || a[0] == BPF_RAW_TRACEPOINT_OPEN));
 	case SYS_ioctl: return (u32)a[1] == (u32)PERF_EVENT_IOC_SET_BPF;
 	case SYS_mmap: return notify_mmap_borrows(k, a);
 	}

@@ -104,6 +104,7 @@ static s64 server_dispatch(struct call *k, const struct nt_request *q)
 	case NT_OP_MMAP: return cmd_mmap(k, (int)a[0], a[1], a[2], a[3], a[4], a[5]);
 	case NT_OP_ARENA: return cmd_arena_mapped(k, (int)a[0], a[1], a[2]);
 	case NT_OP_MAP_VIEW: return cmd_map_view(k, (int)a[0], a[1]);
+	case NT_OP_MAP_MEMORY: return cmd_map_memory(k, (int)a[0]);
 	case NT_OP_POLLABLE: return server_pollable(k, (int)a[0]);
 	case NT_OP_SYNC:
 		object_reap(k->b);

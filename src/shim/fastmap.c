@@ -170,6 +170,10 @@ static bool fast_map_file(int fd, struct fastmap *m)
 	int prot = PROT_READ | (m->may & NT_MAP_WRITE ? PROT_WRITE : 0);
 	s64 at;
 
+	if (m->may & NT_MAP_ELSEWHERE) {
+		m->mapped = m->view.size;
+		return true;
+	}
 	/* A page longer than the file: so the broker tells it from a mapping of the application. */
 	m->mapped = m->view.size + NT_PAGE;
 	at = sys_call6(__NR_mmap, 0, m->mapped, (u64)prot, MAP_SHARED, (u64)fd, 0);

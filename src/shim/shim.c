@@ -7,6 +7,7 @@
 #include "shim/shim.h"
 
 #include <errno.h>
+#include <linux/mman.h>
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -146,6 +147,21 @@ __attribute__((force_align_arg_pointer)) static s64 shim_program_call(u64 helper
 	return r;
 }
 
+/* The memory of a map that is not its descriptor's own. NULL: not to be had. */
+static u8 *map_elsewhere(int fd, u64 size)
+{
+	const u64 arg[6] = {(u64)fd};
+	struct nt_reply reply;
+	int other = -1, r = session_call(&shim.session, NT_OP_MAP_MEMORY, arg, &reply, &other);
+	s64 at;
+
+	if (r < 0 || !(reply.flags & NT_REPLY_FD))
+		return NULL;
+	at = sys_call6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, (u64)other, 0);
+	shim_raw(__NR_close, (u64)other, 0, 0, 0);
+	return at < 0 && at > -(s64)NT_PAGE ? NULL : (u8 *)at;
+}
+
 static int shim_map_view(int fd, struct nt_map_answer *ret, int *ret_news_fd)
 {
 	const u64 arg[6] = {(u64)fd, (u64)ret};
@@ -155,7 +171,13 @@ static int shim_map_view(int fd, struct nt_map_answer *ret, int *ret_news_fd)
 	if (!shim_knows_fd(fd))
 		return -EBADF; /* a close of it would not be seen */
 	r = session_call(&shim.session, NT_OP_MAP_VIEW, arg, &reply, ret_news_fd);
-	return r < 0 ? r : (int)reply.ret;
+	if (r < 0 || reply.ret < 0)
+		return r < 0 ? r : (int)reply.ret;
+	if (ret->may & NT_MAP_ELSEWHERE) {
+		ret->view.base = map_elsewhere(fd, ret->view.size);
+		ret->may = ret->view.base ? ret->may : 0;
+	}
+	return (int)reply.ret;
 }
 
 s64 shim_bpf(u64 cmd, u64 attr, u64 size)

@@ -48,6 +48,7 @@ int clock_attach(struct call *k, struct object_perf *p, struct object_prog *prog
 void clock_turn(struct object_perf *p, bool on);
 
 s64 cmd_map_view(struct call *k, int fd, u64 addr);
+s64 cmd_map_memory(struct call *k, int fd);
 
 /* Perf events that programs write to (output.c). */
 struct object_output;

@@ -146,13 +146,16 @@ static u32 map_view_may(const struct object_map *m, int mode)
 
 	if (map_has_slots(m->view.type) || m->view.type == BPF_MAP_TYPE_TASK_STORAGE || m->view.type == NT_BPF_MAP_TYPE_ARENA)
 		return 0;
-	if (m->mem_fd != m->fd || twin_map_is_owner(m))
+	if (twin_map_is_owner(m))
 		return 0; /* it is not in this file */
 	if (mode != O_WRONLY)
 		may |= NT_MAP_READ;
 	/* Write-only descriptors cannot be mapped; the memory of a read-only map cannot be written by others. */
 	if (mode == O_RDWR && !m->frozen && !(m->view.flags & BPF_F_RDONLY_PROG))
 		may |= NT_MAP_WRITE;
+	/* What the kernel maps it maps for both; and not to write what is read-only. */
+	if (m->mem_fd != m->fd)
+		may = may == (NT_MAP_READ | NT_MAP_WRITE) ? may | NT_MAP_ELSEWHERE : 0;
 	return may;
 }
 
@@ -176,4 +179,17 @@ s64 cmd_map_view(struct call *k, int fd, u64 addr)
 	news = object_map_news(k->b);
 	k->ret_fd = news < 0 ? -1 : fcntl(news, F_DUPFD_CLOEXEC, 0);
 	return k->ret_fd < 0 ? (news < 0 ? news : -errno) : 0;
+}
+
+s64 cmd_map_memory(struct call *k, int fd)
+{
+	struct object *o;
+	int mode, r = object_by_fd_mode(k->c, fd, OBJECT_MAP, &o, &mode);
+
+	if (r < 0)
+		return r;
+	if (!(map_view_may(object_to_map(o), mode) & NT_MAP_ELSEWHERE))
+		return -EPERM;
+	k->ret_fd = fcntl(object_to_map(o)->mem_fd, F_DUPFD_CLOEXEC, 0);
+	return k->ret_fd < 0 ? -errno : 0;
 }
