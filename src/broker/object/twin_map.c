@@ -19,6 +19,7 @@
 #include "util/log.h"
 
 #define TYPE_USER_RINGBUF 31 /* not in every <linux/bpf.h> */
+#define TYPE_ARENA 33
 #define CREATE_FLAGS_HERE (BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_NUMA_NODE) /* of a descriptor, or nobody's business */
 
 static enum twin_how how_of(const struct object_map *m)
@@ -316,8 +317,8 @@ int twin_map_make(struct object_map *m)
 
 	if (m->twin)
 		return 0;
-	if (m->view.type == TYPE_USER_RINGBUF)
-		return -EOPNOTSUPP; /* the loader writes into ours, and nobody would read it */
+	if (m->view.type == TYPE_USER_RINGBUF || m->view.type == TYPE_ARENA)
+		return -EOPNOTSUPP; /* the loader has ours mapped, and would not see the kernel's */
 	r = twin_new(m, create(m, 0), how_of(m));
 	if (r < 0)
 		return r;
