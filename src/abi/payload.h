@@ -13,7 +13,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 17u
+#define NT_PAYLOAD_VERSION 18u
 #define NT_HELPER_KFUNC 256u /* helper[] from here on: bodies of enum ebpf_kfunc (ebpf/kfuncs.h) */
 #define NT_HELPER_MAX 320u
 

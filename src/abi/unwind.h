@@ -29,6 +29,8 @@ struct nt_unwind_row {
 };
 _Static_assert(sizeof(struct nt_unwind_row) == 8, "there are many");
 
+#define NT_BUILD_ID_SIZE 20u /* BPF_BUILD_ID_SIZE; a shorter one is filled up with zeroes */
+
 struct nt_unwind_module { /* one executable mapping of a process */
 	u64 lo, hi; /* addresses [lo, hi); equal: free */
 	u64 bias;   /* address - bias = nt_unwind_row.pc */
@@ -36,4 +38,7 @@ struct nt_unwind_module { /* one executable mapping of a process */
 	u32 nrows;
 	u32 seq; /* odd while the broker changes this entry */
 	u64 ino; /* of the file */
+	u64 off; /* of lo in the file */
+	u8 build_id[NT_BUILD_ID_SIZE];
+	u32 has_build_id;
 };

@@ -59,6 +59,9 @@ int map_peek(const struct nt_map_view *v, const struct nt_caller *c, void *value
 /* Stack trace map: the id of these n addresses (innermost first; as many as fit count). flags:
  * BPF_F_FAST_STACK_CMP, BPF_F_REUSE_STACKID. -EEXIST: another stack has that id; -EBUSY. */
 s64 stack_trace_put(const struct nt_map_view *v, const struct nt_caller *c, const u64 *ips, u32 n, u64 flags);
+/* The same with something else to keep instead: n elements of stack_trace_elem() bytes, struct bpf_stack_build_id. */
+s64 stack_trace_put_as(const struct nt_map_view *v, const struct nt_caller *c, const u64 *ips, const void *elems, u32 n, u64 flags);
+u32 stack_trace_elem(const struct nt_map_view *v); /* bytes: 8, or 32 with BPF_F_STACK_BUILD_ID */
 
 /* Task storage. Who: a thread by its id in its pid namespace, which is named by its inode number (0: unknown). */
 struct nt_task {

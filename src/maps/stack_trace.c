@@ -25,7 +25,8 @@
 #include "maps/lock.h"
 #include "maps/types.h"
 
-#define STACK_FLAGS (BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY)
+#define STACK_FLAGS (BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_STACK_BUILD_ID)
+#define STACK_ENTRY 32u /* sizeof(struct bpf_stack_build_id) */
 #define STACK_FRAMES_MAX 127u /* sysctl_perf_event_max_stack */
 #define STACK_TRIES 64u
 
@@ -38,6 +39,11 @@ struct stack_ctl {
 	u64 pad[7];
 };
 
+u32 stack_trace_elem(const struct nt_map_view *v)
+{
+	return v->flags & BPF_F_STACK_BUILD_ID ? STACK_ENTRY : sizeof(u64);
+}
+
 /* stack_map_alloc() */
 int stack_geometry(struct nt_map_view *v)
 {
@@ -46,7 +52,7 @@ int stack_geometry(struct nt_map_view *v)
 	if (v->flags & ~STACK_FLAGS)
 		return -EINVAL;
 	if (!v->max_entries || v->key_size != 4 || v->value_size < 8 || v->value_size % 8 ||
-	    v->value_size / 8 > STACK_FRAMES_MAX)
+	    v->value_size % stack_trace_elem(v) || v->value_size / stack_trace_elem(v) > STACK_FRAMES_MAX)
 		return -EINVAL;
 	if (v->max_entries > 1u << 31)
 		return -E2BIG;
@@ -82,30 +88,30 @@ static u8 *stack_place(const struct nt_map_view *v, u32 id, u64 state)
 
 static u32 stack_frames(const struct nt_map_view *v, u64 state)
 {
-	return bits_min((u32)(state >> 16) & 0xffff, v->value_size / 8);
+	return bits_min((u32)(state >> 16) & 0xffff, v->value_size / stack_trace_elem(v));
 }
 
-static bool stack_same(const struct nt_map_view *v, u32 id, u64 state, const u64 *ips, u32 n)
+static bool stack_same(const struct nt_map_view *v, u32 id, u64 state, const void *elems, u32 n)
 {
-	bool same = stack_frames(v, state) == n && mem_equal(stack_place(v, id, state), ips, 8 * n);
+	bool same = stack_frames(v, state) == n && mem_equal(stack_place(v, id, state), elems, stack_trace_elem(v) * n);
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return same && at_load(stack_state(v, id)) == state;
 }
 
 /* __bpf_get_stackid() */
-s64 stack_trace_put(const struct nt_map_view *v, const struct nt_caller *c, const u64 *ips, u32 n, u64 flags)
+s64 stack_trace_put_as(const struct nt_map_view *v, const struct nt_caller *c, const u64 *ips, const void *elems, u32 n, u64 flags)
 {
 	struct nt_lock *lock = &stack_ctl(v)->lock;
 	u32 hash, id;
 	u64 state;
 
-	n = bits_min(n, v->value_size / 8);
+	n = bits_min(n, v->value_size / stack_trace_elem(v));
 	hash = key_hash(ips, 8 * n, 0);
 	id = hash & (v->nbuckets - 1);
 	state = at_load_acq(stack_state(v, id));
 	if (state & STATE_FULL && state >> 32 == hash &&
-	    (flags & BPF_F_FAST_STACK_CMP || stack_same(v, id, state, ips, n)))
+	    (flags & BPF_F_FAST_STACK_CMP || stack_same(v, id, state, elems, n)))
 		return id;
 	if (state & STATE_FULL && !(flags & BPF_F_REUSE_STACKID))
 		return -EEXIST;
@@ -113,16 +119,21 @@ s64 stack_trace_put(const struct nt_map_view *v, const struct nt_caller *c, cons
 		return -EBUSY;
 	/* Somebody else may have been here with another stack meanwhile: as if he had come a moment earlier. */
 	state = (at_load(stack_state(v, id)) + STATE_VERSION_ONE) & STATE_VERSION_MASK;
-	mem_copy(stack_place(v, id, state), ips, 8 * n);
+	mem_copy(stack_place(v, id, state), elems, stack_trace_elem(v) * n);
 	at_store_rel(stack_state(v, id), (u64)hash << 32 | (u64)n << 16 | state | STATE_FULL);
 	map_lock_drop(lock, c->tid);
 	return id;
 }
 
+s64 stack_trace_put(const struct nt_map_view *v, const struct nt_caller *c, const u64 *ips, u32 n, u64 flags)
+{
+	return stack_trace_put_as(v, c, ips, ips, n, flags);
+}
+
 /* bpf_stackmap_copy() */
 int stack_sys_lookup(const struct nt_map_view *v, const void *key, void *value)
 {
-	u32 id = *(const key_half *)key, n;
+	u32 id = *(const key_half *)key, n, bytes;
 	u64 state;
 
 	if (id >= v->nbuckets)
@@ -132,8 +143,9 @@ int stack_sys_lookup(const struct nt_map_view *v, const void *key, void *value)
 		if (!(state & STATE_FULL))
 			return -ENOENT;
 		n = stack_frames(v, state);
-		mem_copy(value, stack_place(v, id, state), 8 * n);
-		mem_zero((u8 *)value + 8 * n, v->value_size - 8 * n);
+		bytes = stack_trace_elem(v) * n;
+		mem_copy(value, stack_place(v, id, state), bytes);
+		mem_zero((u8 *)value + bytes, v->value_size - bytes);
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (at_load(stack_state(v, id)) == state)
 			return 0;

@@ -15,20 +15,35 @@
 #include "payload/thread.h"
 
 #define STACK_MAX 127u /* sysctl kernel.perf_event_max_stack */
-#define STATUS_IP 2 /* BPF_STACK_BUILD_ID_IP */
+#define STATUS_VALID 1 /* BPF_STACK_BUILD_ID_VALID */
+#define STATUS_IP 2	  /* BPF_STACK_BUILD_ID_IP */
 
 struct build_id_entry { /* struct bpf_stack_build_id */
 	s32 status;
-	u8 build_id[20];
-	u64 ip;
+	u8 build_id[NT_BUILD_ID_SIZE];
+	u64 ip; /* VALID: offset in the file */
 };
+
+/* stack_map_get_build_id_offset() */
+static void put_entry(struct build_id_entry *e, u64 pc)
+{
+	struct nt_unwind_module m;
+
+	if (!stack_module_of(pc, &m) || !m.has_build_id) {
+		*e = (struct build_id_entry){.status = STATUS_IP, .ip = pc};
+		return;
+	}
+	e->status = STATUS_VALID;
+	mem_copy(e->build_id, m.build_id, sizeof(e->build_id));
+	e->ip = m.off + (pc - m.lo);
+}
 
 static void put_frame(void *buf, u32 i, u32 elem, u64 pc)
 {
 	if (elem == sizeof(u64))
 		((mem_word *)buf)[i] = pc;
 	else
-		((struct build_id_entry *)buf)[i] = (struct build_id_entry){.status = STATUS_IP, .ip = pc};
+		put_entry((struct build_id_entry *)buf + i, pc);
 }
 
 /* Frames from `skip` on, at most max, in elements of elem bytes; their number. */
@@ -72,6 +87,16 @@ u64 callback_task_stack(u64 task, u64 buf, u64 size, u64 flags, u64 r5, u64 ctx)
 	return helper_get_stack(ctx, buf, size, flags, 0);
 }
 
+/* By itself, because it needs 4 KiB of stack. */
+__attribute__((noinline)) static s64 put_build_ids(const struct nt_map_view *v, const struct nt_caller *c, const u64 *ips, u32 n, u64 flags)
+{
+	struct build_id_entry entry[STACK_MAX];
+
+	for (u32 i = 0; i < n; i++)
+		put_entry(&entry[i], ips[i]);
+	return stack_trace_put_as(v, c, ips, entry, n, flags);
+}
+
 /* The addresses are collected before they are stored, so that the map's lock is held for a copy only. */
 u64 helper_get_stackid(u64 ctx, u64 map, u64 flags, u64 r4, u64 r5)
 {
@@ -84,6 +109,8 @@ u64 helper_get_stackid(u64 ctx, u64 map, u64 flags, u64 r4, u64 r5)
 		return (u64)-EINVAL;
 	if (!(flags & BPF_F_USER_STACK))
 		return (u64)-EFAULT;
-	n = stack_take(ctx, ips, sizeof(u64), skip, v->value_size / sizeof(u64));
+	n = stack_take(ctx, ips, sizeof(u64), skip, v->value_size / stack_trace_elem(v));
+	if (n && stack_trace_elem(v) != sizeof(u64))
+		return (u64)put_build_ids(v, &c, ips, n, flags);
 	return n ? (u64)stack_trace_put(v, &c, ips, n, flags) : (u64)-EFAULT;
 }

@@ -93,8 +93,25 @@ static bool module_read(u32 i, struct nt_unwind_module *ret)
 	u32 seq = at_load_acq(&m->seq);
 
 	*ret = (struct nt_unwind_module){at_load_acq(&m->lo), at_load_acq(&m->hi), at_load_acq(&m->bias),
-					 at_load_acq(&m->rows), at_load_acq(&m->nrows), seq};
+					 at_load_acq(&m->rows), at_load_acq(&m->nrows), seq, 0, 0, {0}, 0};
 	return !(seq & 1) && at_load_acq(&m->seq) == seq;
+}
+
+bool stack_module_of(u64 pc, struct nt_unwind_module *ret)
+{
+	u32 n = at_load_acq(&nt_state.nunwind), seq;
+
+	for (u32 i = 0; i < bits_min(n, NT_MAX_UNWIND); i++) {
+		const struct nt_unwind_module *m = &nt_state.unwind[i];
+
+		seq = at_load_acq(&m->seq);
+		if (seq & 1 || pc - at_load(&m->lo) >= at_load(&m->hi) - at_load(&m->lo))
+			continue;
+		mem_copy(ret, m, sizeof(*ret));
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		return at_load(&m->seq) == seq && pc - ret->lo < ret->hi - ret->lo;
+	}
+	return false;
 }
 
 static bool module_find(struct stack_walk *w, u64 pc, struct nt_unwind_module *ret)

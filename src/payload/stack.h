@@ -23,4 +23,6 @@ struct stack_walk {
 void stack_walk_begin(struct stack_walk *w, u64 ctx);
 /* To the caller. False: there is none, or it cannot be found. */
 bool stack_walk_next(struct stack_walk *w);
+/* What the address belongs to. False: to no file that is known. */
+bool stack_module_of(u64 pc, struct nt_unwind_module *ret);
 #pragma GCC visibility pop

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/build_id.h"
 #include "util/elf.h"
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
@@ -83,12 +84,14 @@ static void edit(u8 *image, const struct seed *s, const u8 *d)
 
 static void analyse(const u8 *image, size_t n)
 {
+	u8 id[NT_BUILD_ID_SIZE];
 	struct util_elf *e = NULL;
 	struct patch_binary *b = NULL;
 	const struct patch_binary_desc *d;
 	struct patch_plan p;
 	u64 off;
 
+	util_build_id(image, n, id);
 	if (util_elf_open_mem(image, n, &e))
 		return;
 	d = util_elf_desc(e);

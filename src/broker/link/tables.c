@@ -18,6 +18,7 @@
 
 #include "base/bits.h"
 #include "broker/link/remote.h"
+#include "util/build_id.h"
 #include "util/ehrows.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -34,6 +35,8 @@ struct table {
 	int fd; /* -1: the file has none */
 	struct util_ehrows rows;
 	u64 size; /* bytes of the memfd */
+	u8 build_id[NT_BUILD_ID_SIZE];
+	bool has_build_id;
 	UT_hash_handle hh;
 };
 
@@ -64,6 +67,7 @@ static void table_make(struct table *t, int file)
 
 	if (bytes == MAP_FAILED)
 		return;
+	t->has_build_id = util_build_id(bytes, t->key.size, t->build_id);
 	if (!util_ehrows_make(bytes, t->key.size, &t->rows) && t->rows.n) {
 		len = t->rows.n * sizeof(*t->rows.row);
 		t->size = bits_round_up((u64)len, (u64)NT_PAGE);
@@ -158,7 +162,7 @@ static int publish(struct process *p, u32 i, struct nt_unwind_module *m)
 static int module_add(struct process *p, const struct want *want, struct nt_unwind_module *list, u32 *n)
 {
 	struct table *t = table_get(p->engine, p->pid, want);
-	struct nt_unwind_module m = { .lo = want->lo, .hi = want->hi, .ino = want->ino };
+	struct nt_unwind_module m = { .lo = want->lo, .hi = want->hi, .ino = want->ino, .off = want->off };
 	u64 pc;
 	u32 i = 0;
 	s64 at;
@@ -168,6 +172,10 @@ static int module_add(struct process *p, const struct want *want, struct nt_unwi
 	if (i == NT_MAX_UNWIND)
 		return -ENOSPC;
 	m.seq = i < *n ? list[i].seq : 0;
+	if (t && t->has_build_id) {
+		memcpy(m.build_id, t->build_id, sizeof(m.build_id));
+		m.has_build_id = true;
+	}
 	if (t && t->fd >= 0 && util_ehrows_pc(&t->rows, want->off, &pc)) {
 		at = remote_map_file(p, t->fd, 0, t->size, PROT_READ);
 		if (remote_failed(at))
