@@ -242,6 +242,8 @@ static void descriptors(const char *name, int fd)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, target, sizeof(target) - 1);
+	for (char *under = strchr(target, '_'); under && under > strchr(target, ':'); under = NULL)
+		*under = '-'; /* the descriptor that made a link is bpf_link in the kernel, others are bpf-link */
 	printf("%s: %s\n", name, n > 0 ? target : "?");
 	printf("%s: close-on-exec %d\n", name, fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	printf("%s: mode %o\n", name, fstat(fd, &st) ? 0 : st.st_mode & 07777);
