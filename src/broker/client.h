@@ -24,6 +24,7 @@ struct client {
 	bool allow_write; /* its programs may override returns and write memory (`notrap run --allow-write`) */
 	bool kernel; /* what only the kernel can serve goes there (`notrap run --kernel`) */
 	bool filtered; /* it has our seccomp filter (notify.c) */
+	bool heirs;    /* and so have all its children: there was none before */
 	struct loop_source *source;
 	struct loop_source
 	    *exit; /* the process ended, though a child may have inherited its socket */

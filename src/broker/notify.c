@@ -286,7 +286,8 @@ static struct client *notify_client(struct notify *n, pid_t tid)
 	c = server_client_of(n->broker, n->last_tgid);
 	if (!c)
 		return NULL;
-	c->filtered = true;
+	if (!c->filtered)
+		c->filtered = c->heirs = true; /* it was born with it */
 	c->allow_write = n->allow_write;
 	c->kernel = n->kernel;
 	return c;
@@ -322,6 +323,15 @@ static void notify_readable(struct loop_source *s, u32 events, void *arg)
 		close(k.ret_fd);
 }
 
+/* A child that it had before does not have the filter, and may get another one. */
+static bool is_childless(pid_t pid)
+{
+	char path[48], text[16];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	return fd_read_text(path, text, sizeof(text)) == 0;
+}
+
 int notify_listen(struct broker *b, struct client *c, int fd)
 {
 	struct notify *n;
@@ -342,6 +352,7 @@ int notify_listen(struct broker *b, struct client *c, int fd)
 		return r;
 	}
 	c->filtered = true; /* until it ends: also when it does nothing but start others */
+	c->heirs = is_childless(c->pid);
 	ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, (u64)SYNC_WAKE_UP); /* only faster; Linux 6.6 */
 	return 0;
 }

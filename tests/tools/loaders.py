@@ -168,6 +168,50 @@ def seen(several, _):
         raise run.Failed(f"when all are gone there is {left}")
 
 
+# A seccomp filter of its own, which allows everything; then it becomes the program that it is told.
+FILTERED = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None)
+code = ctypes.create_string_buffer(struct.pack("<HBBI", 6, 0, 0, 0x7fff0000))
+prog = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", 1, ctypes.addressof(code)))
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, prog, 0, 0):
+    sys.exit(1)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def stepchild(several):
+    """A child that a static loader had before it became one has a filter of its own: nobody may touch it."""
+    was = several.exe, several.pid
+    several.exe += "2"  # nobody else runs it
+    shutil.copy(os.path.join(several.build, "tests/tools/tool_victim"), several.exe)
+    script = 'exec 3<&0; "$1" -c "$2" "$3" <&3 & exec "$4" run -- "$5" sleep 60'
+    p = subprocess.Popen(several.become() + ["sh", "-c", script, "sh", "/usr/bin/python3", FILTERED, several.exe, os.path.join(several.build, "notrap"),
+                                             os.path.join(several.build, "tests/tools/tool_starter")],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=several.env, start_new_session=True)
+    try:
+        if run.Lines(p.stdout).next(10) != "ready":
+            raise run.Failed("the child did not start")
+        with open(f"/proc/{p.pid}/task/{p.pid}/children") as f:
+            several.pid, = (int(c) for c in f.read().split() if os.readlink(f"/proc/{c}/exe") == several.exe)
+        site, = several.sites()
+        before = run.code_at(several.pid, site)
+        loader = Loader(several, "bpftrace", *TOOLS["bpftrace, entry"][1:])
+        end = time.time() + 30
+        while len(ps(several).get("links", [])) != 1:
+            if time.time() > end:
+                raise run.Failed("no link: " + loader.text())
+            time.sleep(0.02)
+        time.sleep(0.5)
+        if run.code_at(several.pid, site) != before or several.pid in (o["pid"] for o in ps(several)["processes"]):
+            raise run.Failed("a child with a filter of its own was changed")
+        loader.end()
+    finally:
+        os.killpg(p.pid, signal.SIGKILL)
+        p.wait()
+        several.exe, several.pid = was
+
+
 def family(several, _):
     """They have the filter of the static loader that has started them, one that starts what it is told here."""
     notrap, starter = os.path.join(several.build, "notrap"), os.path.join(several.build, "tests/tools/tool_starter")
@@ -193,6 +237,8 @@ def family(several, _):
         await_links(several, 1, loader)
         several.rounds(ROUNDS)
         exact(loader, ROUNDS)
+    if several.mode == "user":  # root has filters not looked at for a moment
+        stepchild(several)
 
 
 def nested(several, _):

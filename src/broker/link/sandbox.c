@@ -116,14 +116,15 @@ static bool is_shared(pid_t pid)
 	return allowed;
 }
 
-static bool has_our_filter(struct broker *b, pid_t pid)
+/* heirs: its children, too. */
+static bool has_our_filter(struct broker *b, pid_t pid, bool heirs)
 {
 	struct client *c;
 
 	DL_FOREACH(b->clients, c)
 	{
 		if (c->pid == pid && c->filtered)
-			return true;
+			return !heirs || c->heirs;
 	}
 	return false;
 }
@@ -136,7 +137,7 @@ bool sandbox_is_ours(struct broker *b, pid_t pid)
 	if (filters_of(getpid()) || filters_of(pid) != 1)
 		return false;
 	for (int depth = 0; depth < MAX_DEPTH && pid > 1; depth++) {
-		if (has_our_filter(b, pid))
+		if (has_our_filter(b, pid, depth > 0))
 			return true;
 		if (proc_status_read(pid, &status) < 0)
 			return false;
