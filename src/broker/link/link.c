@@ -93,6 +93,7 @@ static int link_join(struct link *l)
 		u64 ref_ctr = l->ref_ctrs ? l->ref_ctrs[i] : 0;
 		struct site *s = l->site[i];
 
+		site_prefetch(l->site, i, l->n);
 		if (s->first && s->ref_ctr != ref_ctr) {
 			while (i--)
 				site_remove_consumer(l->site[i], &l->consumer[i]);
