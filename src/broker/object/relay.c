@@ -16,7 +16,7 @@
 #include "util/log.h"
 
 #define LOOK_MS 50  /* for records that were written without waking anybody */
-#define FULL_MS 2   /* our ring is full */
+#define FULL_MS 5   /* our ring is full */
 #define BATCH 4096u /* records in one go: others want to be served, too */
 
 struct relay {

@@ -20,8 +20,7 @@
 #include "maps/maps.h"
 #include "util/fd.h"
 
-#define DATA_PAGES 64u /* of each CPU: a power of two */
-#define DATA_SIZE ((u64)DATA_PAGES * NT_PAGE)
+#define DATA_PAGES 64u /* of each CPU at least; else as many as the loader has */
 
 struct cpu_event {
 	struct relay_perf *relay;
@@ -29,6 +28,7 @@ struct cpu_event {
 	u32 index;
 	int fd;
 	u8 *ring;
+	u64 size; /* of its data, a power of two */
 	struct loop_source *ready;
 };
 
@@ -44,7 +44,7 @@ static void event_free(struct cpu_event *e)
 		return;
 	loop_source_free(e->ready);
 	if (e->ring)
-		munmap(e->ring, NT_PAGE + DATA_SIZE);
+		munmap(e->ring, NT_PAGE + e->size);
 	fd_closep(&e->fd);
 	free(e);
 }
@@ -80,9 +80,9 @@ static void event_pass(struct cpu_event *e)
 	const u8 *data = e->ring + NT_PAGE;
 
 	while (at < head) {
-		u64 off = at & (DATA_SIZE - 1);
+		u64 off = at & (e->size - 1);
 		const struct perf_event_header *h = (const struct perf_event_header *)(const void *)(data + off);
-		u64 first = DATA_SIZE - off;
+		u64 first = e->size - off;
 
 		if (h->size < sizeof(*h))
 			break;
@@ -122,10 +122,11 @@ static int event_open(struct cpu_event *e)
 	union bpf_attr u = {.key = (u64)&e->index, .value = (u64)&e->fd, .flags = BPF_ANY};
 	void *at;
 
+	e->size = (u64)NT_PAGE * bits_max(DATA_PAGES, e->out->ring_page ? 1u << e->out->order : 0u);
 	e->fd = (int)syscall(SYS_perf_event_open, &a, -1, (int)object_output_ctl(e->out)->cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	if (e->fd < 0)
 		return -errno;
-	at = mmap(NULL, NT_PAGE + DATA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, e->fd, 0);
+	at = mmap(NULL, NT_PAGE + e->size, PROT_READ | PROT_WRITE, MAP_SHARED, e->fd, 0);
 	if (at == MAP_FAILED)
 		return -errno;
 	e->ring = at;

@@ -153,7 +153,7 @@ static void test_broker(char **argv)
 
 int main(int argc, char **argv)
 {
-	char dir[] = "/tmp/notrap-test-XXXXXX", command[128];
+	char dir[] = "/tmp/notrap-test-XXXXXX", command[512];
 
 	if (geteuid() || access("/sys/kernel/tracing/events/syscalls/sys_enter_getpriority/id", R_OK))
 		tap_skip_all("needs root, and tracepoints of system calls");
