@@ -29,15 +29,15 @@ trace() { # SCRIPT: the victim makes 300 calls of each kind meanwhile
 }
 has() { [ "$(grep -c "$1" "$NOTRAP_DIR/out")" = "${2:-1}" ]; }
 
-trace "$k /comm == \"mixed_victim\"/ { @k[comm] = count() } $u:mixed_f { @u = count() }"
+trace "$k /pid == cpid/ { @k[comm] = count() } $u:mixed_f /pid == cpid/ { @u = count() }"
 check 'two maps: the tracepoint' has '^@k\[mixed_victim\]: 300$'
 check 'two maps: the uprobe' has '^@u: 300$'
 
-trace "$u:mixed_f { @start[tid] = nsecs } $k /@start[tid]/ { @ns = hist(nsecs - @start[tid]); @n = count(); delete(@start[tid]) }"
+trace "$u:mixed_f /pid == cpid/ { @start[tid] = nsecs } $k /@start[tid]/ { @ns = hist(nsecs - @start[tid]); @n = count(); delete(@start[tid]) }"
 check 'one map: written by the uprobe, read by the tracepoint' has '^@n: 300$'
 
-trace "BEGIN { @begin = 1; printf(\"begin\\n\") } $u:mixed_f { printf(\"user %d\\n\", arg0) }
-	$k /comm == \"mixed_victim\" && @begin/ { printf(\"kernel %d\\n\", args->who) } END { printf(\"end\\n\") }"
+trace "BEGIN { @begin = 1; printf(\"begin\\n\") } $u:mixed_f /pid == cpid/ { printf(\"user %d\\n\", arg0) }
+	$k /pid == cpid && @begin/ { printf(\"kernel %d\\n\", args->who) } END { printf(\"end\\n\") }"
 check 'output: of the uprobe' has '^user [0-9]*$' 300
 check 'output: of the tracepoint' has '^kernel [0-9]*$' 300
 check 'output: of the beginning' has '^begin$'
