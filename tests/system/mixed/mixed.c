@@ -261,11 +261,14 @@ static void test_perf(bool order)
 
 static void hold(void)
 {
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
 	struct mixed_bpf *s = rig_open(&rig, (const char *[]){"u_hash", "k_hash", NULL});
 
 	if (!s || !rig_attach(&rig, s->progs.u_hash, "mixed_f") || !bpf_program__attach(s->progs.k_hash))
 		exit(3);
-	printf("holding\n");
+	bpf_obj_get_info_by_fd(bpf_program__fd(s->progs.k_hash), &info, &len);
+	printf("holding %u\n", info.id); /* the kernel's number */
 	fflush(stdout);
 	while (getchar() != EOF) /* the one who started us is gone */
 		;
