@@ -236,13 +236,14 @@ static void ids(struct parity *p)
 
 static void descriptors(const char *name, int fd)
 {
-	char path[64], target[64] = "", c = 0;
+	char path[64], target[64] = "", c = 0, *under;
 	struct stat st = { 0 };
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, target, sizeof(target) - 1);
-	for (char *under = strchr(target, '_'); under && under > strchr(target, ':'); under = NULL)
+	under = strrchr(target, '_');
+	if (under && under > strchr(target, ':'))
 		*under = '-'; /* the descriptor that made a link is bpf_link in the kernel, others are bpf-link */
 	printf("%s: %s\n", name, n > 0 ? target : "?");
 	printf("%s: close-on-exec %d\n", name, fcntl(fd, F_GETFD) & FD_CLOEXEC);
