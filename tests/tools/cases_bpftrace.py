@@ -145,7 +145,7 @@ def cases(root=None):
           ['{"data": {"@": {"0": 3, "1": 3, "2": 3, "3": 3}}, "type": "map"}', '{"data": {"probes": 1}, "type": "attached_probes"}'],
           argv=("bpftrace", "-f", "json"), normalise=json_lines),
         # One map is written by both.
-        b("--kernel: a tracepoint and a uprobe", 'tracepoint:syscalls:sys_enter_getppid /comm == "victim"/ {{ @s = count(); @[comm] = count(); }} '
+        b("--kernel: a tracepoint and a uprobe", 'tracepoint:syscalls:sys_enter_getppid /pid == {pid}/ {{ @s = count(); @[comm] = count(); }} '
           "uprobe:{exe}:work {{ @w = count(); @[comm] = count(); }} uretprobe:{exe}:work {{ @r = sum(retval); }}",
           ["@[victim]: 17", "@r: 180", "@s: 5", "@w: 12"], rounds=("s5", "12"), options=("--kernel",), settle=1.0,
           skip={"user": "a user has no right to the kernel's events", "sandbox": "a user has no right to the kernel's events"},
