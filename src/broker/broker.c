@@ -60,11 +60,13 @@ static bool broker_has_links(struct broker *b)
 	return false;
 }
 
+/* What we hold for ourselves, the kernel's BTF, is nobody's. */
 static bool broker_is_idle(const struct broker *b)
 {
 	for (u32 kind = 0; kind < OBJECT_NKINDS; kind++)
-		if (b->objects.by_id[kind])
-			return false;
+		for (struct object *o = b->objects.by_id[kind]; o; o = o->hh.next)
+			if (kind != OBJECT_BTF || o->refs > 1 || !object_btf_is_kernel(object_to_btf(o)))
+				return false;
 	return !b->clients && !(b->engine && engine_busy(b->engine));
 }
 

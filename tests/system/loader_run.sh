@@ -27,6 +27,12 @@ brokers() {
 	grep -c listening "$NOTRAP_DIR/log" 2>/dev/null
 }
 
+# What it is used for is over at once; it is looked at when it has had the time to find out (the end).
+idle=$NOTRAP_DIR/idle
+mkdir -m 700 "$idle"
+NOTRAP_DIR=$idle "$notrap" run "$printer" >"$out" 2>&1
+check 'a broker that is used once'
+
 "$notrap" ps >"$out" 2>&1
 check 'ps without a broker is no error'
 grep -qx 'no broker is running' "$out"
@@ -113,5 +119,15 @@ check 'stop -a'
 sleep 0.5
 "$notrap" ps | grep -q 'no broker'
 check 'ends the broker'
+
+i=0
+until grep -q leaving "$idle/log" || [ $i -ge 150 ]; do
+	sleep 0.1
+	i=$((i + 1))
+done
+cp "$idle/log" "$out"
+grep -q leaving "$idle/log"
+check 'a broker that nobody uses leaves by itself'
+NOTRAP_DIR=$idle "$notrap" stop -a >/dev/null 2>&1
 echo "1..$count"
 exit $failed
