@@ -60,13 +60,9 @@ static s64 do_catch(struct inject_target *t, void *arg)
 		return r;
 	r = wait_for_stop(t, th, c);
 	if (!r)
-		r = inject_open_files(t);
-	if (!r)
-		r = inject_remote_begin(t, th);
+		r = inject_caught_borrow(t, i);
 	if (r)
 		inject_release(t);
-	else
-		t->borrowed = i;
 	return r;
 }
 
@@ -80,15 +76,7 @@ int inject_catch(const struct inject_catch *c, struct inject_target *ret)
 		c->release(c->arg);
 		return r;
 	}
-	inject_urgency_begin(&t.urgency);
-	r = (int)inject_tracer_run(&t, do_catch, (void *)c);
-	if (r) {
-		inject_urgency_end(&t.urgency);
-		inject_close(&t);
-		return r;
-	}
-	*ret = t;
-	return 0;
+	return inject_caught_open(&t, do_catch, (void *)c, ret);
 }
 
 static s64 do_divert(struct inject_target *t, void *arg)

@@ -40,13 +40,9 @@ static int take(struct inject_target *t, pid_t pid, const struct inject_hunt *h)
 	if (!r)
 		t->seccomp_ok = h->seccomp_ok && h->seccomp_ok(pid, h->arg);
 	if (!r)
-		r = inject_open_files(t);
-	if (!r)
-		r = inject_remote_begin(t, th);
+		r = inject_caught_borrow(t, i);
 	if (r)
 		inject_release(t);
-	else
-		t->borrowed = i;
 	return r;
 }
 
@@ -74,15 +70,5 @@ int inject_hunt(const struct inject_hunt *h, struct inject_target *ret)
 	struct inject_target t = {.mem = -1, .pidfd = -1, .taskfd = -1, .borrowed = -1};
 	int r = inject_tracer_begin(&t);
 
-	if (r)
-		return r;
-	inject_urgency_begin(&t.urgency);
-	r = (int)inject_tracer_run(&t, do_hunt, (void *)h);
-	if (r) {
-		inject_urgency_end(&t.urgency);
-		inject_close(&t);
-		return r;
-	}
-	*ret = t;
-	return 0;
+	return r ? r : inject_caught_open(&t, do_hunt, (void *)h, ret);
 }

@@ -103,6 +103,13 @@ int inject_piece_enter(struct inject_target *t, struct inject_thread *th, int in
 		       const struct inject_detour *d);
 void inject_pieces_collect(struct inject_target *t);
 
+/* caught.c: a target that is not open yet. */
+/* Thread i stands: opens the target and borrows it. 0, or -errno of inject_open() or inject_borrow(). */
+int inject_caught_borrow(struct inject_target *t, int i); /* [tracer] */
+/* Has the tracer, which has begun, run fn(t, arg), which ends with inject_caught_borrow(). 0: *ret is t, open. Else t is
+ * closed: fn's -errno. */
+int inject_caught_open(struct inject_target *t, s64 (*fn)(struct inject_target *, void *), void *arg, struct inject_target *ret);
+
 /* heal.c: of one thread, which may make system calls or not; of all that are stopped. */
 void inject_heal_one(struct inject_target *t, struct inject_thread *th, bool may_call); /* [tracer] */
 void inject_heal_all(struct inject_target *t); /* [tracer] */
