@@ -6,31 +6,14 @@
 # The examples against a victim that knows how often it called what. Without a launcher they run on the
 # kernel, which is the oracle; with `notrap run --` the same must come out.
 set -u
+. "$(dirname "$0")/../lib/tap.sh"
 funccount=$1 funclatency=$2 victim=$3
 shift 3
 tmp=$(mktemp -d) || exit 99
 trap 'rm -rf "$tmp"' EXIT
-count=0 failed=0
 
-check() {
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-	else
-		failed=1
-		echo "not ok $count - $2"
-		cat "$tmp/tool" "$tmp/errors" 2>/dev/null | sed 's/^/# /; 40q'
-	fi
-}
-
-# Waits until a file has a line that matches.
-wait_for() {
-	tries=0
-	until grep -q "$1" "$2" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ $tries -lt 1000 ] || return 1
-		sleep 0.01
-	done
+check() { # STATUS NAME
+	tap_ok "$1" "$2" || cat "$tmp/tool" "$tmp/errors" 2>/dev/null | sed 's/^/# /; 40q'
 }
 
 start_victim() {
@@ -82,8 +65,7 @@ refuses() {
 }
 
 if [ $# -eq 0 ] && ! "$funccount" -d 0.01 "$victim:v_push" >/dev/null 2>"$tmp/errors"; then
-	echo "1..0 # SKIP $(head -n 1 "$tmp/errors")"
-	exit 0
+	tap_skip_all "$(head -n 1 "$tmp/errors")"
 fi
 
 start_victim
@@ -133,5 +115,4 @@ check $? "no such function"
 refuses 'no library or program' "$@" "$funclatency" nosuchlibrary:f
 check $? "no such library"
 
-echo "1..$count"
-exit $failed
+tap_done

@@ -4,11 +4,10 @@
 # light.sh NOTRAP SOURCES - a light skeleton (bpftool gen skeleton -L) made here and now, on the kernel as root and under
 # notrap: the same three lines.
 set -u
+. "$(dirname "$0")/../lib/tap.sh"
 notrap=$1 sources=$2
 bpftool=$(command -v bpftool || echo /usr/sbin/bpftool)
-NOTRAP_DIR=$(mktemp -d) || exit 99
-export NOTRAP_DIR
-trap '"$notrap" stop -a >/dev/null; rm -rf "$NOTRAP_DIR"' EXIT
+broker_own "$notrap"
 want='load: 0
 run: 0, 7, 1 hits
 look-up: 0, 5'
@@ -18,19 +17,16 @@ if ! { clang -O2 -g -target bpf -idirafter "$include" -c "$sources/light.bpf.c" 
 	"$bpftool" gen skeleton -L "$NOTRAP_DIR/light.bpf.o" name light >"$NOTRAP_DIR/light.lskel.h" &&
 	cc -w -I"$NOTRAP_DIR" "$sources/light.c" -o "$NOTRAP_DIR/light" -lbpf; } >"$NOTRAP_DIR/err" 2>&1; then
 	sed 's/^/# /' "$NOTRAP_DIR/err"
-	echo "1..0 # SKIP no light skeleton can be made here"
-	exit 0
+	tap_skip_all 'no light skeleton can be made here'
 fi
-check() {
-	if [ "$3" = "$want" ]; then echo "ok $1 - $2"; else
-		echo "not ok $1 - $2"
-		echo "$3" | sed 's/^/# got: /'
-	fi
+check() { # NAME OUTPUT
+	[ "$2" = "$want" ]
+	tap_ok $? "$1" || echo "$2" | sed 's/^/# got: /'
 }
-check 1 "notrap" "$("$notrap" run -- "$NOTRAP_DIR/light" 2>&1)"
+check "notrap" "$("$notrap" run -- "$NOTRAP_DIR/light" 2>&1)"
 if [ "$(id -u)" = 0 ] && "$NOTRAP_DIR/light" >/dev/null 2>&1; then
-	check 2 "the kernel" "$("$NOTRAP_DIR/light" 2>&1)"
+	check "the kernel" "$("$NOTRAP_DIR/light" 2>&1)"
 else
-	echo "ok 2 - the kernel # SKIP not permitted, or too old"
+	tap_skip 'not permitted, or too old' 'the kernel'
 fi
-echo 1..2
+tap_done

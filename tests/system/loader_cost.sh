@@ -9,10 +9,10 @@
 #                      looks at them, too (some 15 times on the machine of docs/benchmarks.md)
 #   notrap run true    under 10 ms, the broker running
 set -u
+. "$(dirname "$0")/../lib/tap.sh"
 notrap=$1 cost=$2 cost_static=$3
-NOTRAP_DIR=$(mktemp -d) || exit 99
-export NOTRAP_DIR
-trap 'kill $keeper 2>/dev/null; "$notrap" stop -a >/dev/null; rm -rf "$NOTRAP_DIR"' EXIT
+broker_own "$notrap"
+trap 'broker_end $?; kill $keeper 2>/dev/null' EXIT
 "$notrap" run sleep 60 & # the broker stays
 keeper=$!
 for round in 1 2 3; do

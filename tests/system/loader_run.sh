@@ -3,24 +3,18 @@
 #
 # loader_run.sh NOTRAP TRACE - the command line from outside: starting, refusing, exit statuses, two at once.
 set -u
+. "$(dirname "$0")/../lib/tap.sh"
 notrap=$1 printer=$2
-NOTRAP_DIR=$(mktemp -d) || exit 99
-export NOTRAP_DIR
+broker_own "$notrap"
 out=$NOTRAP_DIR/out
-trap '"$notrap" stop -a >/dev/null 2>&1; rm -rf "$NOTRAP_DIR"' EXIT
-count=0 failed=0
 
-check() {
+check() { # NAME [STATUS]: what the last command's must be
 	status=$?
-	count=$((count + 1))
-	if [ $status -eq "${2:-0}" ]; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
+	[ $status -eq "${2:-0}" ]
+	tap_ok $? "$1" || {
 		echo "# status $status, want ${2:-0}"
 		sed 's/^/# /' "$out" 2>/dev/null
-		failed=1
-	fi
+	}
 }
 
 brokers() {
@@ -120,14 +114,9 @@ sleep 0.5
 "$notrap" ps | grep -q 'no broker'
 check 'ends the broker'
 
-i=0
-until grep -q leaving "$idle/log" || [ $i -ge 150 ]; do
-	sleep 0.1
-	i=$((i + 1))
-done
+wait_until 15 grep -q leaving "$idle/log"
 cp "$idle/log" "$out"
 grep -q leaving "$idle/log"
 check 'a broker that nobody uses leaves by itself'
 NOTRAP_DIR=$idle "$notrap" stop -a >/dev/null 2>&1
-echo "1..$count"
-exit $failed
+tap_done

@@ -6,18 +6,10 @@
 # PARITY prints what it sees of the cases of GROUP, one line each: on the kernel and under `notrap run`. Every line must
 # be the same. With EXPECTED, a file, the lines under notrap must be those: what docs/differences.md tells of.
 set -u
+. "$(dirname "$0")/../../lib/tap.sh"
 build=$1 parity=$2 group=$3 expected=${4-}
-NOTRAP_DIR=$(mktemp -d /tmp/notrap-parity-XXXXXX) || exit 99
-export NOTRAP_DIR
-trap '"$build/notrap" stop -a >/dev/null 2>&1; rm -rf "$NOTRAP_DIR"' EXIT
-
-case $(id -u):$(uname -r) in
-0:6.18.*) ;;
-*)
-	echo "1..0 # SKIP needs root and Linux 6.18, to compare with"
-	exit 0
-	;;
-esac
+kernel_is_oracle || tap_skip_all 'needs root and Linux 6.18, to compare with'
+broker_own "$build/notrap"
 # Copies: a kernel uprobe and our jump must never meet, nor what one run leaves in the file's name.
 mkdir "$NOTRAP_DIR/kernel" "$NOTRAP_DIR/notrap"
 cp "$parity" "$NOTRAP_DIR/kernel/parity"
@@ -29,7 +21,6 @@ sed 's/^/# kernel: /' "$NOTRAP_DIR/err"
 PARITY_LIB=$NOTRAP_DIR/notrap/libparity.so "$build/notrap" run -- "$NOTRAP_DIR/notrap/parity" "$group" >"$NOTRAP_DIR/out" 2>"$NOTRAP_DIR/err" ||
 	echo "under notrap: exit status $?" >>"$NOTRAP_DIR/out"
 sed 's/^/# notrap: /' "$NOTRAP_DIR/err"
-failed=0
 if [ -n "$expected" ]; then
 	sed 's/^/# the kernel: /' "$NOTRAP_DIR/want"
 	cp "$expected" "$NOTRAP_DIR/want"
@@ -39,6 +30,4 @@ paste -d '\n' "$NOTRAP_DIR/want" "$NOTRAP_DIR/out" | awk '
 	{ ok = $0 == want && want != ""; bad += !ok
 	  printf "%s %d - %s\n", ok ? "ok" : "not ok", ++count, want
 	  if (!ok) print "# got " $0 }
-	END { print "1.." count; exit bad > 0 || !count }' || failed=1
-[ $failed = 0 ] || sed 's/^/# broker: /' "$NOTRAP_DIR/log" 2>/dev/null | tail -30
-exit $failed
+	END { print "1.." count; exit bad > 0 || !count }'

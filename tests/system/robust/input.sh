@@ -5,42 +5,20 @@
 #
 # Bad input, and machines that are full: a clear text, an exit code, nothing hangs, the victim goes on.
 set -u
+. "$(dirname "$0")/../../lib/tap.sh"
 build=$1 victims=$2
 notrap=$build/notrap
 funccount=$build/examples/funccount
-NOTRAP_DIR=$(mktemp -d /tmp/notrap-robust-XXXXXX) || exit 99
-export NOTRAP_DIR
+broker_own "$notrap"
 tmp=$(mktemp -d /tmp/notrap-input-XXXXXX) || exit 99
 chmod 755 "$tmp"
 # A file of its own, so that other tests' links for all processes do not concern it.
 cp "$victims/counter" "$tmp/counter" || exit 99
 counter=$tmp/counter
-trap '"$notrap" stop -a >/dev/null 2>&1; exec 8>&-; rm -rf "$tmp" "$NOTRAP_DIR"' EXIT
-count=0 failed=0
+trap 'broker_end $?; exec 8>&-; rm -rf "$tmp"' EXIT
 
-check() { # STATUS TEXT
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-	else
-		failed=1
-		echo "not ok $count - $2"
-		sed 's/^/# /; 10q' "$tmp/out"
-	fi
-}
-
-skip() {
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
-
-wait_for() { # REGEX FILE
-	tries=0
-	until grep -q "$1" "$2" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ $tries -lt 1000 ] || return 1
-		sleep 0.01
-	done
+check() { # STATUS NAME
+	tap_ok "$1" "$2" || sed 's/^/# /; 10q' "$tmp/out"
 }
 
 # Exit code and text (both streams) of a command that must not take long.
@@ -89,11 +67,7 @@ expect 1 'no process 999999' 'no such process' $run -p 999999 "$counter:v_*"
 if command -v strace >/dev/null; then
 	strace -qq -o /dev/null -p $victim 8>&- &
 	tracer=$!
-	tries=0
-	until grep -q "^TracerPid:[[:space:]]*$tracer" /proc/$victim/status || [ $tries -gt 500 ]; do
-		tries=$((tries + 1))
-		sleep 0.01
-	done
+	wait_for "^TracerPid:[[:space:]]*$tracer" /proc/$victim/status
 	expect 1 "traced by pid $tracer \(strace\)" 'a process that strace has: who traces it is said' \
 		$run -p $victim "$counter:v_*"
 	grep -q 'busy' "$tmp/out"
@@ -101,7 +75,7 @@ if command -v strace >/dev/null; then
 	kill $tracer
 	wait $tracer 2>/dev/null
 else
-	skip 'a traced process' 'no strace'
+	tap_skip 'no strace' 'a traced process'
 fi
 expect 0 '0 calls of 0 functions' 'and when it is let go it can be attached' $run -p $victim "$counter:v_*"
 
@@ -134,7 +108,7 @@ if unshare -m true 2>/dev/null; then
 	full_disk "head -c 100000 /dev/zero >$NOTRAP_DIR/full 2>/dev/null;" >"$tmp/out" 2>&1
 	check $? 'a full one'
 else
-	skip 'a full disk' 'no mount namespace for us'
+	tap_skip 'no mount namespace for us' 'a full disk'
 fi
 
 # --- the runtime directory ---
@@ -145,7 +119,7 @@ mkdir -m 700 "$tmp/theirs"
 if chown 1000 "$tmp/theirs" 2>/dev/null; then
 	expect 1 'must belong to you' "another user's" env NOTRAP_DIR="$tmp/theirs" $run "$counter:v_*"
 else
-	skip "another user's" 'not root'
+	tap_skip 'not root' "another user's"
 fi
 ln -s "$NOTRAP_DIR" "$tmp/link"
 expect 1 'runtime directory' 'a symbolic link' env NOTRAP_DIR="$tmp/link" $run "$counter:v_*"
@@ -166,5 +140,4 @@ check $? 'the victim goes on'
 exec 8>&-
 wait $victim
 check $? 'and found every result right'
-echo "1..$count"
-exit $failed
+tap_done

@@ -8,6 +8,7 @@
 # installed, and kept for the next time; the loader runs with their C library. Without them and without a mirror that
 # answers it is skipped.
 set -u
+. "$(dirname "$0")/../../lib/tap.sh"
 build=$(cd "$1" && pwd) suite=$2
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${NOTRAP_TOOLS_CACHE:-/var/tmp/notrap-tools}
@@ -15,8 +16,7 @@ root=$cache/libbpf-$suite
 lib=$root/usr/lib/x86_64-linux-gnu
 
 skip() {
-	echo "1..0 # SKIP libbpf of Debian $suite: $1"
-	exit 0
+	tap_skip_all "libbpf of Debian $suite: $1"
 }
 
 # Into $root/apt/archives, by the system's apt if it knows this suite, or by one with a configuration of its own.
@@ -71,11 +71,9 @@ if ! [ -e "$root/complete" ]; then
 	fetch || { rm -rf "$root"; skip "cannot be fetched"; }
 fi
 
-work=$(mktemp -d /tmp/notrap-libbpf-XXXXXX) || exit 99
-NOTRAP_DIR=$work/notrap
-export NOTRAP_DIR
-mkdir -m 700 "$NOTRAP_DIR"
-trap '"$build/notrap" stop -a >/dev/null 2>&1; rm -rf "$work"' EXIT
+broker_own "$build/notrap"
+work=$NOTRAP_DIR/work
+mkdir "$work"
 minor=$(sed -n 's/#define LIBBPF_MINOR_VERSION //p' "$root/usr/include/bpf/libbpf_version.h")
 kinds=
 [ "$minor" -ge 3 ] && kinds=-DMULTI
@@ -93,23 +91,12 @@ for how in kernel notrap; do
 		-I "$root/usr/include" -idirafter /usr/include/x86_64-linux-gnu \
 		-c "$here/sections.bpf.c" -o "$work/$how.o" || exit 99
 done
-failed=0 n=0
-"$build/notrap" run -- "$work/sections" "$work/notrap.o" "$work/victim-notrap" >"$work/out" || failed=1
-[ $failed = 0 ] || tail -20 "$NOTRAP_DIR/log" | sed 's/^/# broker: /'
+"$build/notrap" run -- "$work/sections" "$work/notrap.o" "$work/victim-notrap" >"$work/out" || tap_failed=1
 grep -v '^1\.\.' "$work/out"
-n=$(grep -c -e '^ok ' -e '^not ok ' "$work/out")
-case $(id -u):$(uname -r) in
-0:6.18.*)
+tap_count=$(grep -c -e '^ok ' -e '^not ok ' "$work/out")
+if kernel_is_oracle; then
 	"$work/sections" "$work/kernel.o" "$work/victim-kernel" >"$work/want"
-	n=$((n + 1))
-	if diff "$work/want" "$work/out" >"$work/diff"; then
-		echo "ok $n - the kernel says the same"
-	else
-		echo "not ok $n - the kernel says the same"
-		sed 's/^/# /' "$work/diff"
-		failed=1
-	fi
-	;;
-esac
-echo "1..$n"
-exit $failed
+	diff "$work/want" "$work/out" >"$work/diff"
+	tap_ok $? 'the kernel says the same' || sed 's/^/# /' "$work/diff"
+fi
+tap_done

@@ -1,9 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # `notrap plan` from outside: output, exit statuses, messages. $1 = the notrap binary. TAP.
+. "$(dirname "$0")/../../lib/tap.sh"
 notrap=$1
-n=0
-failed=0
 dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 
@@ -11,28 +10,18 @@ trap 'rm -rf "$dir"' EXIT
 check() {
 	name=$1 want=$2 pattern=$3
 	shift 3
-	n=$((n + 1))
 	"$@" >"$dir/out" 2>"$dir/err"
 	got=$?
-	if [ "$got" = "$want" ] && cat "$dir/out" "$dir/err" | grep -Eq -- "$pattern"; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
+	[ "$got" = "$want" ] && cat "$dir/out" "$dir/err" | grep -Eq -- "$pattern"
+	tap_ok $? "$name" || {
 		echo "# status $got, want $want; no line matches: $pattern"
 		sed 's/^/# /' "$dir/out" "$dir/err" | head -20
-		failed=1
-	fi
+	}
 }
 
 # silent NAME out|err: the last command wrote nothing to stdout (errors) or nothing to stderr (success)
 silent() {
-	n=$((n + 1))
-	if [ -s "$dir/$2" ]; then
-		echo "not ok $n - $1"
-		failed=1
-	else
-		echo "ok $n - $1"
-	fi
+	tap_check "$1" [ ! -s "$dir/$2" ]
 }
 
 printf 'int none(void);' >"$dir/text"
@@ -47,8 +36,8 @@ check "json" 0 '"functions": [1-9]' "$notrap" plan --json "$notrap"
 check "json has forms" 0 '"jmp-n": [1-9]' "$notrap" plan --json "$notrap"
 check "json with sites" 0 '"name": "main"' "$notrap" plan --json "$notrap" main
 check "json without sites" 0 '^}' "$notrap" plan --json "$notrap"
-n=$((n + 1))
-if grep -q '"sites"' "$dir/out"; then echo "not ok $n - totals have no sites"; failed=1; else echo "ok $n - totals have no sites"; fi
+! grep -q '"sites"' "$dir/out"
+tap_ok $? "totals have no sites"
 if command -v python3 >/dev/null; then
 	check "json parses and adds up" 0 '^good$' sh -c '"$1" plan --json --sites "$1" | python3 -c "
 import json, sys
@@ -78,5 +67,4 @@ check "--help" 0 '^  plan ' "$notrap" --help
 check "unknown command" 2 "unknown command 'frob'" "$notrap" frob
 check "no command" 2 '^Usage' "$notrap"
 check "a full disk is an error" 1 'cannot write the output: No space' sh -c '"$1" plan "$1" >/dev/full' sh "$notrap"
-echo "1..$n"
-exit $failed
+tap_done

@@ -2,17 +2,12 @@
 # SPDX-License-Identifier: MIT
 # lint.sh ELF BIN - what the linker script cannot check: reports as TAP.
 set -u
-elf=$1 bin=$2 n=0 failed=0
+. "$(dirname "$0")/../../lib/tap.sh"
+elf=$1 bin=$2
 
-check() { # check NAME OUTPUT: passes if OUTPUT is empty
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		echo "$2" | head -5 | sed 's/^/# /'
-		failed=1
-	fi
+check() { # NAME OUTPUT: passes if OUTPUT is empty
+	[ -z "$2" ]
+	tap_ok $? "$1" || echo "$2" | head -5 | sed 's/^/# /'
 }
 
 # Behind the code lie constants, which may look like any instruction.
@@ -33,5 +28,4 @@ size=$(wc -c < "$bin")
 check "a whole number of pages" "$([ $((size % 4096)) -eq 0 ] || echo "$size bytes")"
 state=$(nm "$elf" | awk '$3 == "nt_state" { print $1 }')
 check "the state lies right behind the bytes" "$([ $((0x$state)) -eq "$size" ] || echo "$state, $size bytes")"
-echo "1..$n"
-exit $failed
+tap_done
