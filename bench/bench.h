@@ -9,7 +9,7 @@
 #include "results.h"
 
 struct bench {
-	char *victim, *loader, *engine, *compile, *notrap; /* paths of programs */
+	char *victim, *loader, *engine, *compile, *llvm, *object, *notrap; /* paths of programs */
 	const char *prefix;		/* of the cases that are asked for */
 	const char *log;		/* gets the stderr of all programs */
 	int rounds;

@@ -24,12 +24,21 @@ static void read_rows(struct bench *b, enum contender c, const char *command)
 	char line[256], name[64], unit[17];
 	double value;
 	FILE *f = popen(command, "re");
+	char *at;
 
 	if (!f)
 		return;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %lf %16[^\n]", name, &value, unit) == 3 && bench_wants(b, name))
-			results_add(&b->results, name, c, unit_of(unit), value);
+	while (fgets(line, sizeof(line), f)) {
+		if (*line == '#')
+			fputs(line + 2, stdout);
+		if (*line == '#' || sscanf(line, "%63s %lf %16[^\n]", name, &value, unit) != 3)
+			continue;
+		at = strchr(name, '@'); /* somebody else's than c */
+		if (at)
+			*at = 0;
+		if (bench_wants(b, name))
+			results_add(&b->results, name, at ? LLVM : c, unit_of(unit), value);
+	}
 	if (pclose(f))
 		results_error(&b->results, "engine", c, "ns", "%s failed (see %s)", b->engine, b->log);
 }
@@ -41,8 +50,11 @@ static void one_round(struct bench *b, enum contender c)
 	snprintf(command, sizeof(command), "%s%s%s '%s' '%s' 2>>'%s'", c == NOTRAP ? "'" : "",
 		 c == NOTRAP ? b->notrap : "", c == NOTRAP ? "' run --" : "", b->engine, b->prefix, b->log);
 	read_rows(b, c, command);
-	if (c == NOTRAP) /* our verifier and compiler by themselves */
-		read_rows(b, c, b->compile);
+	if (c != NOTRAP)
+		return;
+	read_rows(b, c, b->compile); /* our verifier and compiler by themselves */
+	snprintf(command, sizeof(command), "'%s' '%s' '%s' 2>>'%s'", b->llvm, b->object, b->prefix, b->log);
+	read_rows(b, c, command);
 }
 
 void bench_engine(struct bench *b)

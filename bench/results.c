@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const contender_name[CONTENDERS] = {"none", "notrap", "kernel"};
+const char *const contender_name[CONTENDERS] = {"none", "notrap", "kernel", "llvm"};
 
 static struct series *find(const struct results *r, const char *name, enum contender c)
 {
@@ -111,13 +111,19 @@ static void show_row(const struct results *r, const char *name)
 	printf("%-32s", name);
 	for (c = 0; c < CONTENDERS; c++) {
 		s[c] = find(r, name, c);
-		print_ns(s[c]);
+		if (c != LLVM)
+			print_ns(s[c]);
 	}
 	if (s[NOTRAP] && s[NOTRAP]->n && s[KERNEL] && s[KERNEL]->n && !strcmp(s[NOTRAP]->unit, "ns")) {
 		bare = s[BARE] && !strncmp(name, "hit", 3) ? summarize(s[BARE]).median : 0;
 		hit = summarize(s[NOTRAP]).median - bare;
 		if (hit > 0)
 			printf(" %9.1fx", (summarize(s[KERNEL]).median - bare) / hit);
+	}
+	if (s[LLVM] && s[LLVM]->n && s[NOTRAP] && s[NOTRAP]->n) {
+		printf(" LLVM:");
+		print_ns(s[LLVM]);
+		printf(" %9.2fx", summarize(s[LLVM]).median / summarize(s[NOTRAP]).median);
 	}
 	printf("\n");
 	for (c = 0; c < CONTENDERS; c++)

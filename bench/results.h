@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum contender { BARE, NOTRAP, KERNEL, CONTENDERS };
+enum contender { BARE, NOTRAP, KERNEL, LLVM, CONTENDERS }; /* LLVM: engine/llvm/... only */
 
 extern const char *const contender_name[CONTENDERS];
 

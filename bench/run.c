@@ -28,7 +28,8 @@ static void usage(FILE *f)
 		   "N = 1, 100, 1000, 10000, 50000;\n"
 		   "engine/PROGRAM (compute kernels, helpers, map operations of programs), engine/loader/OPERATION\n"
 		   "(on map elements, by the loader itself), engine/load/N (a program of N instructions, per\n"
-		   "instruction), engine/verify/N, engine/jit/N (the two parts of it by themselves), engine/ring/N (N threads fill a ring buffer, one event; lost ones; wake-ups).\n");
+		   "instruction), engine/verify/N, engine/jit/N (the two parts of it by themselves),\n"
+		   "engine/llvm/PROGRAM (our machine code and LLVM's), engine/ring/N (N threads fill a ring buffer, one event; lost ones; wake-ups).\n");
 }
 
 bool bench_wants(const struct bench *b, const char *name)
@@ -164,6 +165,8 @@ int main(int argc, char **argv)
 	b.loader = beside(argv[0], "loader");
 	b.engine = beside(argv[0], "engine_loader");
 	b.compile = beside(argv[0], "compile");
+	b.llvm = beside(argv[0], "llvm");
+	b.object = beside(argv[0], "engine.bpf.o");
 	b.notrap = beside(argv[0], "../notrap");
 	b.log = beside(argv[0], "bench.log");
 	unlink(b.log);

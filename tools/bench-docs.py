@@ -64,18 +64,24 @@ def all_cases(table, hits):
                     "|---|---:|---:|---:|", rows)
 
 
-def ratio(row):
-    pair = [row.get(c, {}) for c in ("kernel", "notrap")]
+def ratio(row, other="kernel"):
+    pair = [row.get(c, {}) for c in (other, "notrap")]
     if any(p.get("unit") != "ns" or not p.get("median") for p in pair):
         return "-"
     times = pair[0]["median"] / pair[1]["median"]
-    return f"{times:.1f}x" if times < 10 else f"{times:.0f}x"
+    return f"{times:.2f}x" if other == "llvm" else f"{times:.1f}x" if times < 10 else f"{times:.0f}x"
 
 
 def engine(table):
     rows = [[case] + [cell(table, case, c) for c in ("notrap", "kernel")] + [ratio(row)]
-            for case, row in table.items() if case.startswith("engine/")]
+            for case, row in table.items() if case.startswith("engine/") and not case.startswith("engine/llvm/")]
     return markdown("| per operation | notrap | kernel | faster |", "|---|---:|---:|---:|", rows)
+
+
+def llvm(table):
+    rows = [[case] + [cell(table, case, c) for c in ("notrap", "llvm")] + [ratio(row, "llvm")]
+            for case, row in table.items() if case.startswith("engine/llvm/")]
+    return markdown("| per operation | our code | LLVM's | faster |", "|---|---:|---:|---:|", rows)
 
 
 def put(path, parts):
@@ -96,5 +102,7 @@ if any(case.startswith("hit") for case in table):
     put("README.md", {"bench where": where, "bench hits": readme_hits(table), "bench attach": readme_attach(table)})
     put("docs/benchmarks.md", {"bench where": where, "bench hits": all_cases(table, True),
                                "bench others": all_cases(table, False)})
-if any(case.startswith("engine/") for case in table):
+if any(case.startswith("engine/llvm/") and "llvm" in row for case, row in table.items()):
+    put("docs/benchmarks.md", {"bench llvm where": where, "bench llvm": llvm(table)})
+if any(case.startswith("engine/") and not case.startswith("engine/llvm/") for case in table):
     put("docs/benchmarks.md", {"bench engine where": where, "bench engine": engine(table)})
