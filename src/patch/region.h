@@ -71,6 +71,9 @@ struct region_site {
 /* Where a thread found inside the window (or the victim) has to go on, from the region's base; addr = its run-time
  * address. 0 = not inside, or at no instruction. */
 u32 region_moved(const struct region_site *s, u64 addr);
+/* The copy of the displaced instruction at addr, the site's own included: one that has begun already, and will be begun anew, is
+ * no hit. From the region's base, 0 = there is none. */
+u32 region_copy(const struct region_site *s, u64 addr);
 u32 region_moved_victim(const struct region_site *s, u64 victim, u64 addr);
 
 #define REGION_GO_STACK_SHIFT 14

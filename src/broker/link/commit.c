@@ -27,20 +27,37 @@ static u32 write_behind(const struct batch *b, u64 pc)
 	return lo;
 }
 
+/* What is written over pc, and then has a region site; NULL: nothing. */
+static const struct batch_write *write_over(const struct batch *b, u64 pc)
+{
+	u32 i = write_behind(b, pc);
+	const struct batch_write *w = &b->write[i];
+
+	return i == b->nwrites || pc < w->addr || w->placed == ~0u || b->placed[w->placed].error ? NULL : w;
+}
+
 /* The place in a relocated copy where a thread at pc, in a window or among instructions that make room, has to go on;
  * 0 = no need. What is displaced but not written over goes on where it stands. */
 static u64 moved_pc(const struct batch *b, u64 pc)
 {
-	u32 i = write_behind(b, pc);
-	const struct batch_write *w = &b->write[i];
-	const struct region_site *s;
+	const struct batch_write *w = write_over(b, pc);
+	const struct region_site *s = w ? &b->placed[w->placed] : NULL;
 	u32 off;
 
-	if (i == b->nwrites || pc < w->addr || w->placed == ~0u || b->placed[w->placed].error)
+	if (!w)
 		return 0;
-	s = &b->placed[w->placed];
 	off = w->far ? region_moved_victim(s, w->addr, pc) : region_moved(s, pc);
 	return off ? b->region.base + off : 0;
+}
+
+/* The same for the system call in front of pc. Even where the call stands at the site pc has to follow it: a signal's handler
+ * that comes first may end the call, and return to pc. (No system call is among instructions that make room.) */
+static u64 moved_call(const struct batch *b, u64 pc)
+{
+	const struct batch_write *w = write_over(b, pc - SYSCALL_LEN);
+	u32 off = w && !w->far ? region_copy(&b->placed[w->placed], pc - SYSCALL_LEN) : 0;
+
+	return off ? b->region.base + off + SYSCALL_LEN : 0;
 }
 
 static bool write_ends_hop(const struct batch_write *w)
@@ -95,13 +112,7 @@ static void fix_thread(struct batch *b, u32 i)
 	struct inject_target *t = &b->p->target;
 	u64 pc = t->thread[i].regs.rip, to;
 
-	if (inject_restarts(t, i)) { /* the instruction that counts is the system call in front of it */
-		to = moved_pc(b, pc - SYSCALL_LEN);
-		if (to)
-			inject_set_pc(t, i, to + SYSCALL_LEN);
-		return;
-	}
-	to = new_pc(b, pc);
+	to = inject_restarts(t, i) ? moved_call(b, pc) : new_pc(b, pc);
 	if (to)
 		inject_set_pc(t, i, to);
 }

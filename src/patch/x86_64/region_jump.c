@@ -49,6 +49,17 @@ u32 region_moved(const struct region_site *s, u64 addr)
 	return 0;
 }
 
+u32 region_copy(const struct region_site *s, u64 addr)
+{
+	const struct patch_plan *p = s->plan;
+	u64 off = addr - (s->addr - p->back);
+
+	for (u32 i = 0; off < p->wlen && i < p->ninsn; i++)
+		if (p->insn_off[i] == off)
+			return (i < p->first ? s->jump_off : s->body_off) + s->new_off[i];
+	return 0;
+}
+
 u32 region_moved_victim(const struct region_site *s, u64 victim, u64 addr)
 {
 	const struct patch_victim *v = &s->plan->victim;

@@ -119,8 +119,6 @@ static enum patch_reason take_insn(const struct ask *q, struct window *w, u64 a,
 		return PATCH_R_RELOCATE;
 	if (a < site && (!leads_on(i) || a + i->len > site))
 		return PATCH_R_TOO_SHORT;
-	if (q->go && w->has_syscall) /* a thread that sleeps in it comes back to here */
-		return PATCH_R_GO;
 	if (q->go && w->moved_sp && nil_may_fault(q->t, a, i)) {
 		if (!q->guard || !guard_possible(bytes, i))
 			return PATCH_R_GO_FAULT;

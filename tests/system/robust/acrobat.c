@@ -12,6 +12,8 @@
  *     limit files|memory not one descriptor, not one page more
  *     sleep / wake       a thread waits in a system call whose instruction ends the window of a probe; one in the loop
  *                        of a function that only jumps runs until then
+ *     pester / leave     a thread waits again and again in a system call that is a function's first instruction, and
+ *                        is called out of it by signals / until then
  *     filter             a seccomp filter under which the calls of an attach would kill it
  *     mdwe / nnp         nothing may become executable that was not / no new privileges, for it and its children
  *     where              "where ADDRESS" of v_jmp
@@ -40,10 +42,18 @@ long acrobat_read(int fd, void *buf, size_t n, long nr);
 __asm__(".text\n.balign 16\n.globl acrobat_read\n.type acrobat_read, @function\n"
 	"acrobat_read: mov %rcx, %rax\n syscall\n ret\n.size acrobat_read, . - acrobat_read\n.balign 16, 0xcc\n");
 
+/* One whose first instruction is the system call: a signal's handler returns a thread that waited in it to right behind. */
+long acrobat_call_read(int fd, void *buf, size_t n, long nr);
+__asm__(".text\n.balign 16\n.type acrobat_call_read, @function\n"
+	"acrobat_call_read: mov %rcx, %rax\n call acrobat_call\n ret\n.size acrobat_call_read, . - acrobat_call_read\n"
+	".balign 16\n.globl acrobat_call\n.type acrobat_call, @function\n"
+	"acrobat_call: syscall\n mov %rax, %rdx\n mov %rdx, %rax\n ret\n.size acrobat_call, . - acrobat_call\n"
+	".balign 16, 0xcc\n");
+
 struct acrobat {
 	int wake[2];
-	pthread_t sleeper, hopper;
-	bool awake;
+	pthread_t sleeper, hopper, pestered, pester;
+	bool awake, left;
 	uint64_t *total; /* shared with children */
 	pid_t child;
 	FILE *to, *from;
@@ -221,6 +231,56 @@ static void wake(struct acrobat *a)
 	close(a->wake[1]);
 }
 
+static void on_pester(int sig)
+{
+	(void)sig;
+}
+
+static void *be_pestered(void *arg)
+{
+	struct acrobat *a = arg;
+	char byte = 0;
+	long r;
+
+	while ((r = acrobat_call_read(a->wake[0], &byte, 1, SYS_read)) == -EINTR)
+		;
+	if (r != 1 || byte != 'w')
+		victim_wrong("acrobat_call_read = %ld", r);
+	return NULL;
+}
+
+static void *do_pester(void *arg)
+{
+	struct acrobat *a = arg;
+
+	while (!__atomic_load_n(&a->left, __ATOMIC_RELAXED)) {
+		pthread_kill(a->pestered, SIGUSR2);
+		nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+	}
+	return NULL;
+}
+
+static void pester(struct acrobat *a)
+{
+	struct sigaction sa = {.sa_handler = on_pester}; /* no SA_RESTART */
+
+	a->left = false;
+	if (sigaction(SIGUSR2, &sa, NULL) || pipe(a->wake) || pthread_create(&a->pestered, NULL, be_pestered, a) ||
+	    pthread_create(&a->pester, NULL, do_pester, a))
+		victim_wrong("no threads");
+}
+
+static void leave(struct acrobat *a)
+{
+	__atomic_store_n(&a->left, true, __ATOMIC_RELAXED);
+	pthread_join(a->pester, NULL);
+	if (write(a->wake[1], "w", 1) != 1)
+		victim_wrong("write");
+	pthread_join(a->pestered, NULL);
+	close(a->wake[0]);
+	close(a->wake[1]);
+}
+
 static void filter(void)
 {
 	static const long forbidden[] = {SYS_mmap, SYS_socketpair, SYS_madvise, SYS_recvmsg, SYS_munmap};
@@ -306,6 +366,10 @@ static int obey_all(struct acrobat *a, FILE *in, FILE *out, char **argv)
 			sleep_and_hop(a);
 		else if (!strncmp(line, "wake", 4))
 			wake(a);
+		else if (!strncmp(line, "pester", 6))
+			pester(a);
+		else if (!strncmp(line, "leave", 5))
+			leave(a);
 		else if (!strncmp(line, "filter", 6))
 			filter();
 		else if (!strncmp(line, "mdwe", 4)) {

@@ -275,6 +275,21 @@ static void test_stopped(bool busy)
 	tap_eq(victim_end(&v), 0, "the victim found every result right");
 }
 
+/* In a system call at the site itself, from which signals call it away: their handler returns to behind the call. */
+static void test_pestered(void)
+{
+	struct victim_io v = victim_make("acrobat", NULL, NULL), l;
+	char line[PATH_MAX + 64];
+
+	tap_ok(victim_do(&v, "pester") && loader_start(&l), "signals call a thread out of a system call");
+	snprintf(line, sizeof(line), "churn %s acrobat_call %d 300", victim("acrobat"), (int)v.pid);
+	tap_ok(loader_does(&l, "%s", line), "whose instruction gets a probe, 300 times");
+	tap_eq(loader_end(&l), 0, "the loader ends");
+	tap_ok(victim_do(&v, "leave"), "the thread saw nothing of it");
+	tap_eq(code_differs(v.pid), 0, "nothing is left");
+	tap_eq(victim_end(&v), 0, "the victim found every result right");
+}
+
 int main(void)
 {
 	stage_begin();
@@ -289,6 +304,7 @@ int main(void)
 	test_storm("spawns", 1000, false);
 	test_forker();
 	test_positions();
+	test_pestered();
 	test_on_island(false);
 	test_on_island(true);
 	test_stopped(false);
