@@ -251,7 +251,7 @@ void show_threads(pid_t pid)
 
 	snprintf(command, sizeof(command),
 		 "cd /proc/%d/task && for t in *; do echo \"# $t $(cut -d' ' -f3 $t/stat) $(cat $t/comm $t/syscall $t/wchan | "
-		 "tr '\\n' ' ')\"; done; grep -E '^(State|TracerPid|SigPnd|ShdPnd|SigBlk)' status | sed 's/^/# /'", (int)pid);
+		 "tr '\\n' ' ')$(grep -E '^(TracerPid|SigPnd|ShdPnd|SigBlk)' $t/status | tr '\\n\\t' '  ')\"; done", (int)pid);
 	fflush(stdout);
 	if (system(command))
 		printf("# no threads\n");
