@@ -84,28 +84,39 @@ int inject_thread_seize(struct inject_target *t, struct inject_thread *th)
 	return 0;
 }
 
+/* SIGTRAP is no signal of the program's, but what ptrace makes of an exec. */
+static bool is_signal(int status)
+{
+	return status >> 16 != EVENT_STOP && WSTOPSIG(status) != (SIGTRAP | 0x80) && WSTOPSIG(status) != SIGTRAP;
+}
+
 /*
+ * Returns like waitpid(), with *ret_status 0 for a death.
+ *
  * A traced thread that dies must be reaped by its tracer, or the process can never finish dying. Only a leader that is
  * our own child is left for whoever waits for it in this process: no second waiter is blocked, and its status is not
- * ours to eat. So of that one only stops are taken. Returns like waitpid(), with *ret_status 0 for such a death.
+ * ours to eat.
+ *
+ * A stop at a signal is only looked at. Once its status has been taken the kernel has forgotten which signal it was
+ * (wait_task_stopped() in kernel/exit.c), and would deliver none if we were killed before we told it. So it waits there, whole,
+ * until the next request of ours. Other stops are taken: at a call's, what is left there would become a signal.
  */
 static pid_t wait_now(struct inject_target *t, struct inject_thread *th, int *ret_status)
 {
 	siginfo_t si = {0};
 
-	if (!t->own_child || th->tid != t->pid)
-		return waitpid(th->tid, ret_status, __WALL | WNOHANG);
-	if (waitid(P_PID, (id_t)th->tid, &si, WEXITED | WNOHANG | WNOWAIT | __WALL))
+	if (waitid(P_PID, (id_t)th->tid, &si, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL))
 		return -1;
+	if (!si.si_pid)
+		return 0;
 	*ret_status = 0;
-	/* Stops of a traced thread are reported as well, whatever was asked for. */
-	if (si.si_pid && (si.si_code == CLD_EXITED || si.si_code == CLD_KILLED || si.si_code == CLD_DUMPED))
+	if (si.si_code == CLD_EXITED || si.si_code == CLD_KILLED || si.si_code == CLD_DUMPED)
+		return t->own_child && th->tid == t->pid ? si.si_pid : waitpid(th->tid, ret_status, __WALL | WNOHANG);
+	*ret_status = si.si_status << 8 | 0x7f; /* as waitpid() has it */
+	if (is_signal(*ret_status))
 		return si.si_pid;
 	si.si_pid = 0;
-	if (waitid(P_PID, (id_t)th->tid, &si, WSTOPPED | WNOHANG | __WALL))
-		return -1;
-	*ret_status = si.si_status << 8 | 0x7f; /* as waitpid() has it */
-	return si.si_pid;
+	return waitid(P_PID, (id_t)th->tid, &si, WSTOPPED | WNOHANG | __WALL) ? -1 : si.si_pid;
 }
 
 /*
