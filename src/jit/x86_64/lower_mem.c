@@ -108,9 +108,9 @@ static enum x86_alu alu_of(u32 op)
  *     rax = [mem]; do { r10 = rax op src } while (!cmpxchg([mem], r10)); src = rax
  * rax (R0) is parked in r9 when it is an operand or still needed.
  */
-static void lower_fetch_loop(struct lower *l, const struct bpf_insn *insn)
+static void lower_fetch_loop(struct lower *l, const struct bpf_insn *insn, enum x86_reg base)
 {
-	enum x86_reg base = lower_reg(l, insn->dst_reg), src = lower_reg(l, insn->src_reg);
+	enum x86_reg src = lower_reg(l, insn->src_reg);
 	bool w64 = jit_size(insn) == 8, restore = insn->src_reg != 0 && lower_live(l, 0);
 	enum x86_reg addr = base == X86_RAX ? X86_R9 : base, value = src == X86_RAX ? X86_R9 : src;
 	u32 size = jit_size(insn);
@@ -160,7 +160,7 @@ static void lower_atomic_at(struct lower *l, const struct bpf_insn *insn, enum x
 		return;
 	}
 	if (insn->imm & BPF_FETCH)
-		lower_fetch_loop(l, insn);
+		lower_fetch_loop(l, insn, dst);
 	else
 		x86_alu_mem(&l->w, alu_of((u32)insn->imm), size, true, dst, insn->off, src);
 }

@@ -49,7 +49,8 @@ static u64 pick_address(u64 *seed, u64 user)
 static struct bpf_insn pick_access(u64 *seed, bool aligned)
 {
 	static const u8 sizes[] = {BPF_B, BPF_H, BPF_W, BPF_DW};
-	static const s32 ops[] = {BPF_ADD, BPF_OR, BPF_AND, BPF_XOR, BPF_ADD | BPF_FETCH, 0xe1, 0xf1};
+	static const s32 ops[] = {BPF_ADD, BPF_OR, BPF_AND, BPF_XOR, BPF_ADD | BPF_FETCH, BPF_OR | BPF_FETCH, BPF_AND | BPF_FETCH,
+				  BPF_XOR | BPF_FETCH, BPF_XCHG, BPF_CMPXCHG};
 	u8 size = sizes[next(seed) % 4], wide = sizes[2 + next(seed) % 2];
 	u32 dst = next(seed) % 10, src = next(seed) % 10;
 	s16 off = next(seed) % 4 ? (s16)(next(seed) % 64) - 32 : (s16)next(seed);
@@ -63,7 +64,7 @@ static struct bpf_insn pick_access(u64 *seed, bool aligned)
 	case 3: return I(BPF_ST | BPF_MEM | size, dst, 0, off, (s32)next(seed));
 	case 4: return I(BPF_STX | BPF_ATOMIC | size, dst, src, off, 0x100);
 	case 5: return I(BPF_STX | BPF_ATOMIC | size, dst, src, off, 0x110);
-	default: return I(BPF_STX | BPF_ATOMIC | wide, dst, src, off, ops[next(seed) % 7]);
+	default: return I(BPF_STX | BPF_ATOMIC | wide, dst, src, off, ops[next(seed) % 10]);
 	}
 }
 
