@@ -34,10 +34,10 @@ __attribute__((unused)) static int victim_line(struct victim_io *v, char *line, 
 	return 1;
 }
 
-__attribute__((unused)) static int victim_start(struct victim_io *v, char *const argv[])
+/* Without waiting for its first line; -1: no pipe. */
+__attribute__((unused)) static int victim_spawn(struct victim_io *v, char *const argv[])
 {
 	int in[2], out[2];
-	char line[128];
 
 	if (pipe(in) || pipe(out))
 		return -1;
@@ -56,6 +56,15 @@ __attribute__((unused)) static int victim_start(struct victim_io *v, char *const
 	v->in = in[1];
 	v->out = fdopen(out[0], "r");
 	setvbuf(v->out, NULL, _IONBF, 0); /* nothing may wait in a buffer while we poll */
+	return 0;
+}
+
+__attribute__((unused)) static int victim_start(struct victim_io *v, char *const argv[])
+{
+	char line[128];
+
+	if (victim_spawn(v, argv))
+		return -1;
 	return victim_line(v, line, sizeof(line)) && !strncmp(line, "ready ", 6) ? 0 : -1;
 }
 

@@ -37,30 +37,13 @@ __attribute__((unused)) static void rig_start(struct rig *r, char **args)
 {
 	char *argv[] = {args[1], NULL};
 	char line[128];
-	int in[2], out[2];
 
 	if (geteuid() || access(TRACING "events/syscalls/sys_enter_getpriority/id", R_OK))
 		tap_skip_all("needs root, and tracepoints of system calls");
 	r->victim_path = args[1];
 	r->notrap = args[2] && !strcmp(args[2], "notrap");
-	if (pipe(in) || pipe(out))
-		exit(2);
-	r->victim.pid = fork();
-	if (!r->victim.pid) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		for (int i = 3; i < 256; i++)
-			close(i);
-		victim_env_clear();
-		execv(argv[0], argv);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	r->victim.in = in[1];
-	r->victim.out = fdopen(out[0], "r");
-	setvbuf(r->victim.out, NULL, _IONBF, 0);
-	if (!victim_line(&r->victim, line, sizeof(line)) || sscanf(line, "ready %lx %lx", &r->f_addr, &r->g_addr) != 2)
+	if (victim_spawn(&r->victim, argv) || !victim_line(&r->victim, line, sizeof(line)) ||
+	    sscanf(line, "ready %lx %lx", &r->f_addr, &r->g_addr) != 2)
 		exit(2);
 }
 
