@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "mapped.h"
+
 typedef uint64_t u64;
 typedef uint32_t u32;
 
@@ -427,21 +429,6 @@ __attribute__((noinline)) static void probed(u32 n)
 	__asm__ volatile("nop; nop; nop; nop; nop; nop; nop; nop" : : "r"(n) : "memory");
 }
 
-/* Where a function of ours is in the file. */
-static u64 offset_of(const void *function)
-{
-	unsigned long lo, hi, off, found = 0;
-	char line[512];
-	FILE *f = fopen("/proc/self/maps", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%lx-%lx %*s %lx", &lo, &hi, &off) == 3 && (u64)function >= lo && (u64)function < hi)
-			found = (u64)function - lo + off;
-	if (f)
-		fclose(f);
-	return found;
-}
-
 /* BPF_LINK_CREATE of a uprobe_multi link, as libbpf passes it. */
 struct link_attr {
 	u32 prog_fd, target_fd, attach_type, flags;
@@ -451,7 +438,7 @@ struct link_attr {
 
 static int probe(int prog)
 {
-	u64 offset = offset_of((void *)probed);
+	u64 offset = mapped_offset(getpid(), (u64)probed);
 	struct link_attr a = {.prog_fd = (u32)prog, .attach_type = UPROBE_MULTI, .path = (u64) "/proc/self/exe", .offsets = (u64)&offset, .cnt = 1};
 
 	return (int)syscall(SYS_bpf, BPF_LINK_CREATE, &a, sizeof(a));

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "mapped.h"
 #include "tap.h"
 #include "write.skel.h"
 
@@ -38,24 +39,10 @@ __attribute__((noinline, noclone, noipa, aligned(64))) static long poked(unsigne
 	return *a;
 }
 
-static unsigned long file_offset(void *fn)
-{
-	char line[512];
-	unsigned long lo, hi, off, ret = 0;
-	FILE *f = fopen("/proc/self/maps", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%lx-%lx %*s %lx", &lo, &hi, &off) == 3 && (unsigned long)fn >= lo && (unsigned long)fn < hi)
-			ret = (unsigned long)fn - lo + off;
-	if (f)
-		fclose(f);
-	return ret;
-}
-
 /* A descriptor or -errno. By hand: an old libbpf knows no sessions. */
 static int attach(struct bpf_program *prog, void *fn, long more, unsigned int flags)
 {
-	unsigned long offset = file_offset(fn) + (unsigned long)more;
+	unsigned long offset = mapped_offset(getpid(), (unsigned long)fn) + (unsigned long)more;
 	struct {
 		unsigned int prog, target, type, link_flags;
 		unsigned long path, offsets, ref_ctrs, cookies;

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "mapped.h"
 #include "tap.h"
 
 static struct rig rig;
@@ -57,7 +58,8 @@ static int trace_event(void)
 	struct perf_event_attr a = {.type = PERF_TYPE_TRACEPOINT, .size = sizeof(a), .sample_period = 1};
 	int fd = open(TRACING "uprobe_events", O_WRONLY | O_APPEND), r = -1;
 
-	snprintf(text, sizeof(text), "p:notrap_test/mixed_%d %s:0x%lx", (int)getpid(), rig.victim_path, rig_file_offset(&rig, rig.g_addr));
+	snprintf(text, sizeof(text), "p:notrap_test/mixed_%d %s:0x%lx", (int)getpid(), rig.victim_path,
+		 mapped_offset(rig.victim.pid, rig.g_addr));
 	if (fd >= 0)
 		r = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
 	close(fd);

@@ -47,22 +47,6 @@ __attribute__((unused)) static void rig_start(struct rig *r, char **args)
 		exit(2);
 }
 
-__attribute__((unused)) static unsigned long rig_file_offset(const struct rig *r, unsigned long addr)
-{
-	unsigned long start, end, off, found = 0;
-	char path[64], line[512];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", (int)r->victim.pid);
-	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%lx-%lx %*s %lx", &start, &end, &off) == 3 && addr >= start && addr < end)
-			found = addr - start + off;
-	if (f)
-		fclose(f);
-	return found;
-}
-
 /* The byte at mixed_f, as it is in the victim now. */
 __attribute__((unused)) static unsigned char rig_code(const struct rig *r)
 {

@@ -9,6 +9,8 @@
 #include <linux/perf_event.h>
 #include <sys/syscall.h>
 
+#include "mapped.h"
+
 enum { V_JMP = 10, INT3 = 0xcc }; /* its number among the functions of funcs.S */
 
 static const char *acrobat(void)
@@ -157,28 +159,12 @@ static int uprobe_type(void)
 	return type;
 }
 
-static unsigned long file_offset(pid_t pid, unsigned long addr)
-{
-	char path[64], line[512];
-	unsigned long from, to, off, found = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%lx-%lx %*s %lx", &from, &to, &off) == 3 && addr >= from && addr < to)
-			found = addr - from + off;
-	if (f)
-		fclose(f);
-	return found;
-}
-
 static void test_kernel_uprobe(void)
 {
 	struct victim_io v = victim_make("acrobat", NULL, NULL), l;
 	unsigned long at = address_of_v_jmp(&v);
 	struct perf_event_attr attr = { .type = (unsigned)uprobe_type(), .size = sizeof(attr),
-					.config1 = (unsigned long)acrobat(), .config2 = file_offset(v.pid, at) };
+					.config1 = (unsigned long)acrobat(), .config2 = mapped_offset(v.pid, at) };
 	int fd = uprobe_type() < 0 ? -1 : (int)syscall(SYS_perf_event_open, &attr, v.pid, -1, -1, 0);
 	unsigned long long n = 0;
 
