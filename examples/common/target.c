@@ -11,17 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#define LIBRARY_DIRS                                                                               \
-	"/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib:/usr/"    \
-	"local/lib"
-#elif defined(__aarch64__)
-#define LIBRARY_DIRS                                                                               \
-	"/lib/aarch64-linux-gnu:/usr/lib/aarch64-linux-gnu:/lib64:/usr/lib64:/lib:/usr/lib:/usr/"  \
-	"local/lib"
-#else
-#define LIBRARY_DIRS "/lib64:/usr/lib64:/lib:/usr/lib:/usr/local/lib"
-#endif
+#include "machine.h"
 
 /* Is base the file that the user called name? "libc.so.6", "libc.so", "libc" and "c" are all
  * libc.so.6. */

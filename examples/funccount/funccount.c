@@ -20,6 +20,7 @@
 #include "common/target.h"
 #include "common/tool.h"
 #include "funccount.skel.h"
+#include "machine.h"
 
 #define TOOL "funccount"
 
@@ -144,11 +145,7 @@ static int counter_attach(struct counter *c)
  * "used". */
 __attribute__((noinline, used)) static void funccount_cost_probe(void)
 {
-#ifdef __x86_64__
-	asm volatile("" ::: "rbx", "r12", "r13");
-#else
-	asm volatile("");
-#endif
+	asm volatile("" ::: SAVED_REGISTERS);
 }
 
 #define COST_CALLS 2000
