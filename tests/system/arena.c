@@ -3,48 +3,29 @@
  * Arenas: how they are made and mapped, what programs may do with addresses in them (load), and what comes of it (run: system
  * call programs, BPF_PROG_TEST_RUN). One line per answer; the kernel's are in arena.expected (loader_parity.sh).
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/btf.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "mapped.h"
-
-typedef uint64_t u64;
-typedef uint32_t u32;
+#include "raw_prog.h"
 
 #define TYPE_ARENA 33
 #define MMAPABLE (1u << 10)
-#define SLEEPABLE 16u
 #define START 0x100000010000ull
 #define PAGES 100u
 #define PAGE 4096u
 #define LEN (PAGES * PAGE)
 
-#define INSN(c, d, s, o, i) ((struct bpf_insn){.code = c, .dst_reg = d, .src_reg = s, .off = o, .imm = i})
-#define MOVI(d, i) INSN(0xb7, d, 0, 0, i)
-#define MOV(d, s) INSN(0xbf, d, s, 0, 0)
 #define ALUI(op, d, i) INSN(BPF_ALU64 | op | BPF_K, d, 0, 0, i)
 #define ALU(op, d, s) INSN(BPF_ALU64 | op | BPF_X, d, s, 0, 0)
 #define ALUI32(op, d, i) INSN(BPF_ALU | op | BPF_K, d, 0, 0, i)
 #define ALU32(op, d, s) INSN(BPF_ALU | op | BPF_X, d, s, 0, 0)
-#define LDX(size, d, s, o) INSN(BPF_LDX | BPF_MEM | size, d, s, o, 0)
 #define LDSX(size, d, s, o) INSN(BPF_LDX | 0x80 | size, d, s, o, 0)
-#define STX(size, d, s, o) INSN(BPF_STX | BPF_MEM | size, d, s, o, 0)
-#define ST(size, d, o, i) INSN(BPF_ST | BPF_MEM | size, d, 0, o, i)
 #define ATOMIC(size, op, d, o, s) INSN(BPF_STX | BPF_ATOMIC | size, d, s, o, op)
-#define JI(op, d, i, o) INSN(BPF_JMP | op | BPF_K, d, 0, o, i)
-#define CALL(n) INSN(0x85, 0, 0, 0, n)
 #define KCALL(id) INSN(0x85, 0, 2, 0, id)
-#define EXIT() INSN(0x95, 0, 0, 0, 0)
 #define RET() MOVI(0, 0), EXIT()
 #define MAP(d, kind, off) INSN(0x18, d, kind, 0, MAP_HERE), INSN(0, 0, 0, 0, off)
 #define MAP_HERE 0x7abc
@@ -52,67 +33,34 @@ typedef uint32_t u32;
 #define USER(d, s) INSN(0xbf, d, s, 1, 1 << 16)
 #define ARENA() MAP(1, 1, 0), MOVI(2, 0), KERN(2, 2)
 
-static char words[1 << 16];
 static int the_map;
-
-static int bpf(int cmd, union bpf_attr *a)
-{
-	long r = syscall(SYS_bpf, cmd, a, sizeof(*a));
-
-	return r < 0 ? -errno : (int)r;
-}
 
 static int make(u32 key, u32 value, u32 max, u32 flags, u64 extra)
 {
 	union bpf_attr a = {.map_type = TYPE_ARENA, .key_size = key, .value_size = value, .max_entries = max, .map_flags = flags, .map_extra = extra};
 
-	return bpf(BPF_MAP_CREATE, &a);
+	return raw_bpf(BPF_MAP_CREATE, &a);
 }
 
-static int load(u32 type, u32 flags, struct bpf_insn *insn, u32 n)
+static int load(u32 type, u32 attach, u32 flags, struct bpf_insn *insn, u32 n)
 {
-	union bpf_attr a = {.prog_type = type, .insns = (u64)insn, .insn_cnt = n, .license = (u64) "GPL"};
-
 	for (u32 i = 0; i < n; i++)
 		if (insn[i].code == 0x18 && insn[i].imm == MAP_HERE)
 			insn[i].imm = the_map;
-	a.prog_flags = flags;
-	a.log_level = 1;
-	a.log_buf = (u64)words;
-	a.log_size = sizeof(words);
-	words[0] = 0;
-	return bpf(BPF_PROG_LOAD, &a);
-}
-
-static const char *reason(void)
-{
-	char *end = strstr(words, "processed "), *line;
-
-	if (!end)
-		end = words + strlen(words);
-	while (end > words && end[-1] == '\n')
-		end--;
-	*end = 0;
-	line = strrchr(words, '\n');
-	return line ? line + 1 : words;
+	return raw_load(type, attach, flags, insn, n);
 }
 
 static void check(const char *name, u32 type, u32 flags, struct bpf_insn *insn, u32 n)
 {
-	int fd = load(type, flags, insn, n);
-
-	printf("load: %s: %d%s%s\n", name, fd < 0 ? fd : 0, fd < 0 ? " " : "", fd < 0 ? reason() : "");
-	if (fd >= 0)
-		close(fd);
+	raw_show_load(name, load(type, 0, flags, insn, n));
 }
 
-#define COUNT(a) (u32)(sizeof(a) / sizeof(*(a)))
 #define LOAD(name, ...) \
 	check(name, BPF_PROG_TYPE_KPROBE, 0, (struct bpf_insn[]){__VA_ARGS__}, COUNT(((struct bpf_insn[]){__VA_ARGS__})))
 #define LOAD_SLEEPS(name, ...) \
 	check(name, BPF_PROG_TYPE_KPROBE, SLEEPABLE, (struct bpf_insn[]){__VA_ARGS__}, COUNT(((struct bpf_insn[]){__VA_ARGS__})))
 #define PROG(...) \
-	load(BPF_PROG_TYPE_SYSCALL, SLEEPABLE, (struct bpf_insn[]){__VA_ARGS__}, COUNT(((struct bpf_insn[]){__VA_ARGS__})))
+	load(BPF_PROG_TYPE_SYSCALL, 0, SLEEPABLE, (struct bpf_insn[]){__VA_ARGS__}, COUNT(((struct bpf_insn[]){__VA_ARGS__})))
 
 static size_t btf_tail(const struct btf_type *t)
 {
@@ -186,12 +134,12 @@ static void test_elements(void)
 	int fd = make(0, 0, PAGES, MMAPABLE, 0x300000000000);
 	union bpf_attr a = {.map_fd = (u32)fd, .value = (u64)&value};
 
-	printf("lookup: %d\n", bpf(BPF_MAP_LOOKUP_ELEM, &a));
-	printf("update: %d\n", bpf(BPF_MAP_UPDATE_ELEM, &a));
-	printf("look up and delete: %d\n", bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, &a));
-	printf("next key: %d\n", bpf(BPF_MAP_GET_NEXT_KEY, &a));
+	printf("lookup: %d\n", raw_bpf(BPF_MAP_LOOKUP_ELEM, &a));
+	printf("update: %d\n", raw_bpf(BPF_MAP_UPDATE_ELEM, &a));
+	printf("look up and delete: %d\n", raw_bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, &a));
+	printf("next key: %d\n", raw_bpf(BPF_MAP_GET_NEXT_KEY, &a));
 	a = (union bpf_attr){.map_fd = (u32)fd};
-	printf("delete: %d\n", bpf(BPF_MAP_DELETE_ELEM, &a));
+	printf("delete: %d\n", raw_bpf(BPF_MAP_DELETE_ELEM, &a));
 	close(fd);
 }
 
@@ -227,7 +175,7 @@ static void test_mmap(void)
 	map("open, more", 0, LEN + PAGE, MAP_SHARED, open, 0);
 	map("open, occupied", (u64)at, LEN, MAP_SHARED, open, 0);
 	map("open, fixed", (u64)at, LEN, MAP_SHARED | MAP_FIXED, open, 0);
-	bpf(BPF_OBJ_GET_INFO_BY_FD, &a);
+	raw_bpf(BPF_OBJ_GET_INFO_BY_FD, &a);
 	printf("info: map_extra %#llx\n", (unsigned long long)info.map_extra);
 	map("2 GiB", 0, 1ull << 31, MAP_SHARED, big, 0);
 	the_map = open;
@@ -312,7 +260,7 @@ static u64 words_of[12];
 static int run(int fd)
 {
 	union bpf_attr a = {.test = {.prog_fd = (u32)fd, .ctx_in = (u64)words_of, .ctx_size_in = sizeof(words_of)}};
-	int r = bpf(BPF_PROG_TEST_RUN, &a);
+	int r = raw_bpf(BPF_PROG_TEST_RUN, &a);
 
 	return r < 0 ? r : (int)a.test.retval;
 }
@@ -368,7 +316,7 @@ static void test_run(void)
 		       ATOMIC(BPF_W, 0xe1, 2, 0, 8), STX(BPF_DW, 6, 8, 72), ATOMIC(BPF_W, BPF_XOR, 2, 0, 3), ST(BPF_B, 2, 7, 0x5a), LDX(BPF_DW, 8, 2, 0),
 		       STX(BPF_DW, 6, 8, 80), ALUI(BPF_SUB, 2, 8), ALUI(BPF_RSH, 2, 4), STX(BPF_DW, 6, 2, 88), RET());
 	if (allocator < 0 || freer < 0 || reserver < 0 || toucher < 0)
-		printf("run: programs are refused: %s\n", reason());
+		printf("run: programs are refused: %s\n", raw_reason());
 	a = alloc(0, 1);
 	alloc(0, 1);
 	alloc(0, 2);
@@ -422,26 +370,10 @@ static void test_run(void)
 }
 
 #define PROBE_CALLS 40u
-#define UPROBE_MULTI 48u
 
 __attribute__((noinline)) static void probed(u32 n)
 {
 	__asm__ volatile("nop; nop; nop; nop; nop; nop; nop; nop" : : "r"(n) : "memory");
-}
-
-/* BPF_LINK_CREATE of a uprobe_multi link, as libbpf passes it. */
-struct link_attr {
-	u32 prog_fd, target_fd, attach_type, flags;
-	u64 path, offsets, ref_ctr_offsets, cookies;
-	u32 cnt, multi_flags, pid, pad;
-};
-
-static int probe(int prog)
-{
-	u64 offset = mapped_offset(getpid(), (u64)probed);
-	struct link_attr a = {.prog_fd = (u32)prog, .attach_type = UPROBE_MULTI, .path = (u64) "/proc/self/exe", .offsets = (u64)&offset, .cnt = 1};
-
-	return (int)syscall(SYS_bpf, BPF_LINK_CREATE, &a, sizeof(a));
 }
 
 /* The process itself and a child call a function that is probed: each call takes a page, writes down who it was, and tells
@@ -471,7 +403,6 @@ static void test_probe(void)
 				  ALU(BPF_ADD, 1, 2),
 				  STX(BPF_DW, 1, 6, 16),
 				  RET()};
-	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE, .insns = (u64)insn, .insn_cnt = COUNT(insn), .license = (u64) "GPL"};
 	u32 own = 0, child = 0, other = 0, twice = 0;
 	int prog, link, go[2];
 	pid_t pid;
@@ -480,12 +411,7 @@ static void test_probe(void)
 	the_map = make(0, 0, PAGES, MMAPABLE, 0);
 	told = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, the_map, 0);
 	told->calls = told->bytes = 0;
-	for (u32 i = 0; i < COUNT(insn); i++)
-		if (insn[i].code == 0x18 && insn[i].imm == MAP_HERE)
-			insn[i].imm = the_map;
-	a.prog_flags = SLEEPABLE;
-	a.expected_attach_type = UPROBE_MULTI;
-	prog = bpf(BPF_PROG_LOAD, &a);
+	prog = load(BPF_PROG_TYPE_KPROBE, UPROBE_MULTI, SLEEPABLE, insn, COUNT(insn));
 	if (pipe(go))
 		return;
 	pid = fork();
@@ -496,7 +422,7 @@ static void test_probe(void)
 			probed(i);
 		_exit(0);
 	}
-	link = probe(prog);
+	link = raw_probe(prog, mapped_offset(getpid(), (u64)probed));
 	printf("probe: program %s, link %s\n", prog < 0 ? "refused" : "loaded", link < 0 ? "refused" : "made");
 	for (u32 i = 0; i < PROBE_CALLS; i++)
 		probed(i);

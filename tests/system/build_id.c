@@ -4,30 +4,14 @@
  * probes itself; what each frame should say it knows from its own file. One line per answer; the kernel's are in
  * build_id.expected (loader_parity.sh).
  */
+#include "raw_prog.h"
+
 #include <elf.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <link.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-typedef uint64_t u64;
-typedef uint32_t u32;
-
-#define INSN(c, d, s, o, i) ((struct bpf_insn){.code = c, .dst_reg = d, .src_reg = s, .off = o, .imm = i})
-#define MOVI(d, i) INSN(0xb7, d, 0, 0, i)
-#define MOV(d, s) INSN(0xbf, d, s, 0, 0)
 #define MAP(d, fd, kind) INSN(0x18, d, kind, 0, fd), INSN(0, 0, 0, 0, 0)
-#define CALL(n) INSN(0x85, 0, 0, 0, n)
-#define STORE(d, off, s) INSN(BPF_STX | BPF_MEM | BPF_DW, d, s, off, 0)
-#define EXIT() INSN(0x95, 0, 0, 0, 0)
-#define COUNT(a) (u32)(sizeof(a) / sizeof(*(a)))
 #define FRAMES 4u
-#define UPROBE_MULTI 48u
 
 struct told { /* by the program */
 	u64 bytes, id;
@@ -40,18 +24,11 @@ struct own {
 	u64 vaddr, off; /* of the segment that has the code */
 };
 
-static int bpf(int cmd, union bpf_attr *a)
-{
-	long r = syscall(SYS_bpf, cmd, a, sizeof(*a));
-
-	return r < 0 ? -errno : (int)r;
-}
-
 static int make(u32 type, u32 value, u32 max, u32 flags)
 {
 	union bpf_attr a = {.map_type = type, .key_size = 4, .value_size = value, .max_entries = max, .map_flags = flags};
 
-	return bpf(BPF_MAP_CREATE, &a);
+	return raw_bpf(BPF_MAP_CREATE, &a);
 }
 
 __attribute__((noinline)) static void probed(u32 n)
@@ -115,12 +92,6 @@ static void test_create(void)
 	}
 }
 
-struct link_attr {
-	u32 prog_fd, target_fd, attach_type, flags;
-	u64 path, offsets, ref_ctr_offsets, cookies;
-	u32 cnt, multi_flags, pid, pad;
-};
-
 int main(void)
 {
 	int array = make(BPF_MAP_TYPE_ARRAY, sizeof(struct told), 1, 0),
@@ -128,44 +99,38 @@ int main(void)
 	struct bpf_insn insn[] = {MOV(6, 1),
 				  MAP(7, array, 2),
 				  MOV(2, 7),
-				  INSN(0x07, 2, 0, 0, 16),
+				  ADDI(2, 16),
 				  MOVI(3, FRAMES * 32),
 				  MOVI(4, BPF_F_USER_STACK | BPF_F_USER_BUILD_ID),
 				  CALL(67),
-				  STORE(7, 0, 0),
+				  STX(BPF_DW, 7, 0, 0),
 				  MOV(1, 6),
 				  MAP(2, stacks, 1),
 				  MOVI(3, BPF_F_USER_STACK),
 				  CALL(27),
-				  STORE(7, 8, 0),
+				  STX(BPF_DW, 7, 0, 8),
 				  MOVI(0, 0),
 				  EXIT()};
-	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_KPROBE, .insns = (u64)insn, .insn_cnt = COUNT(insn), .license = (u64) "GPL"};
-	struct link_attr l = {.attach_type = UPROBE_MULTI, .path = (u64) "/proc/self/exe", .cnt = 1};
+	union bpf_attr a;
 	struct bpf_stack_build_id kept[FRAMES] = {0};
 	struct told t = {0};
 	struct own own = {0};
 	u32 key = 0;
-	u64 offset;
-	int link;
+	int prog;
 
 	test_create();
 	dl_iterate_phdr(visit, &own);
-	offset = offset_of(&own, (void *)probed);
-	a.expected_attach_type = UPROBE_MULTI;
-	l.prog_fd = (u32)bpf(BPF_PROG_LOAD, &a);
-	l.offsets = (u64)&offset;
-	link = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &l, sizeof(l));
-	printf("link: %s\n", link < 0 ? "none" : "made");
+	prog = raw_load(BPF_PROG_TYPE_KPROBE, UPROBE_MULTI, 0, insn, COUNT(insn));
+	printf("link: %s\n", raw_probe(prog, offset_of(&own, (void *)probed)) < 0 ? "none" : "made");
 	caller(1);
 	a = (union bpf_attr){.map_fd = (u32)array, .key = (u64)&key, .value = (u64)&t};
-	bpf(BPF_MAP_LOOKUP_ELEM, &a);
+	raw_bpf(BPF_MAP_LOOKUP_ELEM, &a);
 	printf("get_stack: %s\n", (long)t.bytes >= 64 ? "two frames and more" : "less");
 	show("get_stack: frame 0", &own, &t.frame[0]);
 	show("get_stack: frame 1", &own, &t.frame[1]);
 	key = (u32)t.id;
 	a = (union bpf_attr){.map_fd = (u32)stacks, .key = (u64)&key, .value = (u64)kept};
-	printf("get_stackid: %s, look-up %d\n", (long)t.id < 0 ? "none" : "an id", bpf(BPF_MAP_LOOKUP_ELEM, &a));
+	printf("get_stackid: %s, look-up %d\n", (long)t.id < 0 ? "none" : "an id", raw_bpf(BPF_MAP_LOOKUP_ELEM, &a));
 	show("get_stackid: frame 0", &own, &kept[0]);
 	show("get_stackid: frame 1", &own, &kept[1]);
 	printf("both: %s\n", memcmp(kept, t.frame, 2 * sizeof(kept[0])) ? "differ" : "the same");

@@ -4,90 +4,24 @@
  * One line per answer; the kernel's are in test_run.expected (loader_parity.sh). Arguments are chosen so that none depends
  * on the machine.
  */
-#include <errno.h>
-#include <linux/bpf.h>
+#include "raw_prog.h"
+
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-typedef uint64_t u64;
-typedef uint32_t u32;
-
-#define INSN(c, d, s, o, i) ((struct bpf_insn){.code = c, .dst_reg = d, .src_reg = s, .off = o, .imm = i})
-#define MOVI(d, i) INSN(0xb7, d, 0, 0, i)
-#define MOV(d, s) INSN(0xbf, d, s, 0, 0)
-#define ADDI(d, i) INSN(0x07, d, 0, 0, i)
 #define ADD(d, s) INSN(0x0f, d, s, 0, 0)
 #define SUB(d, s) INSN(0x1f, d, s, 0, 0)
-#define LDX(size, d, s, o) INSN(BPF_LDX | BPF_MEM | size, d, s, o, 0)
-#define STX(size, d, s, o) INSN(BPF_STX | BPF_MEM | size, d, s, o, 0)
-#define ST(size, d, o, i) INSN(BPF_ST | BPF_MEM | size, d, 0, o, i)
 #define JX(op, d, s, o) INSN(BPF_JMP | op | BPF_X, d, s, o, 0)
-#define JI(op, d, i, o) INSN(BPF_JMP | op | BPF_K, d, 0, o, i)
-#define CALL(n) INSN(0x85, 0, 0, 0, n)
-#define EXIT() INSN(0x95, 0, 0, 0, 0)
 /* r2 = data, r3 = data_end; r4 = data + n; outside: jump */
 #define PACKET(n, op, over) LDX(BPF_W, 2, 1, 0), LDX(BPF_W, 3, 1, 4), MOV(4, 2), ADDI(4, n), JX(op, 4, 3, over)
 
 #define SKB BPF_PROG_TYPE_SOCKET_FILTER
 #define XDP BPF_PROG_TYPE_XDP
 #define SYS BPF_PROG_TYPE_SYSCALL
-#define SLEEPABLE 16u
 #define GUARD 0xdeadu
 
-static char words[1 << 16];
-
-static int bpf(int cmd, union bpf_attr *a, u32 size)
-{
-	return syscall(SYS_bpf, cmd, a, size) < 0 ? -errno : 0;
-}
-
-static int load(u32 type, u32 flags, const struct bpf_insn *insn, u32 n)
-{
-	union bpf_attr a = {.prog_type = type, .insns = (u64)insn, .insn_cnt = n, .license = (u64) "GPL"};
-	long fd;
-
-	a.prog_flags = flags;
-	a.log_level = 1;
-	a.log_buf = (u64)words;
-	a.log_size = sizeof(words);
-	words[0] = 0;
-	fd = syscall(SYS_bpf, BPF_PROG_LOAD, &a, sizeof(a));
-	return fd < 0 ? -errno : (int)fd;
-}
-
-/* The line before the count of instructions. */
-static const char *reason(void)
-{
-	char *end = strstr(words, "processed "), *line;
-
-	if (!end)
-		end = words + strlen(words);
-	while (end > words && end[-1] == '\n')
-		end--;
-	*end = 0;
-	line = strrchr(words, '\n');
-	return line ? line + 1 : words;
-}
-
-static void check(const char *name, u32 type, u32 flags, const struct bpf_insn *insn, u32 n)
-{
-	int fd = load(type, flags, insn, n);
-
-	printf("load: %s: %d%s%s\n", name, fd < 0 ? fd : 0, fd < 0 ? " " : "", fd < 0 ? reason() : "");
-	if (fd >= 0)
-		close(fd);
-}
-
-#define COUNT(a) (u32)(sizeof(a) / sizeof(*(a)))
-#define LOAD(name, type, ...) \
-	check(name, type, (type) == SYS ? SLEEPABLE : 0, (struct bpf_insn[]){__VA_ARGS__}, \
-	      COUNT(((struct bpf_insn[]){__VA_ARGS__})))
 #define PROG(type, ...) \
-	load(type, (type) == SYS ? SLEEPABLE : 0, (struct bpf_insn[]){__VA_ARGS__}, COUNT(((struct bpf_insn[]){__VA_ARGS__})))
+	raw_load(type, 0, (type) == SYS ? SLEEPABLE : 0, (struct bpf_insn[]){__VA_ARGS__}, COUNT(((struct bpf_insn[]){__VA_ARGS__})))
+#define LOAD(name, type, ...) raw_show_load(name, PROG(type, __VA_ARGS__))
 
 /* Which fields of the context are there. */
 static void check_fields(const char *name, u32 type, int last)
@@ -160,9 +94,9 @@ static void check_loads(void)
 	LOAD("context end", SYS, LDX(BPF_B, 0, 1, 32767), EXIT());
 	LOAD("atomic context", SYS, MOVI(2, 1), INSN(0xdb, 1, 2, 0, 0), MOVI(0, 0), EXIT());
 	LOAD("no result", XDP, EXIT());
-	check("not sleepable", SYS, 0, (struct bpf_insn[]){MOVI(0, 0), EXIT()}, 2);
-	check("sleepable", XDP, SLEEPABLE, (struct bpf_insn[]){MOVI(0, 0), EXIT()}, 2);
-	check("sleepable", SKB, SLEEPABLE, (struct bpf_insn[]){MOVI(0, 0), EXIT()}, 2);
+	raw_show_load("not sleepable", raw_load(SYS, 0, 0, (struct bpf_insn[]){MOVI(0, 0), EXIT()}, 2));
+	raw_show_load("sleepable", raw_load(XDP, 0, SLEEPABLE, (struct bpf_insn[]){MOVI(0, 0), EXIT()}, 2));
+	raw_show_load("sleepable", raw_load(SKB, 0, SLEEPABLE, (struct bpf_insn[]){MOVI(0, 0), EXIT()}, 2));
 	check_fields("__sk_buff", SKB, 193);
 	check_fields("xdp_md", XDP, 24);
 }
@@ -204,7 +138,7 @@ static void run(const char *name, int fd, const struct arg *g)
 	a.test.flags = g->flags;
 	a.test.cpu = g->cpu;
 	a.test.batch_size = g->batch;
-	r = bpf(BPF_PROG_TEST_RUN, &a, sizeof(a));
+	r = raw_bpf(BPF_PROG_TEST_RUN, &a);
 	printf("run: %s: %d retval %#x size %u ctx %u out %#x ctx out %#x\n", name, r, a.test.retval, a.test.data_size_out,
 	       a.test.ctx_size_out, sum(out, 8192), sum(result, sizeof(result)));
 }
@@ -364,14 +298,14 @@ static void run_syscall(void)
 	for (u32 n = 0; n <= 65536; n = n < 32 ? n + 4 : n * 2 - (n == 32768)) {
 		memset(big, 0x11, sizeof(big));
 		a = (union bpf_attr){.test = {.prog_fd = (u32)fd, .retval = GUARD, .ctx_in = n ? (u64)big : 0, .ctx_size_in = n}};
-		r = bpf(BPF_PROG_TEST_RUN, &a, sizeof(a));
+		r = raw_bpf(BPF_PROG_TEST_RUN, &a);
 		printf("run: syscall, %u bytes: %d retval %#x %#x\n", n, r, a.test.retval, sum(big, sizeof(big)));
 	}
 	a = (union bpf_attr){.test = {.prog_fd = (u32)null, .retval = GUARD}};
-	r = bpf(BPF_PROG_TEST_RUN, &a, sizeof(a));
+	r = raw_bpf(BPF_PROG_TEST_RUN, &a);
 	printf("run: syscall without a context: %d %u\n", r, a.test.retval);
 	a = (union bpf_attr){.test = {.prog_fd = (u32)fd, .retval = GUARD, .ctx_in = (u64) "a string that is a constant", .ctx_size_in = 24}};
-	r = bpf(BPF_PROG_TEST_RUN, &a, sizeof(a));
+	r = raw_bpf(BPF_PROG_TEST_RUN, &a);
 	printf("run: syscall, context in constant memory: %d %#x\n", r, a.test.retval);
 	RUN("syscall with data", fd, .with_ctx = true, .nctx = 24);
 	RUN("syscall with a repetition", fd, .with_ctx = true, .nctx = 24, .no_data = true, .no_out = true, .repeat = 1);
@@ -394,24 +328,24 @@ static void run_sys_bpf(void)
 	u32 key = 3;
 	u64 value = 42, got = 0;
 	union bpf_attr a = {.test = {.prog_fd = (u32)fd, .ctx_in = (u64)c, .ctx_size_in = 8}};
-	int r = bpf(BPF_PROG_TEST_RUN, &a, sizeof(a));
+	int r = raw_bpf(BPF_PROG_TEST_RUN, &a);
 
 	map = c[0];
 	printf("run: a map made by a program: %d %u %s\n", r, a.test.retval, map > 0 ? "a descriptor" : "none");
 	a = (union bpf_attr){.map_fd = (u32)map, .key = (u64)&key, .value = (u64)&value};
-	printf("run: update: %d\n", bpf(BPF_MAP_UPDATE_ELEM, &a, sizeof(a)));
+	printf("run: update: %d\n", raw_bpf(BPF_MAP_UPDATE_ELEM, &a));
 	a.value = (u64)&got;
-	r = bpf(BPF_MAP_LOOKUP_ELEM, &a, sizeof(a));
+	r = raw_bpf(BPF_MAP_LOOKUP_ELEM, &a);
 	printf("run: look-up: %d %llu\n", r, (unsigned long long)got);
 	a = (union bpf_attr){.test = {.prog_fd = (u32)bad, .ctx_in = (u64)c, .ctx_size_in = 8}};
-	r = bpf(BPF_PROG_TEST_RUN, &a, sizeof(a));
+	r = raw_bpf(BPF_PROG_TEST_RUN, &a);
 	printf("run: a command that programs have not: %d %d\n", r, c[0]);
 	c[0] = map;
 	a = (union bpf_attr){.test = {.prog_fd = (u32)shut, .ctx_in = (u64)c, .ctx_size_in = 8}};
-	r = bpf(BPF_PROG_TEST_RUN, &a, sizeof(a));
+	r = raw_bpf(BPF_PROG_TEST_RUN, &a);
 	printf("run: the program closes it: %d %d\n", r, c[0]);
 	a = (union bpf_attr){.map_fd = (u32)map, .key = (u64)&key, .value = (u64)&got};
-	printf("run: look-up: %d\n", bpf(BPF_MAP_LOOKUP_ELEM, &a, sizeof(a)));
+	printf("run: look-up: %d\n", raw_bpf(BPF_MAP_LOOKUP_ELEM, &a));
 }
 
 int main(void)
