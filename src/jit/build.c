@@ -33,10 +33,11 @@ void jit_build_branch(struct jit_build *b, u32 i, u32 end, u8 saves)
 }
 
 /* Where the branch that belongs to instruction i goes; a lookup has the branch of the NULL check
- * fused into it. */
+ * fused into it, a branch the goto that it jumps over. */
 static u32 branch_target(const struct jit_prog *p, u32 i)
 {
-	u32 at = p->note[i].action == JIT_LOOKUP ? p->note[i].last : i;
+	bool other = p->note[i].action == JIT_LOOKUP || p->note[i].action == JIT_UNLESS;
+	u32 at = other ? p->note[i].last : i;
 
 	return jit_target(&p->insns[at], at);
 }

@@ -7,6 +7,8 @@
  * LEA     r2 = r10; r2 += -8                            one lea
  * IMM     r1 = 1; lock *(u64 *)(r0 + 0) += r1           lock add qword [rax], 1
  * RMW     r1 = *(u64 *)(r0 + 8); r1 += 1; *(u64 *)(r0 + 8) = r1      add qword [rax + 8], 1
+ * UNLESS  if r6 == 0 goto +1; goto x                    if r6 != 0 goto x: the end of every loop that clang compiles
+ * ROT     w4 = w1; w4 <<= 6; w5 = w1; w5 >>= 26; w4 |= w5            rorx
  *
  * RMW on per-CPU values is done with a locked instruction. In the kernel nobody else adds to this
  * CPU's value between load and store, except a program that preempts this one. Here a thread may be
@@ -241,6 +243,71 @@ static void fuse_rmw(struct jit_prog *p, u32 i)
 	p->note[last].action = JIT_SKIP;
 }
 
+static void fuse_unless(struct jit_prog *p, u32 i)
+{
+	u32 j = i + 1;
+
+	/* nobody else lands on the goto, and it is not the last instruction, so there is one behind it */
+	if (p->insns[i].code == JIT_MAY_GOTO || jit_target(&p->insns[i], i) != j + 1 || p->note[j].leader ||
+	    p->note[j].action != JIT_PLAIN || !ebpf_insn_is_goto(&p->insns[j]))
+		return;
+	p->note[i].action = JIT_UNLESS;
+	p->note[i].last = j;
+	p->note[j].action = JIT_SKIP;
+}
+
+static bool is_shift(const struct bpf_insn *insn, u8 class)
+{
+	return insn->code == (class | BPF_LSH | BPF_K) || insn->code == (class | BPF_RSH | BPF_K);
+}
+
+/* What comes next, if it is still there. */
+static u32 plain_next(const struct jit_prog *p, u32 i)
+{
+	u32 j = i ? next_in_line(p, i) : 0;
+
+	return j && p->note[j].action == JIT_PLAIN ? j : 0;
+}
+
+/*
+ * a = c; a shifted; b = c; b shifted the other way; a |= b (or b |= a). Without the second copy b is c itself. What the
+ * OR does not keep must be of no use to anybody.
+ */
+static void fuse_rotate(struct jit_prog *p, u32 i)
+{
+	const struct bpf_insn *mov = &p->insns[i], *in = p->insns;
+	u8 class = BPF_CLASS(mov->code), a = mov->dst_reg, b = mov->src_reg;
+	s32 width = class == BPF_ALU64 ? 64 : 32;
+	u32 one = plain_next(p, i), two = plain_next(p, one), line[6] = {i, one}, n = 2, last;
+	struct jit_live out;
+	s32 left, right;
+
+	if (!two || mov->off || a == b || b == JIT_FP || !is_shift(&in[one], class) || in[one].dst_reg != a)
+		return;
+	if (in[two].code == mov->code && !in[two].off && in[two].src_reg == b && in[two].dst_reg != a) {
+		b = in[two].dst_reg;
+		line[n++] = two;
+		two = plain_next(p, two);
+	}
+	last = plain_next(p, two);
+	if (!last || !is_shift(&in[two], class) || in[two].dst_reg != b || in[two].code == in[one].code ||
+	    in[last].code != (class | BPF_OR | BPF_X))
+		return;
+	line[n++] = two;
+	line[n++] = last;
+	left = BPF_OP(in[one].code) == BPF_LSH ? in[one].imm : in[two].imm;
+	right = in[one].imm + in[two].imm - left;
+	jit_live_out(p, last, &out);
+	if (left <= 0 || right <= 0 || left + right != width || !((in[last].dst_reg == a && in[last].src_reg == b) ||
+	    (in[last].dst_reg == b && in[last].src_reg == a)) || out.regs >> in[last].src_reg & 1)
+		return;
+	for (u32 k = 1; k < n; k++)
+		p->note[line[k]].action = JIT_SKIP;
+	p->note[i].action = JIT_ROT;
+	p->note[i].mid = (u32)left;
+	p->note[i].last = last;
+}
+
 static void skip_dead(struct jit_prog *p)
 {
 	for (u32 i = 0; i < p->n; i++) {
@@ -281,8 +348,14 @@ void jit_fuse(struct jit_prog *p)
 			fuse_null_check(p, i);
 		if (p->note[i].action != JIT_PLAIN)
 			continue;
+		if (p->insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_X) || p->insns[i].code == (BPF_ALU | BPF_MOV | BPF_X))
+			fuse_rotate(p, i);
+		if (p->note[i].action != JIT_PLAIN)
+			continue;
 		if (p->insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_X))
 			fuse_lea(p, i);
+		else if (jit_is_cond(&p->insns[i]))
+			fuse_unless(p, i);
 		else if (p->insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_K) ||
 			 p->insns[i].code == (BPF_ALU | BPF_MOV | BPF_K))
 			fuse_imm(p, i);

@@ -152,7 +152,7 @@ static void effect_jump(const struct jit_prog *p, u32 i, struct jit_effect *e)
 		e->use = 1;
 	} else if (insn->code == JIT_MAY_GOTO) {
 		e->use = 1u << JIT_FP;
-	} else if (jit_is_cond(insn) && p->note[i].action == JIT_PLAIN) {
+	} else if (jit_is_cond(insn) && (p->note[i].action == JIT_PLAIN || p->note[i].action == JIT_UNLESS)) {
 		e->use = (u16)(1u << insn->dst_reg);
 		if (BPF_SRC(insn->code) == BPF_X)
 			e->use |= (u16)(1u << insn->src_reg);

@@ -59,7 +59,9 @@ enum jit_action {
 	JIT_KEY,      /* store of a lookup's key: goes to R0 instead of memory */
 	JIT_LEA,      /* MOV and ADD fused */
 	JIT_IMM,      /* MOV of a constant and the store or atomic operation that uses it */
-	JIT_RMW       /* LDX, ALU, STX on one address fused */
+	JIT_RMW,      /* LDX, ALU, STX on one address fused */
+	JIT_UNLESS,   /* a branch that jumps over a goto: goes where that goes, if its condition does not hold */
+	JIT_ROT	      /* two shifts of copies and their OR: a rotation to the left */
 };
 
 enum jit_key { /* where an inlined lookup finds its key */
@@ -93,7 +95,7 @@ struct jit_note {
 	u8 key;	   /* enum jit_key */
 	bool leader; /* a branch lands here */
 	s16 key_off;
-	u32 mid, last; /* JIT_RMW: ALU and STX. JIT_LEA, JIT_IMM: last is the second one. JIT_LOOKUP: last is the fused NULL check, or 0 */
+	u32 mid, last; /* JIT_RMW: ALU and STX. JIT_LEA, JIT_IMM, JIT_UNLESS: last is the second one. JIT_ROT: last is the OR, mid the count. JIT_LOOKUP: last is the fused NULL check, or 0 */
 };
 
 struct jit_func {

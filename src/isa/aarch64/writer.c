@@ -224,6 +224,15 @@ void a64_shift_imm(struct a64_writer *w, enum a64_two op, bool w64, enum a64_reg
 		bitfield(w, op == A64_ASR, w64, rd, rn, n, top);
 }
 
+/* EXTR with both halves the same */
+void a64_ror_imm(struct a64_writer *w, bool w64, enum a64_reg rd, enum a64_reg rn, u32 n)
+{
+	if (n > (w64 ? 63u : 31u))
+		bad_operand(w);
+	else
+		a64_word(w, 0x13800000 | sf(w64) | (u32)w64 << 22 | n << 10 | regs(rd, rn, rn));
+}
+
 void a64_uxt(struct a64_writer *w, u32 size, enum a64_reg rd, enum a64_reg rn)
 {
 	bitfield(w, false, false, rd, rn, 0, 8 * size - 1);

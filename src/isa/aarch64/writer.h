@@ -64,6 +64,8 @@ void a64_madd(struct a64_writer *w, bool w64, enum a64_reg rd, enum a64_reg rn, 
 void a64_msub(struct a64_writer *w, bool w64, enum a64_reg rd, enum a64_reg rn, enum a64_reg rm, enum a64_reg ra);
 /* A64_LSL, A64_LSR, A64_ASR by n, below the width. */
 void a64_shift_imm(struct a64_writer *w, enum a64_two op, bool w64, enum a64_reg rd, enum a64_reg rn, u32 n);
+/* rd = rn rotated to the right by n, below the width. */
+void a64_ror_imm(struct a64_writer *w, bool w64, enum a64_reg rd, enum a64_reg rn, u32 n);
 /* The low 1, 2 (, 4) bytes of rn, with zeros or with their sign. */
 void a64_uxt(struct a64_writer *w, u32 size, enum a64_reg rd, enum a64_reg rn);
 void a64_sxt(struct a64_writer *w, bool w64, u32 size, enum a64_reg rd, enum a64_reg rn);

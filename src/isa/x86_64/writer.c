@@ -268,6 +268,17 @@ void x86_shift_reg(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_r
 	x86_byte(w, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
 }
 
+/* VEX.LZ.F2.0F3A.W F0 /r ib */
+void x86_rorx(struct x86_writer *w, bool w64, enum x86_reg dst, enum x86_reg src, u8 imm)
+{
+	x86_byte(w, 0xc4);
+	x86_byte(w, (u8)((dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 3));
+	x86_byte(w, (u8)((w64 ? 0x80 : 0) | 15 << 3 | 3));
+	x86_byte(w, 0xf0);
+	x86_byte(w, (u8)(0xc0 | (dst & 7) << 3 | (src & 7)));
+	x86_byte(w, imm);
+}
+
 void x86_shift_cl(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_reg dst)
 {
 	x86_op_reg(w, w64, OP(0xd3), op, dst);

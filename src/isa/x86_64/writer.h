@@ -72,6 +72,8 @@ void x86_shift_imm(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_r
 /* BMI2: SHLX, SHRX, SARX: dst = src shifted by the low bits of count. */
 void x86_shift_reg(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_reg dst, enum x86_reg src,
 		   enum x86_reg count);
+/* BMI2: dst = src rotated to the right by imm. */
+void x86_rorx(struct x86_writer *w, bool w64, enum x86_reg dst, enum x86_reg src, u8 imm);
 void x86_shift_cl(struct x86_writer *w, enum x86_shift op, bool w64, enum x86_reg dst);
 
 void x86_push(struct x86_writer *w, enum x86_reg r);

@@ -201,6 +201,14 @@ static void arm_lea(struct arm_lower *l, const struct bpf_insn *insn, s32 imm)
 		arm_add(l, dst, arm_reg(insn->src_reg), imm);
 }
 
+static void arm_rotate(struct arm_lower *l, const struct bpf_insn *insn)
+{
+	const struct jit_note *note = &l->p->note[l->i];
+	bool w64 = BPF_CLASS(insn->code) == BPF_ALU64;
+
+	a64_ror_imm(&l->w, w64, arm_def(l, l->p->insns[note->last].dst_reg), arm_reg(insn->src_reg), (w64 ? 64 : 32) - note->mid);
+}
+
 static void arm_insn(struct arm_lower *l, const struct bpf_insn *insn)
 {
 	const struct jit_note *note = &l->p->note[l->i];
@@ -211,6 +219,7 @@ static void arm_insn(struct arm_lower *l, const struct bpf_insn *insn)
 	case JIT_KEY: a64_mov(&l->w, false, arm_def(l, 0), arm_value(l, insn->src_reg, ARM_T1)); return;
 	case JIT_RMW: arm_rmw(l); return;
 	case JIT_IMM: arm_mem_imm(l, note->last, insn->imm); return;
+	case JIT_ROT: arm_rotate(l, insn); return;
 	case JIT_LEA: arm_lea(l, insn, l->p->insns[note->last].imm); return;
 	}
 	switch (BPF_CLASS(insn->code)) {

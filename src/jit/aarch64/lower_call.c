@@ -61,7 +61,8 @@ static void test_imm(struct arm_lower *l, bool w64, enum a64_reg a, s32 imm)
 void arm_jump(struct arm_lower *l, const struct bpf_insn *insn)
 {
 	bool w64 = BPF_CLASS(insn->code) == BPF_JMP, reg = BPF_SRC(insn->code) == BPF_X;
-	u32 target = jit_target(insn, l->i);
+	bool unless = l->p->note[l->i].action == JIT_UNLESS;
+	u32 at = unless ? l->p->note[l->i].last : l->i, target = jit_target(&l->p->insns[at], at);
 	u8 op = BPF_OP(insn->code);
 	enum a64_reg dst, src;
 
@@ -76,7 +77,7 @@ void arm_jump(struct arm_lower *l, const struct bpf_insn *insn)
 	dst = arm_value(l, insn->dst_reg, ARM_T1);
 	src = reg ? arm_value(l, insn->src_reg, ARM_T2) : A64_ZR;
 	if (!reg && !insn->imm && (op == BPF_JEQ || op == BPF_JNE)) {
-		arm_branch_zero(l, op == BPF_JEQ, w64, dst, target);
+		arm_branch_zero(l, (op == BPF_JEQ) != unless, w64, dst, target);
 		return;
 	}
 	if (op == BPF_JSET && reg)
@@ -87,7 +88,7 @@ void arm_jump(struct arm_lower *l, const struct bpf_insn *insn)
 		a64_arith(&l->w, A64_SUBS, w64, A64_ZR, dst, src);
 	else
 		compare_imm(l, w64, dst, insn->imm);
-	arm_branch_cc(l, cc_of(op), target);
+	arm_branch_cc(l, cc_of(op) ^ unless, target);
 }
 
 static void load_function(struct arm_lower *l, enum a64_reg dst, u64 at)

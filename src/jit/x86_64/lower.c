@@ -112,6 +112,7 @@ static void lower_insn(struct lower *l, const struct bpf_insn *insn)
 	case JIT_GOTO: lower_branch(l, LOWER_ALWAYS, jit_target(insn, l->i)); return;
 	case JIT_KEY: x86_mov(&l->w, false, lower_def(l, 0), lower_reg(l, insn->src_reg)); return;
 	case JIT_RMW: lower_rmw(l); return;
+	case JIT_ROT: lower_rotate(l, insn); return;
 	case JIT_IMM: lower_mem_imm(l, note->last, insn->imm); return;
 	case JIT_LEA:
 		x86_lea(&l->w, lower_def(l, insn->dst_reg), lower_reg(l, insn->src_reg),

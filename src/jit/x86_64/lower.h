@@ -35,6 +35,7 @@ struct lower {
 };
 
 void lower_alu(struct lower *l, const struct bpf_insn *insn);
+void lower_rotate(struct lower *l, const struct bpf_insn *insn);
 /* dst = dst (/, %) src, by the value of off signed or not. */
 void lower_div(struct lower *l, const struct bpf_insn *insn);
 void lower_mem(struct lower *l, const struct bpf_insn *insn);

@@ -118,6 +118,22 @@ static void lower_shift(struct lower *l, const struct bpf_insn *insn, enum x86_s
 		x86_mov(&l->w, false, dst, dst);
 }
 
+/* JIT_ROT */
+void lower_rotate(struct lower *l, const struct bpf_insn *insn)
+{
+	const struct jit_note *note = &l->p->note[l->i];
+	enum x86_reg src = lower_reg(l, insn->src_reg), dst = lower_def(l, l->p->insns[note->last].dst_reg);
+	bool w64 = is_w64(insn);
+
+	if (l->p->in->has_bmi2 && dst != src) {
+		x86_rorx(&l->w, w64, dst, src, (u8)((w64 ? 64 : 32) - note->mid));
+		return;
+	}
+	if (dst != src)
+		x86_mov(&l->w, w64, dst, src);
+	x86_shift_imm(&l->w, X86_ROL, w64, dst, (u8)note->mid);
+}
+
 /* BPF_END: to little endian truncates, to big endian and BSWAP (ALU64) swap. */
 static void lower_end(struct lower *l, const struct bpf_insn *insn)
 {

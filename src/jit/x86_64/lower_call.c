@@ -36,8 +36,39 @@ static void lower_may_goto(struct lower *l, const struct bpf_insn *insn)
 	x86_store(&l->w, 8, fp, at, X86_R11);
 }
 
+/* Has what is executed right before this instruction left the zero flag of the same register? */
+static bool has_zero_flag(const struct lower *l, const struct bpf_insn *insn)
+{
+	const struct bpf_insn *alu;
+	u32 k = l->i;
+	u8 class;
+
+	do {
+		if (k == l->fn->first || l->p->note[k].leader)
+			return false;
+		k--;
+	} while (l->p->note[k].action == JIT_SKIP);
+	alu = &l->p->insns[k];
+	class = BPF_CLASS(alu->code);
+	if (l->p->note[k].action != JIT_PLAIN || alu->dst_reg != insn->dst_reg ||
+	    (class != BPF_ALU && (class != BPF_ALU64 || BPF_CLASS(insn->code) != BPF_JMP)))
+		return false;
+	switch (BPF_OP(alu->code)) {
+	case BPF_ADD:
+	case BPF_SUB:
+	case BPF_AND:
+	case BPF_OR:
+	case BPF_XOR: return true;
+	case BPF_LSH: /* a shift by nothing leaves the flags alone */
+	case BPF_RSH: return BPF_SRC(alu->code) == BPF_K && alu->imm & (class == BPF_ALU64 ? 63 : 31);
+	default: return false;
+	}
+}
+
 void lower_jump(struct lower *l, const struct bpf_insn *insn)
 {
+	bool unless = l->p->note[l->i].action == JIT_UNLESS;
+	u32 at = unless ? l->p->note[l->i].last : l->i;
 	bool w64 = BPF_CLASS(insn->code) == BPF_JMP, reg = BPF_SRC(insn->code) == BPF_X;
 	enum x86_reg dst = lower_reg(l, insn->dst_reg), src = lower_reg(l, insn->src_reg);
 	u8 op = BPF_OP(insn->code);
@@ -56,11 +87,11 @@ void lower_jump(struct lower *l, const struct bpf_insn *insn)
 		x86_test_imm(&l->w, w64 && insn->imm < 0, dst, insn->imm);
 	else if (reg)
 		x86_alu(&l->w, X86_CMP, w64, dst, src);
-	else if (insn->imm == 0)
-		x86_test(&l->w, w64, dst, dst);
-	else
+	else if (insn->imm)
 		x86_alu_imm(&l->w, X86_CMP, w64, dst, insn->imm);
-	lower_branch(l, cc_of(op), jit_target(insn, l->i));
+	else if ((op != BPF_JEQ && op != BPF_JNE) || !has_zero_flag(l, insn))
+		x86_test(&l->w, w64, dst, dst);
+	lower_branch(l, cc_of(op) ^ unless, jit_target(&l->p->insns[at], at));
 }
 
 void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn)

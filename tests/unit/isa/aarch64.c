@@ -103,6 +103,8 @@ static void one_register(bool w64, u32 d, u32 n)
 		is("%s %s, %s", sx[k], r(w64, d), r(false, n));
 	}
 	for (u32 s = 0; s < (w64 ? 64 : 32); s += s < 3 ? 1 : 7) {
+		a64_ror_imm(&w, w64, d, n, s);
+		is("ror %s, %s, #%u", r(w64, d), r(w64, n), s);
 		a64_shift_imm(&w, A64_LSL, w64, d, n, s);
 		is("lsl %s, %s, #%u", r(w64, d), r(w64, n), s);
 		a64_shift_imm(&w, A64_LSR, w64, d, n, s);
@@ -396,6 +398,7 @@ static void refused(void)
 	REFUSED(-EINVAL, a64_arith_imm(&w, A64_ADD, true, 0, 0, 1 << 24));
 	REFUSED(-EINVAL, a64_logic_imm(&w, A64_AND, true, 0, 0, 5));
 	REFUSED(-EINVAL, a64_shift_imm(&w, A64_LSL, false, 0, 0, 32));
+	REFUSED(-EINVAL, a64_ror_imm(&w, true, 0, 0, 64));
 	REFUSED(-EINVAL, a64_load(&w, 8, 0, 0, -257));
 	REFUSED(-EINVAL, a64_load(&w, 8, 0, 0, 257));
 	REFUSED(-EINVAL, a64_load(&w, 8, 0, 0, 8 * 4096));

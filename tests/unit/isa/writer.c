@@ -190,6 +190,7 @@ static void one_register(u32 r)
 			const char *const *name = w64 ? r64 : r32;
 
 			x86_shift_reg(&w, X86_SHL, w64, r, src, r ^ 9), is("shlx %s, %s, %s", name[r], name[src], name[r ^ 9]);
+			x86_rorx(&w, w64, r, src, 11), is("rorx %s, %s, 0xb", name[r], name[src]);
 			x86_shift_reg(&w, X86_SHR, w64, r, src, r ^ 3), is("shrx %s, %s, %s", name[r], name[src], name[r ^ 3]);
 			x86_shift_reg(&w, X86_SAR, w64, r, src, r ^ 12), is("sarx %s, %s, %s", name[r], name[src], name[r ^ 12]);
 		}

@@ -184,8 +184,22 @@ static void hash_by_key_size(void)
 	tap_eq(looked_up_by(BPF_MAP_TYPE_LRU_HASH, 8, true), 1, "another kind of hash");
 }
 
+/* As compilers write it: if r2 == 0 goto +1; goto the beginning. */
+static void counted_loop(void)
+{
+	u64 r0;
+
+	LOAD(LDX(BPF_DW, 2, 1, 0), MOV64I(0, 0), ALU64(BPF_ADD, 0, 2), ALU64I(BPF_ADD, 2, -1), JMPI(BPF_JEQ, 2, 0, 1), JA(-4), EXIT());
+	t.ctx[JT_RUN] = 10;
+	/* mov rsi, [rdi]; xor eax, eax; add rax, rsi; add rsi, -1; jne -9; ret */
+	expect("loop", "488b37 31c0 4801f0 4883c6ff 75f7 c3");
+	tap_ok(jt_agree(&t, &r0) && r0 == 55, "loop: counts down");
+	jt_deinit(&t);
+}
+
 int main(void)
 {
+	counted_loop();
 	array_counter();
 	array_counter_key5();
 	/* rdpid rax; and eax, 3; shl rax, 7; add rax, [rip]; lock add qword [rax], 1; xor eax, eax;
