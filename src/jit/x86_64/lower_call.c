@@ -230,11 +230,13 @@ static void lower_lookup(struct lower *l)
 	emit_bounds(l, m, fact->map_index);
 }
 
+/* By a register: a call through memory takes a cycle more (measured on Zen 5), and R0 is free. */
 static void lower_helper(struct lower *l, u32 id)
 {
 	l->b->calls_helper = true;
 	l->fn->written |= LOWER_CALLER_SAVED;
-	x86_call_rip(&l->w, lower_got(l, JIT_GOT_HELPER, id));
+	x86_load_rip(&l->w, X86_RAX, lower_got(l, JIT_GOT_HELPER, id));
+	x86_call_reg(&l->w, X86_RAX);
 }
 
 /* A look-up in a map that is known to be a hash goes to the function for its size of keys. */

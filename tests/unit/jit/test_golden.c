@@ -146,7 +146,7 @@ static void hash_lookup(void)
 	jt_fact_lookup(&t, 6, 0, -1);
 	expect(
 	    "hash lookup",
-	    "55 4889e5 4883ec08 48c745f801000000 488d75f8 488b3dd5ffffff ff15d7ffffff 4885c0 7405 "
+	    "55 4889e5 4883ec08 48c745f801000000 488d75f8 488b3dd5ffffff 488b05d6ffffff ffd0 4885c0 7405 "
 	    "f048830001 31c0 c9 c3");
 	tap_ok(t.img.calls && t.img.clobbers == (R(RAX) | R(RCX) | R(RDX) | R(RSI) | R(RDI) |
 						 R(R8) | R(R9) | R(R10) | R(R11)),

@@ -68,7 +68,7 @@ static void disassemble(struct seen *s)
 		s->start[at] = 1;
 		s->insns++;
 		s->calls |=
-		    x.mnemonic == ZYDIS_MNEMONIC_CALL && op[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+		    x.mnemonic == ZYDIS_MNEMONIC_CALL && op[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE;
 		for (u32 k = 0; k < x.operand_count; k++)
 			read_operand(&x, &op[k], at, s);
 	}
