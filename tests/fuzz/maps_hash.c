@@ -7,23 +7,10 @@
  */
 #include <stdint.h>
 
+#include "input.h"
 #include "mapfile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
-static u32 take(struct input *in, u32 bytes)
-{
-	u32 v = 0;
-
-	for (u32 i = 0; i < bytes && in->left; i++, in->left--)
-		v |= (u32)*in->p++ << (8 * i);
-	return v;
-}
 
 /* Writes one word; most often where links, counters and list heads are. */
 static void scribble(struct nt_map_view *v, u32 how, u32 what)
@@ -49,7 +36,7 @@ static void run(struct nt_map_view *v, struct input *in)
 	if (!value)
 		return;
 	while (in->left) {
-		u32 op = take(in, 1), arg = take(in, 4);
+		u32 op = (u32)input_take(in, 1), arg = (u32)input_take(in, 4);
 
 		c.cpu = arg >> 24;
 		memcpy(key, &(u32){arg % 61}, 4);
@@ -78,7 +65,7 @@ static void run(struct nt_map_view *v, struct input *in)
 			for (u32 i = 0; i < 16; i++, key[0] += 7)
 				map_update(v, &c, key, value, BPF_ANY);
 			break;
-		default: scribble(v, arg, take(in, 4));
+		default: scribble(v, arg, (u32)input_take(in, 4));
 		}
 	}
 	free(value);
@@ -92,9 +79,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				    BPF_MAP_TYPE_STACK, BPF_MAP_TYPE_BLOOM_FILTER, BPF_MAP_TYPE_STACK_TRACE};
 	static const u32 keys[] = {4, 8, 5, 16, 24, 32}, values[] = {4, 8, 1, 16, 40, 100};
 	struct input in = {data, size};
-	u32 type = types[take(&in, 1) % 12], key = keys[take(&in, 1) % 6],
-	    value = values[take(&in, 1) % 6];
-	u32 max = 1 + take(&in, 1) % 64;
+	u32 type = types[input_take(&in, 1) % 12], key = keys[input_take(&in, 1) % 6],
+	    value = values[input_take(&in, 1) % 6];
+	u32 max = 1 + (u32)input_take(&in, 1) % 64;
 	struct nt_map_view v;
 
 	switch (type) {

@@ -7,18 +7,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "input.h"
 #include "mapfile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static u64 take(const uint8_t **p, size_t *left, u32 bytes)
-{
-	u64 v = 0;
-
-	for (u32 i = 0; i < bytes && *left; i++, (*left)--)
-		v |= (u64) * (*p)++ << (8 * i);
-	return v;
-}
 
 static bool some_are_dead(u32 tid, void *arg)
 {
@@ -60,14 +52,15 @@ static void scribble(struct nt_map_view *v, u64 how, u64 what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct input in = {data, size};
 	struct nt_map_view v =
-	    mapfile_new(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096u << take(&data, &size, 1) % 3, 0, 1);
+	    mapfile_new(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096u << input_take(&in, 1) % 3, 0, 1);
 	struct nt_caller c = {.tid = 77};
 	u8 *held[4] = {NULL};
 	bool wake;
 
-	while (size) {
-		u64 op = take(&data, &size, 1), arg = take(&data, &size, 4), slot = op >> 6;
+	while (in.left) {
+		u64 op = input_take(&in, 1), arg = input_take(&in, 4), slot = op >> 6;
 
 		c.flags = op & 0x20 ? NT_CALLER_NO_SYSCALL : 0;
 		switch (op % 8) {
@@ -87,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			ring_submit(&v, v.base + arg % v.size, 0, false);
 			break;
 		case 5: ring_reap(&v, some_are_dead, NULL); break;
-		default: scribble(&v, arg, take(&data, &size, 8));
+		default: scribble(&v, arg, input_take(&in, 8));
 		}
 	}
 	mapfile_free(&v);

@@ -7,18 +7,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "input.h"
 #include "mapfile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static u64 take(const uint8_t **p, size_t *left, u32 bytes)
-{
-	u64 v = 0;
-
-	for (u32 i = 0; i < bytes && *left; i++, (*left)--)
-		v |= (u64) * (*p)++ << (8 * i);
-	return v;
-}
 
 static bool some_are_dead(u32 tid, void *arg)
 {
@@ -52,11 +44,12 @@ static void check_value(struct nt_map_view *v, u8 *value)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const u32 values[] = {1, 8, 16, 40};
-	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_TASK_STORAGE, 4, values[take(&data, &size, 1) % 4], 0, BPF_F_NO_PREALLOC, 1);
+	struct input in = {data, size};
+	struct nt_map_view v = mapfile_new(BPF_MAP_TYPE_TASK_STORAGE, 4, values[input_take(&in, 1) % 4], 0, BPF_F_NO_PREALLOC, 1);
 	u8 value[64] = {0};
 
-	while (size) {
-		u64 op = take(&data, &size, 1), arg = take(&data, &size, 4);
+	while (in.left) {
+		u64 op = input_take(&in, 1), arg = input_take(&in, 4);
 		struct nt_caller c = {.tid = 1, .cpu = (u32)arg >> 30, .flags = NT_CALLER_NO_SYSCALL};
 		struct nt_task t = {.ns = op >> 7, .tid = (u32)arg % 29};
 
@@ -71,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (op & 0x40)
 				map_task_reap(&v, &c, t.ns, some_are_dead, NULL);
 			break;
-		default: scribble(&v, arg, take(&data, &size, 8));
+		default: scribble(&v, arg, input_take(&in, 8));
 		}
 	}
 	mapfile_free(&v);

@@ -7,21 +7,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "input.h"
 #include "mapfile.h"
 
 #define TYPE_USER_RINGBUF 31
 #define SAMPLES_MAX 4096u /* bpf_user_ringbuf_drain() gives up at 128 Ki */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static u64 take(const uint8_t **p, size_t *left, u32 bytes)
-{
-	u64 v = 0;
-
-	for (u32 i = 0; i < bytes && *left; i++, (*left)--)
-		v |= (u64) * (*p)++ << (8 * i);
-	return v;
-}
 
 static void check_sample(struct nt_map_view *v, const struct user_sample *s)
 {
@@ -81,11 +73,12 @@ static void scribble(struct nt_map_view *v, u64 how, u64 what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct nt_map_view v = mapfile_new(TYPE_USER_RINGBUF, 0, 0, 4096u << take(&data, &size, 1) % 3, 0, 1);
+	struct input in = {data, size};
+	struct nt_map_view v = mapfile_new(TYPE_USER_RINGBUF, 0, 0, 4096u << input_take(&in, 1) % 3, 0, 1);
 	struct nt_caller c = {.tid = 77};
 
-	while (size) {
-		u64 op = take(&data, &size, 1), arg = take(&data, &size, 4);
+	while (in.left) {
+		u64 op = input_take(&in, 1), arg = input_take(&in, 4);
 
 		c.flags = op & 0x20 ? NT_CALLER_NO_SYSCALL : 0;
 		switch (op % 8) {
@@ -94,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 2: produce(&v, (u32)arg & (op & 0x40 ? UINT32_MAX : 0xff)); break;
 		case 3:
 		case 4: drain(&v, &c, op & 0x80); break;
-		default: scribble(&v, arg, take(&data, &size, 8));
+		default: scribble(&v, arg, input_take(&in, 8));
 		}
 	}
 	drain(&v, &c, false);
