@@ -117,8 +117,8 @@ static bool is_native(struct call *k, u32 fd)
 	return false;
 }
 
-/* Which descriptor says whose call it is? False: none does. */
-static bool main_fd(const struct call *k, u32 cmd, u32 *ret)
+/* The map's, if the command is about its elements. */
+static bool elem_fd(const struct call *k, u32 cmd, u32 *ret)
 {
 	const union attr *a = &k->attr;
 
@@ -133,6 +133,16 @@ static bool main_fd(const struct call *k, u32 cmd, u32 *ret)
 	case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
 	case BPF_MAP_UPDATE_BATCH:
 	case BPF_MAP_DELETE_BATCH: *ret = a->batch.map_fd; return true;
+	}
+	return false;
+}
+
+/* Which descriptor says whose call it is? False: none does. */
+static bool main_fd(const struct call *k, u32 cmd, u32 *ret)
+{
+	const union attr *a = &k->attr;
+
+	switch (cmd) {
 	case BPF_PROG_TEST_RUN: *ret = a->test_run.prog_fd; return true;
 	case BPF_OBJ_GET_INFO_BY_FD: *ret = a->info.fd; return true;
 	case BPF_OBJ_PIN: *ret = a->pin.fd; return true;
@@ -144,24 +154,7 @@ static bool main_fd(const struct call *k, u32 cmd, u32 *ret)
 	case BPF_PROG_ATTACH: *ret = a->prog_attach.prog_fd; return true;
 	case BPF_PROG_BIND_MAP: *ret = a->bind.prog_fd; return true;
 	}
-	return false;
-}
-
-static bool is_elem(u32 cmd)
-{
-	switch (cmd) {
-	case BPF_MAP_LOOKUP_ELEM:
-	case BPF_MAP_UPDATE_ELEM:
-	case BPF_MAP_DELETE_ELEM:
-	case BPF_MAP_GET_NEXT_KEY:
-	case BPF_MAP_LOOKUP_AND_DELETE_ELEM:
-	case BPF_MAP_FREEZE:
-	case BPF_MAP_LOOKUP_BATCH:
-	case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
-	case BPF_MAP_UPDATE_BATCH:
-	case BPF_MAP_DELETE_BATCH: return true;
-	}
-	return false;
+	return elem_fd(k, cmd, ret);
 }
 
 static bool owned_elem(struct call *k, u32 cmd, s64 *ret)
@@ -171,7 +164,7 @@ static bool owned_elem(struct call *k, u32 cmd, s64 *ret)
 	u32 fd = 0;
 	int mode;
 
-	if (!is_elem(cmd) || !main_fd(k, cmd, &fd) || object_by_fd_mode(k->c, (int)fd, OBJECT_MAP, &o, &mode) < 0)
+	if (!elem_fd(k, cmd, &fd) || object_by_fd_mode(k->c, (int)fd, OBJECT_MAP, &o, &mode) < 0)
 		return false;
 	m = object_to_map(o);
 	if (!twin_map_is_owner(m))
