@@ -53,26 +53,26 @@ static void arena_load(struct lower *l, const struct bpf_insn *insn)
 	x86_patch8_here(&l->w, done);
 }
 
-static void lower_memory(struct lower *l, const struct bpf_insn *insn, enum x86_reg dst);
-
-void lower_mem(struct lower *l, const struct bpf_insn *insn)
+/* An access that may be to an arena. loads: what it does; at: lowers it, dst being what is loaded, or the address of what is
+ * stored. */
+static void lower_access(struct lower *l, const struct bpf_insn *insn, bool loads,
+			 void (*at)(struct lower *l, const struct bpf_insn *insn, enum x86_reg dst))
 {
 	struct bpf_insn inside = *insn;
 	u32 outside;
 
 	if (!is_arena(l)) {
-		lower_memory(l, insn, lower_reg(l, insn->dst_reg));
-	} else if (BPF_CLASS(insn->code) == BPF_LDX) {
+		at(l, insn, lower_reg(l, insn->dst_reg));
+	} else if (loads) {
 		arena_load(l, insn);
 	} else {
 		outside = arena_address(l, lower_reg(l, insn->dst_reg), insn->off, jit_size(insn));
 		inside.off = 0;
-		lower_memory(l, &inside, X86_R11);
+		at(l, &inside, X86_R11);
 		x86_patch8_here(&l->w, outside);
 	}
 }
 
-/* dst: what is loaded, or the address of what is stored. */
 static void lower_memory(struct lower *l, const struct bpf_insn *insn, enum x86_reg dst)
 {
 	enum x86_reg src = lower_reg(l, insn->src_reg);
@@ -90,6 +90,11 @@ static void lower_memory(struct lower *l, const struct bpf_insn *insn, enum x86_
 	case BPF_STX: x86_store(&l->w, size, dst, insn->off, src); break;
 	default: l->b->error = -EINVAL;
 	}
+}
+
+void lower_mem(struct lower *l, const struct bpf_insn *insn)
+{
+	lower_access(l, insn, BPF_CLASS(insn->code) == BPF_LDX, lower_memory);
 }
 
 static enum x86_alu alu_of(u32 op)
@@ -167,19 +172,7 @@ static void lower_atomic_at(struct lower *l, const struct bpf_insn *insn, enum x
 
 void lower_atomic(struct lower *l, const struct bpf_insn *insn)
 {
-	struct bpf_insn inside = *insn;
-	u32 outside;
-
-	if (!is_arena(l)) {
-		lower_atomic_at(l, insn, lower_reg(l, insn->dst_reg));
-	} else if (insn->imm == JIT_ATOMIC_LOAD_ACQ) {
-		arena_load(l, insn);
-	} else {
-		outside = arena_address(l, lower_reg(l, insn->dst_reg), insn->off, jit_size(insn));
-		inside.off = 0;
-		lower_atomic_at(l, &inside, X86_R11);
-		x86_patch8_here(&l->w, outside);
-	}
+	lower_access(l, insn, insn->imm == JIT_ATOMIC_LOAD_ACQ, lower_atomic_at);
 }
 
 void lower_mem_imm(struct lower *l, u32 i, s32 imm)
