@@ -30,17 +30,10 @@ static bool error_is(const char *answer, int err)
 /* Unharmed: right results, its own code, no memory of ours. */
 static bool has_block(pid_t pid)
 {
-	char path[32], line[512];
-	bool found = false;
-	FILE *f;
+	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f))
-		found |= strstr(line, "/memfd:notrap") != NULL;
-	if (f)
-		fclose(f);
-	return found;
+	return file_says(path, "/memfd:notrap");
 }
 
 /* --- no room --- */

@@ -246,16 +246,11 @@ bool loader_start(struct victim_io *l)
 
 bool loaders_heard(const char *text)
 {
-	char path[96], line[1024];
-	bool found = false;
-	FILE *f;
+	char path[96];
+	bool found;
 
 	snprintf(path, sizeof(path), "%s/stderr", dir);
-	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f))
-		found |= strstr(line, text) != NULL;
-	if (f)
-		fclose(f);
+	found = file_says(path, text);
 	if (!found)
 		printf("# nobody heard '%s'\n", text);
 	return found;

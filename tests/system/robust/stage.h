@@ -52,6 +52,7 @@ bool brokers_end(unsigned ms);
 /* Bytes in which the file-backed code of a process differs from the files. -1: cannot be read. */
 long code_differs(pid_t pid);
 bool process_exists(pid_t pid);
+bool file_says(const char *path, const char *text); /* in one line of it */
 /* What each thread waits for, as comments; for one that should have ended. */
 void show_threads(pid_t pid);
 

@@ -1,9 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* What /proc says of processes, the victims' and the broker's. */
+/* What files say, /proc's above all: of the victims, and of the broker's processes. */
 #include "stage.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+
+bool file_says(const char *path, const char *text)
+{
+	bool found = false;
+	char line[1024];
+	FILE *f = fopen(path, "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		found |= strstr(line, text) != NULL;
+	if (f)
+		fclose(f);
+	return found;
+}
 
 bool process_exists(pid_t pid)
 {
