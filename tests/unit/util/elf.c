@@ -41,26 +41,7 @@ static int (*resolve(void))(int)
 
 int elf_test_ifunc(int x) __attribute__((ifunc("resolve")));
 
-#ifdef __x86_64__
-/* A function that begins with a push; what compilers make of a landing pad that a cold piece begins with, seen from rsp and
- * from rbp. */
-extern const char elf_test_push[], elf_test_pad[], elf_test_pad_rbp[];
-__asm__(".text\n"
-	".macro piece label, insn, cfi:vararg\n"
-	".globl \\label\n"
-	".hidden \\label\n"
-	"\\label:\n"
-	".cfi_startproc\n"
-	"\\insn\n"
-	"\\cfi\n"
-	"endbr64\n"
-	"ud2\n"
-	".cfi_endproc\n"
-	".endm\n"
-	"piece elf_test_push, \"push %rbx\", .cfi_def_cfa_offset 16\n"
-	"piece elf_test_pad, nop, .cfi_def_cfa_offset 48\n"
-	"piece elf_test_pad_rbp, nop, .cfi_def_cfa %rbp, 16\n");
-#endif
+extern const char elf_test_push[], elf_test_pad[], elf_test_pad_rbp[]; /* pieces.S */
 
 static u64 load_base(void)
 {
@@ -150,14 +131,12 @@ static u8 *read_self(size_t *ret_n)
 
 static void test_pieces(const struct patch_binary_desc *d, u64 base)
 {
-#ifdef __x86_64__
 	const struct patch_func *push = find_at(d, (u64)elf_test_push - base), *pad = find_at(d, (u64)elf_test_pad - base),
 				*pad_rbp = find_at(d, (u64)elf_test_pad_rbp - base);
 
 	tap_ok(push && !push->fragment, "a function that begins with a push");
 	tap_ok(pad && pad->fragment, "a piece that begins with a nop before its landing pad is no function");
 	tap_ok(pad_rbp && pad_rbp->fragment, "neither with a frame pointer");
-#endif
 }
 
 /* Without section headers only the unwind table is left. */
