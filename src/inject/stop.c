@@ -82,6 +82,8 @@ static int halt_from(struct inject_target *t, u32 from, u64 deadline)
 
 		if (th->seized && !th->stopped && inject_thread_halt(t, th, deadline) == -ETIMEDOUT)
 			return -ETIMEDOUT;
+		if (th->stopped) /* while others are still on their way */
+			inject_thread_regs(th);
 	}
 	return 0;
 }

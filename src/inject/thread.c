@@ -84,10 +84,10 @@ int inject_thread_seize(struct inject_target *t, struct inject_thread *th)
 	return 0;
 }
 
-/* SIGTRAP is no signal of the program's, but what ptrace makes of an exec. */
-static bool is_signal(int status)
+/* A call's entry or exit; or SIGTRAP: no signal of the program's, but what ptrace makes of an exec. */
+static bool is_to_be_taken(int status)
 {
-	return status >> 16 != EVENT_STOP && WSTOPSIG(status) != (SIGTRAP | 0x80) && WSTOPSIG(status) != SIGTRAP;
+	return status >> 16 != EVENT_STOP && (WSTOPSIG(status) & ~0x80) == SIGTRAP;
 }
 
 /*
@@ -97,9 +97,9 @@ static bool is_signal(int status)
  * our own child is left for whoever waits for it in this process: no second waiter is blocked, and its status is not
  * ours to eat.
  *
- * A stop at a signal is only looked at. Once its status has been taken the kernel has forgotten which signal it was
+ * A stop is only looked at. Once its status has been taken the kernel has forgotten which signal it was for
  * (wait_task_stopped() in kernel/exit.c), and would deliver none if we were killed before we told it. So it waits there, whole,
- * until the next request of ours. Other stops are taken: at a call's, what is left there would become a signal.
+ * until the next request of ours. Stops at calls are taken: what is left there would become a signal.
  */
 static pid_t wait_now(struct inject_target *t, struct inject_thread *th, int *ret_status)
 {
@@ -113,7 +113,7 @@ static pid_t wait_now(struct inject_target *t, struct inject_thread *th, int *re
 	if (si.si_code == CLD_EXITED || si.si_code == CLD_KILLED || si.si_code == CLD_DUMPED)
 		return t->own_child && th->tid == t->pid ? si.si_pid : waitpid(th->tid, ret_status, __WALL | WNOHANG);
 	*ret_status = si.si_status << 8 | 0x7f; /* as waitpid() has it */
-	if (is_signal(*ret_status))
+	if (!is_to_be_taken(*ret_status))
 		return si.si_pid;
 	si.si_pid = 0;
 	return waitid(P_PID, (id_t)th->tid, &si, WSTOPPED | WNOHANG | __WALL) ? -1 : si.si_pid;
