@@ -2,7 +2,8 @@
 /*
  * What attaching and detaching N functions by one link costs. The loader: "attach/N" and "detach/N"
  * are how long its calls take while the target sleeps, with "-busy" while a thread of it does
- * nothing but call the functions in turn. The target: "pause-seen/N" is the longest time between
+ * nothing but call the functions in turn. "first-hit/N": what a hit costs that is the first one of its function since the
+ * attach, the mean of N. The target: "pause-seen/N" is the longest time between
  * two calls that this thread saw, "pause/N" how long the target stood still: notrap says so itself,
  * for the kernel it is what the thread saw.
  */
@@ -50,17 +51,17 @@ static void add(struct bench *b, const char *what, unsigned int n, enum contende
 		results_add(&b->results, name, c, "ns", ns);
 }
 
-/* After the attach every function must count once per sweep. */
+/* After the attach every function must count once per sweep. *ret_ns: what the sweep took. */
 static int check_sweep(struct bench *b, unsigned int n, enum contender c, struct child *victim,
-		       struct child *loader)
+		       struct child *loader, uint64_t *ret_ns)
 {
-	uint64_t before, after, ns;
+	uint64_t before, after;
 	char name[64];
 	int err;
 
 	err = child_ask(loader, &before, "count");
 	if (!err)
-		err = child_ask(victim, &ns, "sweep %u", n);
+		err = child_ask(victim, ret_ns, "sweep %u", n);
 	if (!err)
 		err = child_ask(loader, &after, "count");
 	if (!err && after - before != n) {
@@ -75,18 +76,19 @@ static int check_sweep(struct bench *b, unsigned int n, enum contender c, struct
 static int measure_asleep(struct bench *b, unsigned int n, enum contender c, struct child *victim,
 			  struct child *loader)
 {
-	uint64_t attach, detach;
+	uint64_t attach, detach, sweep;
 	int err;
 
 	err = child_ask(loader, &attach, "attach");
 	if (!err)
-		err = check_sweep(b, n, c, victim, loader);
+		err = check_sweep(b, n, c, victim, loader, &sweep);
 	if (!err)
 		err = child_ask(loader, &detach, "detach");
 	if (err)
 		return err;
 	add(b, "attach", n, c, attach);
 	add(b, "detach", n, c, detach);
+	add(b, "first-hit", n, c, (double)sweep / n);
 	return 0;
 }
 
@@ -94,7 +96,7 @@ static int measure_asleep(struct bench *b, unsigned int n, enum contender c, str
 static int measure_busy(struct bench *b, unsigned int n, enum contender c, struct child *victim,
 			struct child *loader)
 {
-	uint64_t attach, gap, detach;
+	uint64_t attach, gap, detach, sweep;
 	double pause;
 	int err;
 
@@ -105,7 +107,7 @@ static int measure_busy(struct bench *b, unsigned int n, enum contender c, struc
 		err = child_ask(victim, &gap, "gap");
 	pause = c == NOTRAP ? reported_pause(b, victim->pid) : (double)gap;
 	if (!err)
-		err = check_sweep(b, n, c, victim, loader);
+		err = check_sweep(b, n, c, victim, loader, &sweep);
 	if (!err)
 		err = child_ask(loader, &detach, "detach");
 	if (err)
@@ -169,7 +171,7 @@ void bench_attaching(struct bench *b)
 {
 	static const unsigned int sizes[] = {1, 100, 1000, 10000, 50000};
 	static const char *const what[] = {"attach",	  "detach", "attach-busy",
-					   "detach-busy", "pause",  "pause-seen"};
+					   "detach-busy", "first-hit", "pause",  "pause-seen"};
 	size_t s, w;
 	int round, c;
 

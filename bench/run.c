@@ -24,7 +24,7 @@ static void usage(FILE *f)
 		   "{push,nop5,endbr64},\n"
 		   "hit-multi/... and hit-single/... (one function by a link and by a single "
 		   "uprobe), and\n"
-		   "attach/N, detach/N, attach-busy/N, detach-busy/N, pause/N, pause-seen/N for\n"
+		   "attach/N, detach/N, attach-busy/N, detach-busy/N, first-hit/N, pause/N, pause-seen/N for\n"
 		   "N = 1, 100, 1000, 10000, 50000;\n"
 		   "engine/PROGRAM (compute kernels, helpers, map operations of programs), engine/loader/OPERATION\n"
 		   "(on map elements, by the loader itself), engine/load/N (a program of N instructions, per\n"
