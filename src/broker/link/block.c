@@ -229,6 +229,7 @@ static int inject_block(struct process *p)
 		goto undo;
 	r = fill_block(p);
 	if (!r) {
+		remote_touch(p, p->gates, NT_PAGE);
 		p->injected = true;
 		return 0;
 	}

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "abi/bpf.h"
 #include "base/bits.h"
 #include "broker/link/inner.h"
 #include "broker/link/payload_blob.h"
@@ -33,7 +34,7 @@ void process_map_put(struct process *p, struct process_map *m)
 	free(m);
 }
 
-static int map_get_file(struct process *p, u32 id, int fd, u64 size, int prot)
+static int map_get_file(struct process *p, u32 id, int fd, u64 size, int prot, bool touch)
 {
 	struct process_map *m;
 	s64 at;
@@ -53,6 +54,8 @@ static int map_get_file(struct process *p, u32 id, int fd, u64 size, int prot)
 	}
 	*m = (struct process_map){ .id = id, .base = (u64)at, .size = size, .refs = 1 };
 	HASH_ADD_INT(p->maps, id, m);
+	if (touch)
+		remote_touch(p, m->base, m->size);
 	return 0;
 }
 
@@ -85,10 +88,11 @@ int process_map_get(struct process *p, struct object_map *om)
 
 	if (fd < 0)
 		return fd;
-	r = map_get_file(p, om->obj.id, om->mem_fd, om->view.size, prot);
+	/* a page of an arena that has been touched is one that is in use */
+	r = map_get_file(p, om->obj.id, om->mem_fd, om->view.size, prot, om->view.type != NT_BPF_MAP_TYPE_ARENA);
 	if (r || !map_needs_arena(om))
 		return r;
-	r = map_get_file(p, ARENA_ID, fd, NT_OUT_ARENA_SIZE, PROT_READ | PROT_WRITE);
+	r = map_get_file(p, ARENA_ID, fd, NT_OUT_ARENA_SIZE, PROT_READ | PROT_WRITE, true);
 	if (r) {
 		struct process_map *m;
 

@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#define TOUCHED (4 * NT_PAGE) /* those of small maps */
+
 s64 remote_mmap(struct process *p, u64 addr, u64 size, int prot, int flags, int fd, u64 off)
 {
 	return inject_syscall(&p->target, SYS_mmap, addr, size, (u64)prot, (u64)flags, (u64)(s64)fd, off);
@@ -44,4 +46,14 @@ int remote_map_parts(struct process *p, int fd, const struct remote_part *part, 
 	}
 	inject_syscall(&p->target, SYS_close, (u64)remote, 0, 0, 0, 0, 0);
 	return r;
+}
+
+void remote_touch(struct process *p, u64 addr, u64 size)
+{
+	for (u64 off = 0; off < size && off < TOUCHED; off += NT_PAGE) {
+		u8 byte;
+
+		if (inject_read(&p->target, addr + off, &byte, 1))
+			return;
+	}
 }

@@ -22,3 +22,5 @@ struct remote_part {
 int remote_map_parts(struct process *p, int fd, const struct remote_part *part, u32 n);
 /* Maps one of our files, shared, over [addr, addr + size) or, with addr 0, anywhere; no descriptor stays there. */
 s64 remote_map_file(struct process *p, int fd, u64 addr, u64 size, int prot);
+/* Has the first pages of [addr, addr + size) there for the process, so that a hit does not have to wait for them. They are read. */
+void remote_touch(struct process *p, u64 addr, u64 size);
