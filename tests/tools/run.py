@@ -442,6 +442,7 @@ def run_all(report, jobs, build, wanted):
 def main():
     roots.enter_namespace()
     limit.end_in_order()
+    signal.signal(signal.SIGINT, signal.default_int_handler) # what is started in the background ignores it, and so would the tools
     p = argparse.ArgumentParser()
     p.add_argument("build")
     p.add_argument("--quick", action="store_true")
