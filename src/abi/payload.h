@@ -13,7 +13,7 @@
 
 #define NT_PAYLOAD_MAGIC 0x6c70706172746f6eull /* "notrappl" */
 #define NT_STATE_MAGIC 0x7473706172746f6eull   /* "notrapst" */
-#define NT_PAYLOAD_VERSION 18u
+#define NT_PAYLOAD_VERSION 19u
 #define NT_HELPER_KFUNC 256u /* helper[] from here on: bodies of enum ebpf_kfunc (ebpf/kfuncs.h) */
 #define NT_HELPER_MAX 320u
 
@@ -145,6 +145,7 @@ _Static_assert(sizeof(struct nt_ledger_site) == 24, "written by the broker");
 #define NT_MAX_UNWIND 512u
 #define NT_MAX_PROGS 256u
 #define NT_HELPER_HASH_LOOKUP 241u /* map_lookup of a hash, known to be one, with keys of 4 bytes; 242: of 8; 243: of any size */
+#define NT_HELPER_PACKET_LOAD 244u /* s64 (ctx, s32 offset, u32 size): what BPF_LD_ABS loads; negative: it is not there */
 #define NT_HELPER_DELIVER_SIGNALS 240u /* called by compiled code at the end of a program that may send signals */
 #define NT_REAP_BUCKETS 4096u
 

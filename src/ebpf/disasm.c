@@ -117,6 +117,14 @@ static void disasm_mem(const struct bpf_insn *in, char *buf, size_t n)
 
 static void disasm_ld(const struct bpf_insn *in, char *buf, size_t n)
 {
+	if (ebpf_insn_is_packet_load(in) && BPF_MODE(in->code) == BPF_ABS) {
+		snprintf(buf, n, "(%02x) r0 = *(%s *)skb[%d]", in->code, access_name(in), in->imm);
+		return;
+	}
+	if (ebpf_insn_is_packet_load(in)) {
+		snprintf(buf, n, "(%02x) r0 = *(%s *)skb[r%d + %d]", in->code, access_name(in), in->src_reg, in->imm);
+		return;
+	}
 	if (!ebpf_insn_is_ld64(in)) {
 		snprintf(buf, n, "(%02x) ld?", in->code);
 		return;

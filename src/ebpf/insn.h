@@ -34,6 +34,16 @@ static inline bool ebpf_insn_is_jump_class(const struct bpf_insn *in)
 	return BPF_CLASS(in->code) == BPF_JMP || BPF_CLASS(in->code) == BPF_JMP32;
 }
 
+/*
+ * R0 = 1, 2 or 4 bytes of the packet of the context in R6, big-endian, at imm (ABS) or src + imm (IND). Otherwise like a
+ * helper call: R1-R5 are gone. A packet that ends before that ends the function, and R0 = 0.
+ */
+static inline bool ebpf_insn_is_packet_load(const struct bpf_insn *in)
+{
+	return BPF_CLASS(in->code) == BPF_LD && (BPF_MODE(in->code) == BPF_ABS || BPF_MODE(in->code) == BPF_IND) &&
+	       BPF_SIZE(in->code) != BPF_DW;
+}
+
 /* bpf-to-bpf call: the callee starts at i + imm + 1. */
 static inline bool ebpf_insn_is_subprog_call(const struct bpf_insn *in)
 {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "abi/payload.h"
 #include "ebpf/kfuncs.h"
 
 #define FUNC_TAG (1ull << 62) /* address of a function: this + its first instruction */
@@ -390,6 +391,20 @@ static int run_ld_imm64(struct run *r, const struct bpf_insn *insn)
 	}
 }
 
+/* *ret_inside: the packet has these bytes. What they are says the helper. */
+static int run_packet_load(struct run *r, const struct bpf_insn *insn, bool *ret_inside)
+{
+	u32 size = size_of(insn);
+	u64 off = (BPF_MODE(insn->code) == BPF_IND ? r->r[insn->src_reg] : 0) + (u64)(s64)insn->imm;
+	const u64 args[5] = {r->r[6], off, size};
+	u64 value = 0;
+	int err = r->it->helper ? r->it->helper(r->it->arg, NT_HELPER_PACKET_LOAD, args, &value) : -EINVAL;
+
+	*ret_inside = (s64)value >= 0;
+	r->r[0] = *ret_inside ? value : 0;
+	return err;
+}
+
 static int run_insn(struct run *r, const struct bpf_insn *insn)
 {
 	if (insn->dst_reg > 10 || insn->src_reg > 10)
@@ -412,6 +427,7 @@ static int run_to_return(struct run *r, u32 depth)
 
 	while (r->steps++ < limit) {
 		const struct bpf_insn *insn;
+		bool inside;
 		int err;
 
 		if (r->pc >= it->n)
@@ -419,7 +435,14 @@ static int run_to_return(struct run *r, u32 depth)
 		if (it->step)
 			it->step(it->arg, r->pc, r->r, r->depth);
 		insn = &it->insns[r->pc++];
-		if (ebpf_insn_is_exit(insn)) {
+		if (ebpf_insn_is_packet_load(insn)) {
+			err = run_packet_load(r, insn, &inside);
+			if (err)
+				return err;
+			if (inside)
+				continue;
+		}
+		if (ebpf_insn_is_exit(insn) || ebpf_insn_is_packet_load(insn)) {
 			bool last = r->depth == depth;
 
 			if (r->depth) {

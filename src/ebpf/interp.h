@@ -32,7 +32,7 @@ struct interp {
 	const u64 *map_view, *map_data;
 	u32 nmaps;
 	const struct interp_arena *arena; /* NULL: the program has none */
-	/* A helper call; -errno ends the run. NULL: no helpers. */
+	/* A helper call, also of NT_HELPER_PACKET_LOAD; -errno ends the run. NULL: no helpers. */
 	int (*helper)(void *arg, u32 id, const u64 args[5], u64 *ret_r0);
 	/* The same for a kernel function (enum ebpf_kfunc); iter_num_* are built in. NULL: none. */
 	int (*kfunc)(void *arg, u32 id, const u64 args[5], u64 *ret_r0);

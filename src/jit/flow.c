@@ -148,6 +148,10 @@ static void flow_step(struct jit_prog *p, u32 i, struct jit_flow *s)
 	case BPF_ALU64: after_alu(insn, s); break;
 	case BPF_LDX: set_scalar(s, insn->dst_reg); break;
 	case BPF_LD:
+		if (ebpf_insn_is_packet_load(insn)) {
+			after_call(p, i, s);
+			break;
+		}
 		set_scalar(s, insn->dst_reg);
 		if (insn->src_reg)
 			s->nonnull |= (u16)(1u << insn->dst_reg);

@@ -332,7 +332,7 @@ static void note_frames(struct jit_prog *p)
 			jit_effect_get(p, i, &e);
 			p->func[f].uses_fp |= e.use >> JIT_FP & 1;
 			p->func[f].calls |= p->note[i].action == JIT_PLAIN &&
-					    p->insns[i].code == (BPF_JMP | BPF_CALL);
+					    (p->insns[i].code == (BPF_JMP | BPF_CALL) || ebpf_insn_is_packet_load(&p->insns[i]));
 		}
 }
 

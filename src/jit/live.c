@@ -167,7 +167,14 @@ void jit_effect_get(const struct jit_prog *p, u32 i, struct jit_effect *ret)
 	switch (BPF_CLASS(insn->code)) {
 	case BPF_ALU:
 	case BPF_ALU64: effect_alu(insn, &e); break;
-	case BPF_LD: e.def = (u16)(1u << insn->dst_reg); break;
+	case BPF_LD:
+		e.def = (u16)(1u << insn->dst_reg);
+		if (!ebpf_insn_is_packet_load(insn))
+			break;
+		e.def = JIT_CALLER_REGS;
+		e.use = (u16)(1u << 6 | (BPF_MODE(insn->code) == BPF_IND ? 1u << insn->src_reg : 0));
+		e.side = true;
+		break;
 	case BPF_LDX:
 		e.def = (u16)(1u << insn->dst_reg);
 		e.use = (u16)(1u << insn->src_reg);

@@ -185,7 +185,7 @@ static bool insn_ok(const struct jit_input *in, u32 i)
 	case BPF_ALU64: return alu_ok(insn);
 	case BPF_JMP:
 	case BPF_JMP32: return jump_ok(in, i);
-	case BPF_LD: return wide_ok(in, i);
+	case BPF_LD: return ebpf_insn_is_packet_load(insn) ? !insn->dst_reg && !insn->off : wide_ok(in, i);
 	default: return memory_ok(insn);
 	}
 }

@@ -4,6 +4,7 @@
  * is too long for one page goes on in pieces ("frags"): programs see the first piece alone, helpers all.
  */
 #include <asm/errno.h>
+#include <linux/filter.h>
 
 #include "abi/packet.h"
 #include "base/bits.h"
@@ -38,6 +39,26 @@ u64 helper_skb_load_bytes_relative(u64 ctx, u64 offset, u64 to, u64 len, u64 sta
 		return refuse_bytes(to, n);
 	mem_copy((void *)to, (const void *)(c->data - front + off), n);
 	return 0;
+}
+
+/* bpf_skb_load_helper_8, _16, _32: below zero offsets have a base of their own. */
+u64 helper_packet_load(u64 ctx, u64 offset, u64 size, u64 r4, u64 r5)
+{
+	const struct nt_skb_ctx *c = (void *)ctx;
+	s64 off = (s32)offset;
+	u32 value = 0;
+
+	if (off < SKF_LL_OFF)
+		return (u64)-EFAULT;
+	if (off < SKF_NET_OFF)
+		off -= SKF_LL_OFF + (s64)NT_LINK_HEADER;
+	else if (off < 0)
+		off -= SKF_NET_OFF;
+	if (off + (s64)size > (s64)c->skb.len)
+		return (u64)-EFAULT;
+	for (u32 i = 0; i < size; i++)
+		value = value << 8 | ((const u8 *)(c->data + (u64)off))[i];
+	return value;
 }
 
 /* One's complement sum of 32-bit words. */

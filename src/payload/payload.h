@@ -74,7 +74,7 @@ u64 stats_run(u64 ctx, u64 (*program)(u64 ctx), struct nt_prog_stats *stats); /*
 /* May this thread have one more call that is reported at its return? Drops those that will never. */
 bool depth_allows(struct nt_row *row, u64 word_at);
 helper_fn helper_perf_event_output;
-helper_fn helper_skb_load_bytes, helper_skb_load_bytes_relative, helper_csum_diff;
+helper_fn helper_skb_load_bytes, helper_skb_load_bytes_relative, helper_packet_load, helper_csum_diff;
 helper_fn helper_xdp_adjust_head, helper_xdp_adjust_meta, helper_xdp_adjust_tail;
 helper_fn helper_xdp_get_buff_len, helper_xdp_load_bytes, helper_xdp_store_bytes;
 helper_fn helper_sys_bpf, helper_sys_close;

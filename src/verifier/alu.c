@@ -24,20 +24,20 @@ static int sane_offset(struct venv *env, const struct vreg *ptr, const struct vr
 
 	if (range_is_const(v) && (v->smin >= VMAX_VAR_OFF || v->smin <= -VMAX_VAR_OFF)) {
 		vlog(env, "math between %s pointer and %lld is not allowed\n", vreg_type_name(ptr), (long long)v->smin);
-		return -EACCES;
+		return -EINVAL;
 	}
 	if (r->off >= VMAX_VAR_OFF || r->off <= -VMAX_VAR_OFF) {
 		vlog(env, "%s pointer offset %d is not allowed\n", vreg_type_name(ptr), r->off);
-		return -EACCES;
+		return -EINVAL;
 	}
 	if (v->smin == INT64_MIN) {
 		vlog(env, "math between %s pointer and register with unbounded min value is not allowed\n",
 		     vreg_type_name(ptr));
-		return -EACCES;
+		return -EINVAL;
 	}
 	if (v->smin >= VMAX_VAR_OFF || v->smin <= -VMAX_VAR_OFF) {
 		vlog(env, "value %lld makes %s pointer be out of bounds\n", (long long)v->smin, vreg_type_name(ptr));
-		return -EACCES;
+		return -EINVAL;
 	}
 	return 0;
 }

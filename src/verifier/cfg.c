@@ -136,11 +136,6 @@ static int check_opcodes(struct venv *env)
 			    in->imm)) {
 			vlog(env, "BPF_LDX uses reserved fields\n");
 			return -EINVAL;
-		} else if (BPF_CLASS(in->code) == BPF_LD &&
-			   (BPF_MODE(in->code) == BPF_ABS || BPF_MODE(in->code) == BPF_IND)) {
-			vlog(env,
-			     "BPF_LD_[ABS|IND] instructions not allowed for this program type\n");
-			return -EINVAL;
 		} else if (!vinsn_is_known(in->code)) {
 			vlog(env, "unknown opcode %02x\n", in->code);
 			return -EINVAL;

@@ -196,6 +196,8 @@ int vpacket_access(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok)
 void vpacket_moved(struct venv *env, struct vreg *moved, const struct vreg *num, u8 op); /* by op num */
 /* A comparison: where it jumps, and where it goes on. */
 void vpacket_learn(struct vstate *taken, struct vstate *on, const struct bpf_insn *in);
+/* BPF_LD_ABS, BPF_LD_IND */
+int vpacket_load(struct venv *env, const struct bpf_insn *in);
 void vpacket_forget(struct vstate *st); /* the packet has changed: pointers into it become numbers */
 
 /* stack.c */

@@ -23,6 +23,10 @@ static int check_map(struct venv *env, const struct vcall *c)
 {
 	const struct verifier_map *map = &env->prog->maps[c->map];
 
+	if (!vmap_fits(map->type, c->id) && c->id == BPF_FUNC_for_each_map_elem) {
+		vlog(env, "callback function not allowed for map\n");
+		return -NT_ENOTSUPP;
+	}
 	if (!vmap_fits(map->type, c->id)) {
 		vlog(env, "cannot pass map_type %u into func %s#%u\n", map->type,
 		     helper_name(c->id), c->id);

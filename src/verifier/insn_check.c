@@ -16,7 +16,7 @@ static bool mem_is_known(u8 code)
 		       (BPF_MODE(code) == BPF_MEMSX && BPF_SIZE(code) != BPF_DW);
 	case BPF_ST: return BPF_MODE(code) == BPF_MEM;
 	case BPF_STX: return BPF_MODE(code) == BPF_MEM || BPF_MODE(code) == BPF_ATOMIC;
-	default: return code == (BPF_LD | BPF_IMM | BPF_DW);
+	default: return code == (BPF_LD | BPF_IMM | BPF_DW) || ebpf_insn_is_packet_load(&(struct bpf_insn){.code = code});
 	}
 }
 
@@ -153,6 +153,7 @@ static int jmp_check(struct venv *env, const struct bpf_insn *in)
 {
 	const char *what = "BPF_JMP/JMP32";
 	bool ok;
+	int r = 0;
 
 	switch (BPF_OP(in->code)) {
 	case EBPF_JCOND:
@@ -173,10 +174,12 @@ static int jmp_check(struct venv *env, const struct bpf_insn *in)
 		ok = !in->src_reg && !in->dst_reg &&
 		     (BPF_CLASS(in->code) == BPF_JMP ? !in->imm : !in->off);
 		break;
-	default: ok = BPF_SRC(in->code) == BPF_X ? !in->imm : !in->src_reg;
+	default:
+		ok = BPF_SRC(in->code) == BPF_X ? !in->imm : !in->src_reg;
+		r = ok ? 0 : vreg_check_read(env, in->dst_reg); /* what the kernel sees first */
 	}
-	if (ok)
-		return 0;
+	if (ok || r)
+		return r;
 	vlog(env, "%s uses reserved fields\n", what);
 	return -EINVAL;
 }
@@ -189,6 +192,8 @@ int vinsn_check(struct venv *env, const struct bpf_insn *in)
 	case BPF_JMP:
 	case BPF_JMP32: return jmp_check(env, in);
 	case BPF_LD:
+		if (ebpf_insn_is_packet_load(in))
+			return 0; /* packet.c */
 		/* cfg.c has looked at the rest of both halves */
 		if (!in->off)
 			return 0;

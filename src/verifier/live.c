@@ -52,7 +52,7 @@ u16 vlive_uses(const struct bpf_insn *in)
 		if (ebpf_insn_is_atomic(in) && in->imm == EBPF_LOAD_ACQ)
 			return src;
 		return dst | src | (ebpf_insn_is_atomic(in) && in->imm == BPF_CMPXCHG ? REG(0) : 0);
-	case BPF_LD: return 0;
+	case BPF_LD: return ebpf_insn_is_packet_load(in) ? REG(6) | (BPF_MODE(in->code) == BPF_IND ? src : 0) : 0;
 	default:
 		if (op == BPF_EXIT)
 			return REG(0);
@@ -69,8 +69,8 @@ u16 vlive_defs(const struct bpf_insn *in)
 	switch (BPF_CLASS(in->code)) {
 	case BPF_ALU:
 	case BPF_ALU64:
-	case BPF_LDX:
-	case BPF_LD: return REG(in->dst_reg);
+	case BPF_LDX: return REG(in->dst_reg);
+	case BPF_LD: return ebpf_insn_is_packet_load(in) ? REG(0) | ARGS : REG(in->dst_reg);
 	case BPF_STX:
 		if (ebpf_insn_is_atomic(in) && in->imm == EBPF_LOAD_ACQ)
 			return REG(in->dst_reg);

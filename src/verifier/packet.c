@@ -49,6 +49,46 @@ int vpacket_access(struct venv *env, u32 regno, s64 off, u32 size, bool zero_ok)
 	return -EACCES;
 }
 
+/* check_ld_abs(). In a function of the program it would end that function with a result that is not walked on with. */
+int vpacket_load(struct venv *env, const struct bpf_insn *in)
+{
+	bool ind = BPF_MODE(in->code) == BPF_IND;
+	int r;
+
+	if (env->prog->prog_type != BPF_PROG_TYPE_SOCKET_FILTER) {
+		vlog(env, "BPF_LD_[ABS|IND] instructions not allowed for this program type\n");
+		return -EINVAL;
+	}
+	if (in->dst_reg || in->off || (!ind && in->src_reg)) {
+		vlog(env, "BPF_LD_[ABS|IND] uses reserved fields\n");
+		return -EINVAL;
+	}
+	if (env->cur.nframes > 1) {
+		vlog(env, env->prog->funcs ? "LD_ABS is not allowed in subprogs: notrap does not have it\n"
+					   : "LD_ABS is not allowed in subprogs without BTF\n");
+		return -EINVAL;
+	}
+	r = vreg_check_read(env, 6);
+	if (!r)
+		r = vfunc_check_nothing_held(env, "BPF_LD_[ABS|IND]");
+	if (r)
+		return r;
+	if (vreg_of(env, 6)->type != VREG_CTX) {
+		vlog(env, "at the time of BPF_LD_ABS|IND R6 != pointer to skb\n");
+		return -EINVAL;
+	}
+	if (ind)
+		r = vreg_check_read(env, in->src_reg);
+	if (!r)
+		r = vaccess_ctx_unmoved(env, 6);
+	if (r)
+		return r;
+	for (u32 i = 1; i <= 5; i++)
+		vreg_set_none(vreg_of(env, i));
+	vreg_set_unknown(vreg_of(env, 0));
+	return 0;
+}
+
 static void grow(struct vreg *r, const struct vreg *known, u32 size)
 {
 	if (r->type == known->type && r->id == known->id && r->size < size)

@@ -50,6 +50,10 @@ static int exec_insn(struct venv *env, const struct bpf_insn *in, bool *ret_done
 	case BPF_ALU:
 	case BPF_ALU64: r = valu_exec(env, in); break;
 	case BPF_LD:
+		if (ebpf_insn_is_packet_load(in)) {
+			r = vpacket_load(env, in);
+			break;
+		}
 		r = valu_ld64(env, in);
 		env->cur.pc++;
 		break;

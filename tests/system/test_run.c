@@ -23,6 +23,9 @@
 	raw_load(type, 0, (type) == SYS ? SLEEPABLE : 0, (struct bpf_insn[]){__VA_ARGS__}, COUNT(((struct bpf_insn[]){__VA_ARGS__})))
 #define LOAD(name, type, ...) raw_show_load(name, PROG(type, __VA_ARGS__))
 
+#define ABS(size, i) INSN(BPF_LD | BPF_ABS | size, 0, 0, 0, i)
+#define IND(size, s, i) INSN(BPF_LD | BPF_IND | size, 0, s, 0, i)
+
 /* Which fields of the context are there. */
 static void check_fields(const char *name, u32 type, int last)
 {
@@ -99,6 +102,28 @@ static void check_loads(void)
 	raw_show_load("sleepable", raw_load(SKB, 0, SLEEPABLE, (struct bpf_insn[]){MOVI(0, 0), EXIT()}, 2));
 	check_fields("__sk_buff", SKB, 193);
 	check_fields("xdp_md", XDP, 24);
+}
+
+static void check_packet_loads(void)
+{
+	LOAD("packet load", SKB, MOV(6, 1), ABS(BPF_W, 0), EXIT());
+	LOAD("packet load in xdp", XDP, MOV(6, 1), ABS(BPF_W, 0), EXIT());
+	LOAD("packet load in a system call program", SYS, MOV(6, 1), ABS(BPF_W, 0), EXIT());
+	LOAD("packet load of 8 bytes", SKB, MOV(6, 1), ABS(BPF_DW, 0), EXIT());
+	LOAD("packet load without r6", SKB, ABS(BPF_W, 0), EXIT());
+	LOAD("packet load, a number in r6", SKB, MOVI(6, 1), ABS(BPF_W, 0), EXIT());
+	LOAD("packet load, r6 moved", SKB, MOV(6, 1), ADDI(6, 4), ABS(BPF_W, 0), EXIT());
+	LOAD("packet load by a register", SKB, MOV(6, 1), MOVI(2, 4), IND(BPF_H, 2, 8), EXIT());
+	LOAD("packet load by a register that is not set", SKB, MOV(6, 1), IND(BPF_H, 2, 8), EXIT());
+	LOAD("packet load by an address", SKB, MOV(6, 1), IND(BPF_H, 1, 8), EXIT());
+	LOAD("r1 after a packet load", SKB, MOV(6, 1), ABS(BPF_W, 0), MOV(0, 1), EXIT());
+	LOAD("r6 after a packet load", SKB, MOV(6, 1), ABS(BPF_W, 0), LDX(BPF_W, 0, 6, 0), EXIT());
+	LOAD("r0 after a packet load", SKB, MOV(6, 1), ABS(BPF_B, 0), MOV(2, 10), ADD(2, 0), LDX(BPF_B, 0, 2, -512), EXIT());
+	LOAD("packet load, another destination", SKB, MOV(6, 1), INSN(BPF_LD | BPF_ABS | BPF_W, 1, 0, 0, 0), EXIT());
+	LOAD("packet load, a source", SKB, MOV(6, 1), INSN(BPF_LD | BPF_ABS | BPF_W, 0, 1, 0, 0), EXIT());
+	LOAD("packet load, an offset", SKB, MOV(6, 1), INSN(BPF_LD | BPF_IND | BPF_W, 0, 6, 4, 0), EXIT());
+	LOAD("packet load in a function", SKB, MOV(6, 1), INSN(0x85, 0, 1, 0, 1), EXIT(), MOV(6, 1), ABS(BPF_W, 0), EXIT());
+	LOAD("packet load in dead code", XDP, MOVI(0, 1), JI(BPF_JEQ, 0, 1, 1), ABS(BPF_W, 0), EXIT());
 }
 
 static unsigned char packet[80000], out[80000];
@@ -230,6 +255,31 @@ static void run_skb(void)
 		}
 }
 
+/* At an offset that the context brings, and at one in the instruction; what is behind it was not ended by it. */
+static void run_packet_loads(void)
+{
+	static const u32 at[] = {0, 1, 13, 45, 46, 47, 48, 49, 50, 51, 52, 1u << 31, -1u, -2u, -4096u, -4100u, -1u << 20, (-1u << 20) + 46,
+				 (-1u << 20) + 47, (-1u << 20) + 50, (-1u << 20) - 1, -2u << 20, (-2u << 20) + 12, (-2u << 20) + 62,
+				 (-2u << 20) - 1, 1u << 20, 0x7ffffffe};
+	static const u32 size[] = {BPF_B, BPF_H, BPF_W};
+	char name[64];
+
+	for (u32 i = 0; i < COUNT(at); i++)
+		for (u32 s = 0; s < 3; s++) {
+			int ind = PROG(SKB, MOV(6, 1), LDX(BPF_W, 2, 6, 48), IND(size[s], 2, 2), ADDI(0, 7), EXIT());
+			int abs = PROG(SKB, MOV(6, 1), MOVI(7, 7), ABS(size[s], (int)at[i]), ADD(0, 7), EXIT());
+
+			memset(ctx, 0, sizeof(ctx));
+			ctx[12] = at[i] - 2;
+			snprintf(name, sizeof(name), "packet load %#x at %#x", size[s], at[i]);
+			RUN(name, ind, .n = 64, .nctx = 192, .with_ctx = true);
+			RUN(name, abs, .n = 64);
+			close(ind);
+			close(abs);
+		}
+	memset(ctx, 0, sizeof(ctx));
+}
+
 static void run_xdp_helpers(u32 n)
 {
 	static const int by[] = {-5000, -300,  -256, -217, -216, -200, -60, -51, -50, -49, -36, -4, -3, 0,   1,   3,   4,
@@ -353,7 +403,9 @@ int main(void)
 	for (u32 i = 0; i < sizeof(packet); i++)
 		packet[i] = (unsigned char)(i * 7 + 1);
 	check_loads();
+	check_packet_loads();
 	run_skb();
+	run_packet_loads();
 	run_xdp();
 	run_syscall();
 	run_sys_bpf();

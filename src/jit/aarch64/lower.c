@@ -225,7 +225,12 @@ static void arm_insn(struct arm_lower *l, const struct bpf_insn *insn)
 	switch (BPF_CLASS(insn->code)) {
 	case BPF_ALU:
 	case BPF_ALU64: arm_alu(l, insn); return;
-	case BPF_LD: arm_ld_imm64(l, insn); return;
+	case BPF_LD:
+		if (ebpf_insn_is_packet_load(insn))
+			arm_packet_load(l, insn);
+		else
+			arm_ld_imm64(l, insn);
+		return;
 	case BPF_JMP:
 	case BPF_JMP32:
 		if (BPF_OP(insn->code) == BPF_CALL)

@@ -54,6 +54,7 @@ void arm_rmw(struct arm_lower *l);
 void arm_mem_imm(struct arm_lower *l, u32 i, s32 imm);
 void arm_jump(struct arm_lower *l, const struct bpf_insn *insn);
 void arm_call(struct arm_lower *l, const struct bpf_insn *insn);
+void arm_packet_load(struct arm_lower *l, const struct bpf_insn *insn);
 void arm_ld_imm64(struct arm_lower *l, const struct bpf_insn *insn);
 void arm_prologue(struct arm_lower *l);
 void arm_epilogue(struct arm_lower *l);

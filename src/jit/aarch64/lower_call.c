@@ -217,6 +217,29 @@ static void lower_helper(struct arm_lower *l, u32 id)
 	a64_blr(&l->w, ARM_T4);
 }
 
+/* x1 = offset; x0 = R6; x2 = size; call; if negative: R0 = 0, leave and ret */
+void arm_packet_load(struct arm_lower *l, const struct bpf_insn *insn)
+{
+	enum a64_reg off = arm_touch(l, arm_reg(2));
+	u32 ok;
+
+	if (BPF_MODE(insn->code) == BPF_ABS)
+		a64_mov_imm(&l->w, off, (u32)insn->imm);
+	else
+		a64_mov(&l->w, true, off, arm_value(l, insn->src_reg, ARM_T1));
+	if (BPF_MODE(insn->code) == BPF_IND && insn->imm)
+		arm_add(l, off, off, insn->imm);
+	a64_mov(&l->w, true, arm_touch(l, arm_reg(1)), arm_reg(6));
+	a64_mov_imm(&l->w, arm_touch(l, arm_reg(3)), jit_size(insn));
+	lower_helper(l, NT_HELPER_PACKET_LOAD);
+	a64_arith_imm(&l->w, A64_SUBS, true, A64_ZR, A64_X0, 0);
+	ok = arm_forward(l, A64_PL);
+	a64_mov_imm(&l->w, arm_touch(l, ARM_R0), 0);
+	arm_epilogue(l);
+	a64_patch_here(&l->w, ok);
+	take_result(l);
+}
+
 /* The helper gives the address of the other program, or 0: then this one goes on. */
 static void lower_tail_call(struct arm_lower *l)
 {

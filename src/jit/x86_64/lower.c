@@ -122,7 +122,12 @@ static void lower_insn(struct lower *l, const struct bpf_insn *insn)
 	switch (BPF_CLASS(insn->code)) {
 	case BPF_ALU:
 	case BPF_ALU64: lower_alu(l, insn); return;
-	case BPF_LD: lower_ld_imm64(l, insn); return;
+	case BPF_LD:
+		if (ebpf_insn_is_packet_load(insn))
+			lower_packet_load(l, insn);
+		else
+			lower_ld_imm64(l, insn);
+		return;
 	case BPF_JMP:
 	case BPF_JMP32:
 		if (BPF_OP(insn->code) == BPF_CALL)

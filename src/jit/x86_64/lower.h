@@ -45,6 +45,7 @@ void lower_rmw(struct lower *l);
 void lower_mem_imm(struct lower *l, u32 i, s32 imm);
 void lower_jump(struct lower *l, const struct bpf_insn *insn);
 void lower_call(struct lower *l, const struct bpf_insn *insn);
+void lower_packet_load(struct lower *l, const struct bpf_insn *insn);
 void lower_ld_imm64(struct lower *l, const struct bpf_insn *insn);
 void lower_prologue(struct lower *l);
 void lower_epilogue(struct lower *l);

@@ -239,6 +239,27 @@ static void lower_helper(struct lower *l, u32 id)
 	x86_call_reg(&l->w, X86_RAX);
 }
 
+/* esi = offset; rdi = R6; edx = size; call; test rax, rax; jns ok; xor eax, eax; leave and ret; ok: */
+void lower_packet_load(struct lower *l, const struct bpf_insn *insn)
+{
+	u32 ok;
+
+	if (BPF_MODE(insn->code) == BPF_ABS)
+		x86_mov_imm(&l->w, lower_touch(l, X86_RSI), (u32)insn->imm);
+	else
+		x86_mov(&l->w, false, lower_touch(l, X86_RSI), lower_reg(l, insn->src_reg));
+	if (BPF_MODE(insn->code) == BPF_IND && insn->imm)
+		x86_alu_imm(&l->w, X86_ADD, false, X86_RSI, insn->imm);
+	x86_mov(&l->w, true, lower_touch(l, X86_RDI), lower_reg(l, 6));
+	x86_mov_imm(&l->w, lower_touch(l, X86_RDX), jit_size(insn));
+	lower_helper(l, NT_HELPER_PACKET_LOAD);
+	x86_test(&l->w, true, X86_RAX, X86_RAX);
+	ok = x86_jcc8_fwd(&l->w, X86_CC_NS);
+	x86_alu(&l->w, X86_XOR, false, X86_RAX, X86_RAX);
+	lower_epilogue(l);
+	x86_patch8_here(&l->w, ok);
+}
+
 /* A look-up in a map that is known to be a hash goes to the function for its size of keys. */
 static u32 helper_for(const struct lower *l, const struct bpf_insn *insn)
 {

@@ -94,6 +94,19 @@ u64 jt_loop(u64 n, u64 fn, u64 data, u64 keep)
 	return n;
 }
 
+/* The packet: as many bytes as the context's first word says, 0x80, 0x81 ... */
+static u64 helper_packet(const u64 *ctx, u64 offset, u64 size)
+{
+	s64 off = (s32)offset;
+	u64 v = 0;
+
+	if (off < 0 || off + (s64)size > (s64)ctx[0])
+		return (u64)-EFAULT;
+	for (u64 i = 0; i < size; i++)
+		v = v << 8 | (u8)(0x80 + (u64)off + i);
+	return v;
+}
+
 u64 jt_tail_target[JT_TAILS], jt_delivered;
 
 static u64 helper_tail_call(u8 *ctx, u64 map, u32 index)
@@ -117,6 +130,7 @@ static u64 helper_addr(u32 id)
 	case 12: return (u64)(uintptr_t)helper_tail_call;
 	case 109: return (u64)(uintptr_t)helper_mix;
 	case 181: return (u64)(uintptr_t)machine_loop_stub;
+	case NT_HELPER_PACKET_LOAD: return (u64)(uintptr_t)helper_packet;
 	case NT_HELPER_DELIVER_SIGNALS: return (u64)(uintptr_t)helper_deliver;
 	case NT_HELPER_KFUNC + EBPF_KFUNC_STRLEN: return (u64)(uintptr_t)strlen;
 	case 1: return (u64)(uintptr_t)helper_lookup;
@@ -139,6 +153,7 @@ static int interp_helper(void *arg, u32 id, const u64 a[5], u64 *ret)
 	case 5: *ret = helper_mix(a[0], a[1], a[2], a[3], a[4]); return 0;
 	case 6: *ret = helper_hash((void *)(uintptr_t)a[0], a[1]); return 0;
 	case 8: *ret = machine_cpu(); return 0;
+	case NT_HELPER_PACKET_LOAD: *ret = helper_packet((void *)(uintptr_t)a[0], a[1], a[2]); return 0;
 	case 173: *ret = t->ctx[JT_RUN - 3]; return 0;
 	case 174: *ret = t->ctx[JT_RUN - 4]; return 0;
 	default: return -EINVAL;

@@ -32,6 +32,8 @@
 #define CALL_KFUNC(id) I(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, id)
 #define MAY_GOTO(o) I(BPF_JMP | 0xe0, 0, 0, o, 0)
 #define LD_FUNC(d, o) I(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_FUNC, 0, o), I(0, 0, 0, 0, 0)
+#define LD_ABS(size, i) I(BPF_LD | BPF_ABS | (size), 0, 0, 0, i)
+#define LD_IND(size, s, i) I(BPF_LD | BPF_IND | (size), 0, s, 0, i)
 #define EXIT() I(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 #define LD64(d, v) I(BPF_LD | BPF_IMM | BPF_DW, d, 0, 0, (u64)(v)), I(0, 0, 0, 0, (u64)(v) >> 32)
 #define LD_MAP(d, index) I(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_MAP_FD, 0, index), I(0, 0, 0, 0, 0)

@@ -137,8 +137,42 @@ static void may_goto(void)
 	jt_deinit(&t);
 }
 
+/* By every register, in a frame with everything in it, of packets that end before, at and behind the load. */
+static void packet_loads(void)
+{
+	static const u8 size[] = {BPF_B, BPF_H, BPF_W};
+	u32 wrong = 0, ended = 0;
+	u64 r0;
+
+	for (u32 k = 0; k < 3 * 11 * 8; k++) {
+		u8 reg = k / 24 == 6 ? 2 : (u8)(k / 24), s = size[k % 3];
+		bool abs = reg == 10;
+		const struct bpf_insn x[] = {ST(BPF_DW, 10, -8, 5), MOV64(6, 1), MOV64I(7, 1), MOV64I(8, 2), MOV64I(9, 3),
+					     abs ? MOV64I(7, 1) : MOV64I(reg, k % 8), abs ? LD_ABS(s, k % 8) : LD_IND(s, reg, k & 8 ? 3 : -1),
+					     LDX(BPF_DW, 1, 10, -8), ALU64I(BPF_LSH, 0, 8), ALU64(BPF_ADD, 0, 1), ALU64(BPF_ADD, 0, 7),
+					     ALU64(BPF_ADD, 0, 8), ALU64(BPF_ADD, 0, 9), EXIT()};
+
+		for (u64 n = 0; n < 16; n++) {
+			jt_init(&t, x, bits_count(x));
+			t.ctx[JT_RUN] = n;
+			wrong += jt_compile(&t) || !jt_agree(&t, &r0);
+			ended += !r0;
+			jt_deinit(&t);
+		}
+	}
+	tap_eq(wrong, 0, "packet loads: compiled as interpreted");
+	tap_ok(ended > 500 && ended < 3700, "packet loads: %u times the packet ended before", ended);
+	PROGRAM(&t, 0, MOV64(6, 1), LD_ABS(BPF_W, 2), EXIT());
+	t.ctx[JT_RUN] = 6;
+	tap_eq(run(&t, "packet load"), 0x82838485, "bytes in the order of the network");
+	t.ctx[JT_RUN] = 5;
+	tap_eq(run(&t, "packet load, outside"), 0, "outside of the packet the program ends");
+	jt_deinit(&t);
+}
+
 int main(void)
 {
+	packet_loads();
 	callbacks();
 	kfuncs();
 	tail_calls();

@@ -48,7 +48,9 @@ static void compiler(void)
 	REFUSE("kfunc 1000", I(BPF_JMP | BPF_CALL, 0, 2, 0, 1000), EXIT());
 	REFUSE("may_goto with a source", I(BPF_JMP | 0xe0, 0, 1, 0, 0), EXIT());
 	REFUSE("may_goto behind the end", I(BPF_JMP | 0xe0, 0, 0, 5, 0), EXIT());
-	REFUSE("legacy load", I(BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, 0), EXIT());
+	REFUSE("packet load of 8 bytes", I(BPF_LD | BPF_ABS | BPF_DW, 0, 0, 0, 0), EXIT());
+	REFUSE("packet load to another register", I(BPF_LD | BPF_ABS | BPF_W, 2, 0, 0, 0), EXIT());
+	REFUSE("packet load with an offset", I(BPF_LD | BPF_IND | BPF_W, 0, 2, 8, 0), EXIT());
 	REFUSE("atomic byte", ATOMIC(BPF_B, BPF_ADD, 10, -8, 1), EXIT());
 	REFUSE("atomic sub", ATOMIC(BPF_DW, BPF_SUB, 10, -8, 1), EXIT());
 	REFUSE("sign-extending 8-byte load", LDSX(BPF_DW, 0, 1, 0), EXIT());

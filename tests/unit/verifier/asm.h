@@ -41,6 +41,8 @@ enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 };
 /* two instructions each */
 #define LD64(d, v)                                                                                 \
 	INSN(BPF_LD | BPF_IMM | BPF_DW, d, 0, 0, (u32)(v)), INSN(0, 0, 0, 0, (u64)(v) >> 32)
+#define LDABS(n, i) INSN(BPF_LD | BPF_ABS | SZ(n), 0, 0, 0, i)
+#define LDIND(n, s, i) INSN(BPF_LD | BPF_IND | SZ(n), 0, s, 0, i)
 #define LDMAP(d, m) INSN(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_MAP_FD, 0, m), INSN(0, 0, 0, 0, 0)
 #define LDVAL(d, m, o)                                                                             \
 	INSN(BPF_LD | BPF_IMM | BPF_DW, d, BPF_PSEUDO_MAP_VALUE, 0, m), INSN(0, 0, 0, 0, o)
