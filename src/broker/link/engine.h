@@ -94,7 +94,7 @@ struct link {
 	u64 id;
 	struct object_prog *prog;
 	bool multi, at_return, closing;
-	bool moving, in_kernel; /* mixed.h */
+	bool moving, in_kernel, given_up; /* mixed.h */
 	char why[80];		/* in_kernel: for the user */
 	int kernel_fd;		/* in_kernel: the kernel's own link, -1 = none */
 	int file_fd;		/* O_PATH, of a loader that may have links in the kernel; -1: none */

@@ -221,6 +221,8 @@ static int link_open(struct engine *e, struct link *l, int path_fd, char *notice
 		 (double)l->attach_ns / 1e6, r ? ": " : "", r ? strerror(-r) : "");
 	if (r)
 		link_withdraw(e, l);
+	else
+		mixed_give_up(l, notice, notice_len);
 	return r;
 }
 

@@ -9,6 +9,7 @@
 #include "broker/link/engine.h"
 #include "broker/link/in_kernel.h"
 #include "broker/object/twin.h"
+#include "patch/plan.h"
 #include "util/log.h"
 
 static bool is_near_any(const struct link *list, const struct link *l, bool moving_only)
@@ -21,6 +22,26 @@ static bool is_near_any(const struct link *list, const struct link *l, bool movi
 	return false;
 }
 
+/* Is that a reason for us and not for the kernel, whose breakpoint covers one byte and is taken by a trap? */
+static bool is_ours_alone(u32 reason)
+{
+	return reason == PATCH_R_TOO_SHORT || reason == PATCH_R_JUMP_INSIDE || reason == PATCH_R_CALL_INSIDE ||
+	       reason == PATCH_R_RELOCATE || reason == PATCH_R_OVERLAP || reason == PATCH_R_GO || reason == PATCH_R_GO_FAULT;
+}
+
+/* Fills l->why. */
+static bool is_refused(struct link *l)
+{
+	for (u32 i = 0; i < PATCH_NREASONS; i++) {
+		if (!l->reason[i])
+			continue;
+		if (!is_ours_alone(i))
+			return false;
+		snprintf(l->why, sizeof(l->why), "notrap cannot probe what it is attached to (%s)", patch_reason_name((u8)i));
+	}
+	return l->n && l->refused == l->n && !l->at_return && !l->session;
+}
+
 /* Fills l->why. */
 static bool is_kernels(struct link *l, const struct link *joining)
 {
@@ -29,6 +50,8 @@ static bool is_kernels(struct link *l, const struct link *joining)
 
 	if (!l->prog)
 		return false;
+	if (l->given_up && is_refused(l))
+		return true;
 	if (twin_prog_is_kernels(l->prog, &m)) {
 		if (m)
 			snprintf(l->why, sizeof(l->why), "it uses map %s, as programs in the kernel do", m->name);
@@ -46,6 +69,20 @@ static bool is_kernels(struct link *l, const struct link *joining)
 bool mixed_is_kernels(struct link *l)
 {
 	return l->engine->broker->kernel && is_kernels(l, NULL);
+}
+
+void mixed_give_up(struct link *l, char *notice, size_t n)
+{
+	struct engine *e = l->engine;
+
+	if (!e->broker->kernel || !l->prog || !l->prog->twin || l->in_kernel || !is_refused(l))
+		return;
+	/* Those would have to follow it. */
+	if (is_near_any(e->links, l, false) || in_kernel_check(l, notice, n) < 0)
+		return;
+	l->given_up = true;
+	mixed_settle(e->broker, NULL, notice, n);
+	l->given_up = false;
 }
 
 struct plan {

@@ -16,6 +16,9 @@
 
 /* Has this link, which is about to be opened, to be one in the kernel? */
 bool mixed_is_kernels(struct link *l);
+/* A link that has just been opened, and all of whose targets we refuse: attached by the kernel, if that can be; else it stays as
+ * it is, and notice may say why. */
+void mixed_give_up(struct link *l, char *notice, size_t n);
 /*
  * Moves what has to be moved after maps became wanted (object/twin.h); with it opens `joining` (may be NULL), which is not
  * in any list yet. 0 or -errno, with words in notice.

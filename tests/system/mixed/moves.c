@@ -148,11 +148,33 @@ static void test_cannot(void)
 	trace_event_remove();
 }
 
+/* Where only a breakpoint has room; next to a uprobe that stays ours. */
+static void test_tight(void)
+{
+	struct mixed_bpf *s = rig_open(&rig, (const char *[]){"u_bss", "u_array", NULL});
+	struct bpf_link *tight, *f;
+
+	if (!s)
+		return;
+	f = rig_attach(&rig, s->progs.u_array, "mixed_f");
+	tight = rig_attach(&rig, s->progs.u_bss, "mixed_tight");
+	tap_ok(f && tight, "no room for a jump: attached");
+	rig_go(&rig, 0, N);
+	tap_eq(s->bss->bss_user, N, "no room for a jump: counts");
+	rig_check_place(&rig, true, "no room for a jump: another link");
+	bpf_link__destroy(tight);
+	rig_go(&rig, 0, N);
+	tap_eq(s->bss->bss_user, N, "no room for a jump: detached");
+	bpf_link__destroy(f);
+	mixed_bpf__destroy(s);
+}
+
 int main(int argc, char **argv)
 {
 	rig_start(&rig, argv);
 	test_tail();
 	test_raw();
+	test_tight();
 	test_moves();
 	if (rig.notrap)
 		test_cannot();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads lines "FIRST COUNT": calls mixed_f(i), getpriority(PRIO_PROCESS, i) and mixed_g(i) that often, and says "done". */
+/* Reads lines "FIRST COUNT": calls mixed_f(i), getpriority(PRIO_PROCESS, i), mixed_g(i), mixed_lock(i) and mixed_tight() that often, and says "done". */
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +21,11 @@ long mixed_g(long i)
 	return i * 5;
 }
 
+/* A byte, among bytes that are jumped over one by one: no jump has room there, or near. */
+void mixed_tight(void);
+__asm__(".text\n.balign 1024\n.rept 100\n dec %eax\n ret\n.endr\n.globl mixed_tight\n.type mixed_tight, @function\n"
+	"mixed_tight: ret\n.size mixed_tight, 1\n.rept 100\n dec %eax\n ret\n.endr\n.balign 1024\n");
+
 /* Begins with a lock prefix. */
 __attribute__((naked, noinline, aligned(1024))) void mixed_lock(long i);
 
@@ -41,6 +46,7 @@ int main(void)
 			syscall(SYS_getpriority, 0, i);
 			mixed_g(i);
 			mixed_lock(i);
+			mixed_tight();
 		}
 		printf("done\n");
 		fflush(stdout);
