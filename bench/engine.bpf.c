@@ -92,6 +92,7 @@ struct {
 } events SEC(".maps");
 
 __u64 sink, took, lost;
+__u64 page; /* some memory of the loader's */
 __u8 text[64];
 
 /* A program `name` whose body is done with i = 0 .. ROUNDS - 1, over and over. */
@@ -166,6 +167,24 @@ REPEAT(compute_jhash, sink += mix(i, i * 3, 0xdeadbeef))
 
 REPEAT(helper_pid_tgid, sink += bpf_get_current_pid_tgid())
 REPEAT(helper_ktime, sink += bpf_ktime_get_ns())
+
+REPEAT(read_stack, {
+	__u64 v = i, copy;
+
+	bpf_probe_read_kernel(&copy, sizeof(copy), &v);
+	sink += copy;
+})
+REPEAT(read_user, {
+	__u64 v = 0;
+
+	bpf_probe_read_user(&v, sizeof(v), (void *)(page + i));
+	sink += v;
+})
+REPEAT(read_user_text, {
+	char text[32];
+
+	sink += bpf_probe_read_user_str(text, sizeof(text), (void *)page);
+})
 
 REPEAT(array_add, {
 	__u32 key = i & (KEYS - 1);
