@@ -258,6 +258,24 @@ static enum patch_reason plan_go(const struct ask *q, s64 f, struct patch_plan *
 	return plan_window(q, p);
 }
 
+/* The end of a function; where that would be too near and its last instruction leads on, behind the padding that comes next:
+ * what is left of a body that the compiler knew to be unreachable. */
+static u64 end_of(const struct text *t, u64 site, u64 end)
+{
+	struct x86_insn i;
+	u64 a = site;
+
+	if (end > t->hi)
+		return t->hi;
+	for (; a < end && end - site < JMP_LEN; a += i.len)
+		if (!x86_read_strict(t->bytes + (a - t->lo), t->hi - a, &i) || !x86_relocated_falls_through(&i))
+			return end;
+	while (end - site < JMP_LEN && end < t->hi && !bit_test(t->dead, end - t->lo) && !bit_test(t->idle, end - t->lo) &&
+	       x86_read_strict(t->bytes + (end - t->lo), t->hi - end, &i) && i.kind == X86_K_NOP)
+		end += i.len;
+	return end;
+}
+
 void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64 *other_sites,
 			      u32 nother, const struct patch_range *taken, u32 ntaken, struct patch_plan *ret)
 {
@@ -271,7 +289,7 @@ void patch_plan_site_avoiding(const struct patch_binary *b, u64 vaddr, const u64
 
 	if (t) {
 		if (f >= 0 && b->info[f].end > vaddr)
-			q.func_end = b->info[f].end < t->hi ? b->info[f].end : t->hi;
+			q.func_end = end_of(t, vaddr, b->info[f].end);
 		r = window_taken(&q, vaddr, vaddr + 1) ? PATCH_R_OVERLAP : PATCH_OK;
 		go = q.go = binary_is_go(b, vaddr);
 		if (!r)
